@@ -1,0 +1,263 @@
+"""The bitstream under any input: what is written comes back, and any other bytes are refused, quickly and in words."""
+
+import string
+import time
+import tracemalloc
+import zlib
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vov_lightning.bitstream import (
+    BitstreamError,
+    Header,
+    Limits,
+    VovFile,
+    decode_symbols,
+    encode_symbols,
+    entropy_bits,
+    format_description,
+)
+from vov_lightning.bitstream import describe as describe_file
+from vov_lightning.bitstream.counts import CountTable
+from vov_lightning.bitstream.limits import DEFAULT_LIMITS
+from vov_lightning.bitstream.wire import Reader, write_varint
+
+ANY = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+MANY = settings(ANY, max_examples=400)
+
+floats = st.floats(2.0**-100, 2.0**100, width=32)
+seeds = st.integers(0, 2**64 - 1)
+captions = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+symbol_lists = st.one_of(
+    st.lists(st.integers(-3, 3), max_size=200),
+    st.lists(st.integers(-(2**15), 2**15), max_size=60),
+    st.tuples(st.integers(-(2**15), 2**15), st.integers(1, 300)).map(lambda pair: [pair[0]] * pair[1]),
+).map(lambda values: np.array(values, np.int32))
+
+
+@st.composite
+def headers(draw, k: int | None = None) -> Header:
+    k = draw(st.integers(0, 2**32 - 1)) if k is None else k
+    grid = draw(st.sampled_from(["linear", "shifted"]))
+    vector = {}
+    if k:
+        vector = {
+            "step": draw(floats),
+            "rank": draw(st.integers(1, 256)),
+            "targets": draw(st.integers(1, 2**32 - 1)),
+            "hash_seed": draw(seeds),
+        }
+    return Header(
+        base_name=draw(st.text(string.ascii_lowercase + string.digits + "._-", min_size=1, max_size=64)),
+        base_revision=draw(
+            st.one_of(
+                st.text([chr(c) for c in range(33, 127)], max_size=64),
+                st.text("0123456789abcdef", min_size=40, max_size=40),
+            )
+        ),
+        base_fingerprint=draw(st.binary(min_size=8, max_size=8)),
+        frames=draw(st.integers(1, 600)),
+        height=draw(st.integers(1, 1000)),
+        width=draw(st.integers(1, 1000)),
+        fps=Fraction(draw(st.integers(1, 2**32 - 1)), draw(st.integers(1, 2**32 - 1))),
+        compute_dtype=draw(st.sampled_from(["float32", "bfloat16", "float16"])),
+        grid=grid,
+        shift=draw(floats) if grid == "shifted" else 3.0,
+        k=k,
+        guidance=draw(st.one_of(st.just(0.0), floats)),
+        steps=draw(st.integers(1, 1000)),
+        pad_frames=draw(st.integers(0, 16)),
+        pad_height=draw(st.integers(0, 16)),
+        pad_width=draw(st.integers(0, 16)),
+        vae_tiling=draw(st.booleans()),
+        seed=draw(seeds),
+        **vector,
+    )
+
+
+@st.composite
+def files(draw) -> VovFile:
+    symbols = draw(symbol_lists)
+    return VovFile(draw(headers(k=len(symbols))), draw(captions), symbols)
+
+
+def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> VovFile | None:
+    """The file, or None where ``from_bytes`` refuses; any other exception fails the test, and so does a slow answer."""
+    start = time.perf_counter()
+    try:
+        return VovFile.from_bytes(data, limits)
+    except BitstreamError:
+        return None
+    finally:
+        assert time.perf_counter() - start < 3.0  # milliseconds on an idle machine
+
+
+def with_checksums(sections: list[tuple[int, bytes]]) -> bytes:
+    """A file around any sections, with lengths, checksums and the mark of the last section in order."""
+    data = b"VOV\x01"
+    for i, (number, content) in enumerate(sections):
+        part = bytes([number | 128 * (i == len(sections) - 1)]) + write_varint(len(content)) + content
+        data += part + zlib.crc32(part).to_bytes(4, "little")
+    return data
+
+
+def split(data: bytes) -> list[tuple[int, bytes]]:
+    """The sections of a sound file."""
+    reader, sections = Reader(data[4:], "test"), []
+    while reader.position < len(reader.data):
+        number = reader.take(1)[0] & 127
+        sections.append((number, reader.take(reader.varint())))
+        reader.take(4)
+    return sections
+
+
+SMALL = VovFile(
+    Header("nano", "1", bytes(range(8)), frames=9, height=64, width=64, fps=Fraction(24), k=12, step=0.5, seed=3),
+    "red, still",
+    np.array([0, 1, 0, -1, 0, 0, 2, 0, -1, 0, 1, 0]),
+)
+
+
+@ANY
+@given(files())
+def test_any_file_comes_back(file):
+    data = file.to_bytes()
+    again = VovFile.from_bytes(data, Limits(output_samples=2**40))
+    assert again == file
+    assert VovFile(again.header, again.caption, again.symbols).to_bytes() == data
+    assert sum(again.section_bytes().values()) == len(data)
+    assert all(line.isprintable() for line in format_description(describe_file(again)).splitlines())
+
+
+@ANY
+@given(headers())
+def test_any_header_comes_back(header):
+    assert Header.from_bytes(header.to_bytes()) == header
+
+
+@ANY
+@given(symbol_lists)
+def test_any_symbols_come_back_near_their_entropy(symbols):
+    table, payload = encode_symbols(symbols)
+    decoded, table_size = decode_symbols(table + payload, len(symbols))
+    assert np.array_equal(decoded, symbols)
+    assert table_size == len(table)
+    counts = np.unique(symbols, return_counts=True)[1]
+    assert len(payload) <= 1.01 * entropy_bits(counts) / 8 + 8
+
+
+@MANY
+@given(st.binary(max_size=60), st.integers(0, 3000))
+def test_decoded_symbols_encode_to_the_same_bytes(data, k):
+    """One encoding for each vector: whatever decodes, encodes back."""
+    try:
+        symbols, _ = decode_symbols(data, k)
+    except BitstreamError:
+        return
+    assert b"".join(encode_symbols(symbols)) == data
+
+
+@MANY
+@given(st.lists(st.integers(-2, 2), min_size=2, max_size=40), st.binary(max_size=12))
+def test_any_payload_behind_a_sound_table_is_exact_or_refused(values, payload):
+    symbols = np.array(values, np.int32)
+    data = CountTable.of(symbols).to_bytes() + payload
+    try:
+        decoded, _ = decode_symbols(data, len(values))
+    except BitstreamError:
+        return
+    assert b"".join(encode_symbols(decoded)) == data
+
+
+@MANY
+@given(st.binary(max_size=80))
+def test_any_bytes_are_one_header_or_none(data):
+    head = SMALL.header.to_bytes()[:20]
+    for candidate in (data, head + data):
+        try:
+            header = Header.from_bytes(candidate)
+        except BitstreamError:
+            continue
+        assert header.to_bytes() == candidate
+
+
+@MANY
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_file_or_refused(data):
+    for candidate in (data, b"VOV\x01" + data, b"VOV\x01\x81" + data):
+        parse(candidate)
+
+
+@MANY
+@given(st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=50)), max_size=5))
+def test_any_sections_in_sound_frames_are_a_file_or_refused(sections):
+    parse(with_checksums(sections))
+
+
+@settings(MANY, max_examples=800)
+@given(st.data())
+def test_mutations_behind_right_checksums_are_a_file_or_refused(data):
+    sections = split(SMALL.to_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        which = data.draw(st.integers(0, len(sections) - 1))
+        number, content = sections[which]
+        at = data.draw(st.integers(0, len(content)))
+        removed = data.draw(st.integers(0, 3))
+        sections[which] = (number, content[:at] + data.draw(st.binary(max_size=3)) + content[at + removed :])
+    limits = Limits(k=2**20)
+    file = parse(with_checksums(sections), limits)
+    if file is not None:
+        assert VovFile.from_bytes(file.to_bytes(), limits) == file
+
+
+def test_every_truncation_is_refused():
+    data = SMALL.to_bytes()
+    for size in range(len(data)):
+        with pytest.raises(BitstreamError):
+            VovFile.from_bytes(data[:size])
+
+
+def test_every_flipped_bit_is_refused():
+    data = SMALL.to_bytes()
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BitstreamError):
+            VovFile.from_bytes(bytes(flipped))
+
+
+def hostile(k: int, vector: bytes) -> bytes:
+    header = Header("nano", "1", bytes(8), frames=1, height=8, width=8, fps=Fraction(1), k=k, step=0.5)
+    return with_checksums([(1, header.to_bytes()), (3, vector)])
+
+
+@pytest.mark.parametrize("k", [2**24, 2**24 + 1, 2**32 - 1])
+@pytest.mark.parametrize(
+    "vector",
+    [b"", b"\x00\x01", b"\x00\x01\x01\x01", b"\x00\x01\xff\x01\x01", b"\x00\x01\x01\x01" + bytes(7) + b"\x01"],
+)
+def test_a_vast_vector_in_a_few_bytes_is_refused_before_it_is_allocated(k, vector):
+    tracemalloc.start()
+    assert parse(hostile(k, vector)) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_the_largest_vector_in_the_fewest_bytes_is_bounded():
+    """All symbols but one equal: 16 million entries that honestly take eight bytes."""
+    symbols = np.zeros(2**24, np.int32)
+    symbols[5] = 1
+    data = hostile(2**24, b"".join(encode_symbols(symbols)))
+    assert len(data) < 70
+    del symbols
+    tracemalloc.start()
+    file = VovFile.from_bytes(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert file.symbols[5] == 1
+    assert peak < 4 * 64 * 2**20

@@ -1,0 +1,202 @@
+"""The file: sections that sum to its size, and a refusal in words for everything that is not a ``.vov`` file."""
+
+import zlib
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from vov_lightning.bitstream import BitstreamError, Header, Limits, VovFile, short_float32
+from vov_lightning.bitstream.caption import DICTIONARY, decode_caption, encode_caption
+from vov_lightning.bitstream.wire import write_varint
+
+HEADER = Header("nano", "1", bytes(range(8)), frames=9, height=64, width=64, fps=Fraction(24), k=6, step=0.5)
+SYMBOLS = np.array([0, 1, 0, -1, 0, 0], np.int32)
+FILE = VovFile(HEADER, "red, still", SYMBOLS)
+BARE = VovFile(replace(HEADER, k=0, step=1.0))
+
+
+def section(number: int, content: bytes, last: bool = False) -> bytes:
+    data = bytes([number | 128 * last]) + write_varint(len(content)) + content
+    return data + zlib.crc32(data).to_bytes(4, "little")
+
+
+def built(*sections: tuple[int, bytes]) -> bytes:
+    """A file with sound frames around any content."""
+    parts = [section(number, content, i == len(sections) - 1) for i, (number, content) in enumerate(sections)]
+    return b"VOV\x01" + b"".join(parts)
+
+
+COUNTED = bytes.fromhex("01020104" + "01")
+PARTS = ((1, HEADER.to_bytes()), (2, encode_caption(FILE.caption)), (3, FILE.to_bytes()[-4 - 4 - 5 : -4]))
+
+
+@pytest.mark.parametrize("file", [FILE, BARE, replace(BARE, caption="x"), VovFile(HEADER, symbols=SYMBOLS)])
+def test_round_trip(file):
+    data = file.to_bytes()
+    again = VovFile.from_bytes(data)
+    assert again == file
+    assert again.to_bytes() == data
+    assert again.section_bytes() == file.section_bytes()
+    assert list(file.section_bytes()) == ["container", "header", "caption", "count_table", "vector"]
+    assert sum(file.section_bytes().values()) == len(data)
+    assert again.symbols.dtype == np.int32
+
+
+def test_the_file_is_what_the_format_says():
+    assert PARTS[2][1][:5] == COUNTED
+    assert FILE.to_bytes() == built(*PARTS)
+
+
+def test_overhead():
+    """What a file costs besides caption, count table and vector: 42 bytes for nano, 93 for the largest usual."""
+    nano = VovFile(replace(HEADER, k=4096), symbols=np.resize(SYMBOLS, 4096)).section_bytes()
+    assert nano["container"] + nano["header"] <= 50
+    header = Header(
+        "wan2.1-t2v-1.3b-diff",
+        "0123456789abcdef0123456789abcdef01234567",
+        bytes(range(8)),
+        frames=81,
+        height=480,
+        width=832,
+        fps=Fraction(16),
+        compute_dtype="bfloat16",
+        guidance=5.0,
+        k=131072,
+        step=short_float32(0.0123456),
+        targets=3,
+        pad_height=8,
+    )
+    wan = VovFile(header, "a cat", np.resize(SYMBOLS, 131072)).section_bytes()
+    assert wan["container"] + wan["header"] <= 96
+
+
+def test_symbols_are_read_only_and_belong_to_the_file():
+    symbols = SYMBOLS.copy()
+    file = VovFile(HEADER, "", symbols)
+    symbols[0] = 9
+    assert file.symbols[0] == 0
+    with pytest.raises(ValueError, match="read-only"):
+        file.symbols[0] = 1
+
+
+def test_files_compare_by_value():
+    assert VovFile(HEADER, "red, still", SYMBOLS.astype(np.int64)) == FILE
+    assert replace(FILE, caption="red") != FILE
+    assert FILE != "file"
+    assert len({FILE, VovFile.from_bytes(FILE.to_bytes())}) == 1
+
+
+@pytest.mark.parametrize(
+    ("symbols", "message"),
+    [
+        (SYMBOLS[:5], "header says k=6, but 5 symbols are given"),
+        (SYMBOLS.astype(np.float32), "wanted integers"),
+        (SYMBOLS.astype(np.int64) + 2**32, "-32768 to 32768"),
+        (SYMBOLS.reshape(2, 3), "wanted integers"),
+    ],
+)
+def test_wrong_symbols_are_refused(symbols, message):
+    with pytest.raises(BitstreamError, match=message):
+        VovFile(HEADER, "", symbols)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "not a .vov file: is empty"),
+        (b"VO", "not a .vov file: starts with b'VO'"),
+        (b"VOV", "truncated"),
+        (b"VOV\x01", "ends after 4 bytes, but more sections follow; the file is truncated"),
+        (b"\0\0\0\x20ftypisom" + bytes(90), r"not a .vov file: starts with b'\\x00\\x00\\x00 ftyp'"),
+        (b"hello world", "starts with b'hello wo'"),
+        (b"VOV\x02" + bytes(50), "version 2 of the .vov format.*reads up to 1; upgrade it"),
+        (b"VOV\x00" + bytes(50), "version 0.*does not exist"),
+        (FILE.to_bytes() + b"\0", "goes on for 1 bytes after its last section"),
+        (FILE.to_bytes()[:-1], r"vector section announces \d+ bytes, file holds \d+; the file is truncated"),
+        (b"VOV\x01" + section(*PARTS[0]) + section(*PARTS[1]), "more sections follow; the file is truncated"),
+        (built(*PARTS[:2]), "header says k=6, but the file lacks a vector section"),
+        (built((1, BARE.header.to_bytes()), PARTS[2]), "header says k=0, but the file has a vector section"),
+        (built((1, BARE.header.to_bytes()), (3, b"")), "header says k=0, but the file has a vector section"),
+        (built(PARTS[1], PARTS[2]), "starts with section caption, wanted header"),
+        (built(PARTS[0], PARTS[2], PARTS[1]), "section caption is repeated or out of order"),
+        (built(PARTS[0], PARTS[0], PARTS[2]), "section header is repeated"),
+        (built(*PARTS, (4, b"")), "section 4 is unknown to version 1"),
+        (built((0, b""), *PARTS), "section 0 is unknown"),
+        (built(PARTS[0], (2, b""), PARTS[2]), "caption starts with nothing"),
+        (built(PARTS[0], (2, b"\0"), PARTS[2]), "caption section is empty"),
+        (built(PARTS[0], (2, b"\0\xff"), PARTS[2]), "caption is not UTF-8"),
+        (built(PARTS[0], (2, b"\2abc"), PARTS[2]), "caption starts with 02"),
+        (built(PARTS[0], (2, b"\1abc"), PARTS[2]), "caption does not inflate|does not end"),
+        (built(PARTS[0], (2, PARTS[1][1] + b"x"), PARTS[2]), "does not end where its section ends"),
+        (built(PARTS[0], (2, PARTS[1][1][:-1]), PARTS[2]), "does not end where its section ends"),
+        (b"VOV\x01\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "header section announces 18446744073709551634 bytes"),
+        (b"VOV\x01\x81" + b"\xff" * 20, "varint"),
+        (b"VOV\x01\x81", "frame of section header ends"),
+    ],
+)
+def test_wrong_bytes_are_refused(data, message):
+    with pytest.raises(BitstreamError, match=message):
+        VovFile.from_bytes(data)
+
+
+def test_a_damaged_section_is_named():
+    data = bytearray(FILE.to_bytes())
+    data[-6] ^= 1
+    with pytest.raises(BitstreamError, match=r"vector section has checksum [0-9a-f]{8}, wanted [0-9a-f]{8}"):
+        VovFile.from_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("change", "limits", "message"),
+    [
+        ({"k": 2**24 + 1}, Limits(), "k=16777217 is above the limit of 16777216.*--limits.k 16777217"),
+        ({"steps": 1001}, Limits(), "--limits.steps 1001"),
+        ({"rank": 257}, Limits(), "--limits.rank 257"),
+        ({"frames": 10**6, "height": 10**5}, Limits(), "--limits.output_samples"),
+        ({"pad_width": 2**32 - 1}, Limits(), "--limits.output_samples"),
+        ({}, Limits(k=5), "k=6 is above the limit of 5"),
+        ({}, Limits(caption_bytes=3), "--limits.caption_bytes"),
+        ({}, Limits(file_bytes=20), "file_bytes=.*--limits.file_bytes"),
+    ],
+)
+def test_limits_are_checked_first(change, limits, message):
+    data = built((1, replace(HEADER, **change).to_bytes()), *PARTS[1:])
+    with pytest.raises(BitstreamError, match=message):
+        VovFile.from_bytes(data, limits)
+
+
+def test_the_caption_is_bounded_whatever_it_inflates_to():
+    bomb = encode_caption("a" * 10**6)
+    assert len(bomb) < 1100
+    with pytest.raises(BitstreamError, match=r"inflates to more than the limit of 4096 bytes.*--limits.caption_bytes"):
+        decode_caption(bomb, 4096)
+    assert decode_caption(bomb, 10**6) == "a" * 10**6
+    with pytest.raises(BitstreamError, match="caption_bytes=5000 is above the limit"):
+        decode_caption(b"\0" + b"b" * 5000, 4096)
+
+
+@pytest.mark.parametrize("caption", ["x", "日本の海岸", "bright, moderate, gray, detailed, slow", "\0", "e" * 4096])
+def test_captions(caption):
+    assert decode_caption(encode_caption(caption), 4096) == caption
+    assert len(encode_caption(caption)) <= len(caption.encode()) + 1
+
+
+def test_half_a_surrogate_is_no_caption():
+    with pytest.raises(BitstreamError, match="caption is not Unicode text"):
+        VovFile(BARE.header, "\ud800").to_bytes()
+
+
+def test_the_dictionary_never_changes():
+    assert (len(DICTIONARY), zlib.crc32(DICTIONARY)) == (1477, 0xC2B487D2)
+
+
+def test_save_and_open(tmp_path):
+    path = tmp_path / "x.vov"
+    FILE.save(path)
+    assert path.read_bytes() == FILE.to_bytes()
+    assert VovFile.open(path) == FILE
+    assert VovFile.open(str(path)) == FILE
+    with pytest.raises(BitstreamError, match=f"file_bytes={len(FILE.to_bytes())} is above the limit of 20"):
+        VovFile.open(path, Limits(file_bytes=20))

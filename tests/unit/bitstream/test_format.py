@@ -1,0 +1,116 @@
+"""FORMAT.md is enough: a second reader, written from that page in plain integers, reads what the package writes."""
+
+import re
+import zlib
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vov_lightning.bitstream as bitstream
+from vov_lightning.bitstream import Header, VovFile
+from vov_lightning.bitstream.header import _field_groups
+from vov_lightning.bitstream.wire import Choice
+
+PAGE = (Path(bitstream.__file__).parent / "FORMAT.md").read_text()
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        shift, at = shift + 7, at + 1
+        if data[at - 1] < 128:
+            return value, at
+
+
+def read_sections(data: bytes) -> dict[int, bytes]:
+    assert data[:4] == b"VOV\x01"
+    at, sections, last = 4, {}, False
+    while not last:
+        number, last = data[at] % 128, data[at] >= 128
+        size, start = read_varint(data, at + 1)
+        assert zlib.crc32(data[at : start + size]) == int.from_bytes(data[start + size : start + size + 4], "little")
+        sections[number], at = data[start : start + size], start + size + 4
+    assert at == len(data)
+    return sections
+
+
+def read_vector(data: bytes, k: int) -> list[int]:
+    zigzag, at = read_varint(data, 0)
+    span, at = read_varint(data, at)
+    low = zigzag // 2 if zigzag % 2 == 0 else -(zigzag + 1) // 2
+    if span == 0:
+        return [low] * k
+    p = 4 if k <= 2**18 else 3
+    symbol, alphabet, counts = low, [], []
+    while symbol <= low + span:
+        code, at = data[at], at + 1
+        if code == 0:
+            run, at = read_varint(data, at)
+            symbol += run + 1
+            continue
+        alphabet.append(symbol)
+        counts.append(code if code < 2 ** (p + 1) else (2**p + code % 2**p) * 2 ** (code // 2**p - 1))
+        symbol += 1
+    weights = [1 + c * (2**24 - len(counts)) // sum(counts) for c in counts]
+    weights[weights.index(max(weights))] += 2**24 - sum(weights)
+    lefts = [sum(weights[:i]) for i in range(len(weights))]
+    payload = data[at:] + bytes(-len(data[at:]) % 4)
+    words = [int.from_bytes(payload[i : i + 4], "little") for i in range(0, len(payload), 4)]
+    x = 0
+    for _ in range(2):
+        x = x * 2**32 + words.pop() if words else x
+    symbols = []
+    for _ in range(k):
+        q = x % 2**24
+        i = max(i for i, left in enumerate(lefts) if left <= q)
+        symbols.append(alphabet[i])
+        x = x // 2**24 * weights[i] + q - lefts[i]
+        if x < 2**32 and words:
+            x = x * 2**32 + words.pop()
+    assert x == 0
+    assert not words
+    return symbols
+
+
+@pytest.mark.parametrize(("k", "scale"), [(1, 0), (9, 0), (9, 1), (500, 0.3), (2000, 4.0), (2000, 500.0)])
+def test_a_second_reader_reads_the_vector(k, scale):
+    header = Header("nano", "1", bytes(8), frames=1, height=8, width=8, fps=Fraction(1), k=k, step=0.5)
+    symbols = np.rint(np.random.default_rng(k).laplace(size=k) * scale).astype(np.int32)
+    sections = read_sections(VovFile(header, "", symbols).to_bytes())
+    assert sorted(sections) == [1, 3]
+    assert sections[1] == header.to_bytes()
+    assert read_vector(sections[3], k) == symbols.tolist()
+
+
+def test_a_second_reader_reads_the_caption():
+    header = Header("nano", "1", bytes(8), frames=1, height=8, width=8, fps=Fraction(1))
+    text = "a video of a cat, walking slowly on the beach at sunset, cinematic"
+    dictionary = "".join(re.findall(r'^    "(.*)"$', PAGE, re.MULTILINE)).encode()
+    for caption in (text, "x"):
+        content = read_sections(replace(VovFile(header), caption=caption).to_bytes())[2]
+        body = content[1:]
+        if content[0] == 1:
+            body = zlib.decompressobj(wbits=-15, zdict=dictionary).decompress(body)
+        assert body.decode() == caption
+
+
+def test_the_page_lists_every_header_field_with_its_bits_and_default():
+    rows = re.findall(r"^\| ([\d, -]+) \| ([\w, ]+) \| (.*?) \| (.*?) \|", PAGE, re.MULTILINE)
+    listed = {}
+    for bits, names, _, default in rows:
+        first = re.findall(r"\d+", bits)
+        for i, name in enumerate(names.split(", ")):
+            span = (int(first[0]), int(first[-1])) if "-" in bits else (int(first[i]),) * 2
+            listed[name] = (span, default)
+    at = 0
+    for item in _field_groups()[1]:
+        kind = item.metadata["kind"]
+        size = kind.flag_bits if isinstance(kind, Choice) else 1
+        default = item.default if isinstance(item.default, str) else f"{item.default:g}"
+        assert listed.pop(item.name) == ((at, at + size - 1), default)
+        at += size
+    assert not listed

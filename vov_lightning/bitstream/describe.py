@@ -1,0 +1,65 @@
+"""What a ``.vov`` file says, in words: the content of ``vov-info``."""
+
+from dataclasses import fields
+from fractions import Fraction
+from typing import Any
+
+from vov_lightning.bitstream.container import VERSION, VovFile
+from vov_lightning.bitstream.counts import count_symbols, entropy_bits
+from vov_lightning.bitstream.header import Header
+
+
+def describe(file: VovFile) -> dict[str, Any]:
+    """Every header field, and where the bytes go, as plain JSON types.
+
+    ``bpp`` is 8 x file size / (frames x height x width): every byte counts. ``bits_per_entry`` divides a part's bits by
+    k (absent without a vector), and ``entropy_bits`` is what an ideal coder would need for the vector's symbols.
+    """
+    header, sizes = file.header, file.section_bytes()
+    total_bytes = sum(sizes.values())
+    words: dict[str, Any] = {
+        "format_version": VERSION,
+        "header": {item.name: _plain(getattr(header, item.name)) for item in fields(header)},
+        "caption": file.caption,
+        "bytes": {**sizes, "total": total_bytes},
+        "bpp": 8 * total_bytes / (header.frames * header.height * header.width),
+        "rate_kbps": 8 * total_bytes / 1000 * float(header.fps / header.frames),
+    }
+    if header.k:
+        low, high = int(file.symbols.min()), int(file.symbols.max())
+        words["bits_per_entry"] = {name: 8 * size / header.k for name, size in words["bytes"].items()}
+        words["symbols"] = {"min": low, "max": high, "nonzero": int((file.symbols != 0).sum())}
+        words["entropy_bits"] = entropy_bits(count_symbols(file.symbols, low, high))
+    return words
+
+
+def format_description(description: dict[str, Any]) -> str:
+    """The table that ``vov-info`` prints, from what ``describe`` returns.
+
+    Text from the file is printed quoted and escaped, so that a caption cannot steer a terminal.
+    """
+    labels = {item.name: item.metadata["words"] for item in fields(Header)}
+    rows = [("format version", str(description["format_version"]))]
+    rows += [(labels[name], str(value)) for name, value in description["header"].items()]
+    rows.append(("caption", repr(description["caption"]) if description["caption"] else "(none)"))
+    if "symbols" in description:
+        symbols = description["symbols"]
+        rows.append(("symbols", f"{symbols['min']} to {symbols['max']}, {symbols['nonzero']} of them not zero"))
+        rows.append(("entropy of the symbols", f"{description['entropy_bits'] / 8:.1f} bytes"))
+    width = max(len(label) for label, _ in rows)
+    lines = [f"{label:<{width}}  {value}" for label, value in rows]
+
+    per_entry = description.get("bits_per_entry")
+    lines += ["", f"{'part':<{width}}  {'bytes':>10}" + (f"  {'bits/entry':>10}" if per_entry else "")]
+    for name, size in description["bytes"].items():
+        line = f"{name.replace('_', ' '):<{width}}  {size:>10}"
+        lines.append(line + (f"  {per_entry[name]:>10.4f}" if per_entry else ""))
+    lines += ["", f"{'bits per pixel (bpp)':<{width}}  {description['bpp']:>10.6f}"]
+    lines.append(f"{'kilobits per second':<{width}}  {description['rate_kbps']:>10.3f}")
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value) if isinstance(value, Fraction) else value

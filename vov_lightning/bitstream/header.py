@@ -1,0 +1,142 @@
+"""The header: whatever decoding needs besides the caption and the vector (FORMAT.md, "Header").
+
+Each field is declared once, below, with its wire type, its limits, its default and its words for ``vov-info``; writer,
+reader and ``describe`` walk that one list (as in Cool-Chic's header). The fields without a default are always written.
+The others share one varint of *flags*, lowest bits first in the order of declaration: a ``Choice`` lives in its flag
+bits whole, a number owns one bit that says "written, because not the default". So a file at the defaults pays two or
+three bytes for twenty fields.
+
+There is exactly one byte string for each header: the reader writes what it has read and compares.
+"""
+
+from dataclasses import MISSING, Field, dataclass, field, fields
+from fractions import Fraction
+from typing import Any
+
+from vov_lightning.bitstream.wire import Choice, Fixed, Float32, Ratio, Reader, Revision, Text, Unsigned, write_varint
+from vov_lightning.errors import BitstreamError
+
+
+def _wire(kind: Any, words: str, default: Any = MISSING) -> Any:
+    """A dataclass field that knows how it is written and what it is called."""
+    return field(default=default, metadata={"kind": kind, "words": words})
+
+
+@dataclass(frozen=True)
+class Header:
+    """All fields of a header, checked and in canonical form from the moment it exists.
+
+    ``BitstreamError`` names the field, the value and what was wanted. Floats are rounded to float32 (read them back
+    from the header before use). ``k = 0`` means that no vector is sent; the fields that describe it stay at their
+    defaults. The defaults below are part of the format: they can never change in version 1.
+
+    Example:
+        >>> header = Header("nano", "1", bytes(8), frames=9, height=64, width=64, fps=Fraction(24), k=4096, step=0.5)
+        >>> len(header.to_bytes()), Header.from_bytes(header.to_bytes()) == header
+        (25, True)
+    """
+
+    base_name: str = _wire(Text(r"[a-z0-9._-]{1,64}", "1 to 64 characters of a-z 0-9 . _ -"), "base model")
+    base_revision: str = _wire(Revision(), "base revision")
+    base_fingerprint: bytes = _wire(Fixed(8), "base fingerprint")
+    frames: int = _wire(Unsigned(1, 2**32 - 1), "frames")
+    height: int = _wire(Unsigned(1, 2**32 - 1), "height")
+    width: int = _wire(Unsigned(1, 2**32 - 1), "width")
+    fps: Fraction = _wire(Ratio(), "frames per second")  # noqa: RUF009 (a dataclass field, as the others)
+
+    compute_dtype: str = _wire(Choice(2, ("float32", "bfloat16", "float16")), "compute dtype", "float32")
+    grid: str = _wire(Choice(1, ("shifted", "linear")), "time grid", "shifted")
+    k: int = _wire(Unsigned(0, 2**32 - 1), "vector entries (k)", 0)
+    step: float = _wire(Float32(), "quantiser step", 1.0)
+    targets: int = _wire(Unsigned(1, 2**32 - 1), "adapted layers (mask)", 1)
+    rank: int = _wire(Unsigned(1, 2**32 - 1), "rank", 1)
+
+    steps: int = _wire(Unsigned(1, 2**32 - 1), "denoising steps", 25)
+    shift: float = _wire(Float32(), "grid shift", 3.0)
+    guidance: float = _wire(Float32(zero=True), "guidance (1 = off)", 1.0)
+    pad_frames: int = _wire(Unsigned(0, 2**32 - 1), "frames cut off at the end", 0)
+    pad_height: int = _wire(Unsigned(0, 2**32 - 1), "rows cut off at the bottom", 0)
+    pad_width: int = _wire(Unsigned(0, 2**32 - 1), "columns cut off at the right", 0)
+    vae_tiling: bool = _wire(Choice(1), "VAE tiling", False)
+
+    seed: int = _wire(Unsigned(0, 2**64 - 1), "noise seed", 0)
+    hash_seed: int = _wire(Unsigned(0, 2**64 - 1), "hash seed", 0)
+    eta: float = _wire(Float32(zero=True), "kernel noise (eta)", 0.0)
+    kernel: str = _wire(Choice(2, ("ode",)), "kernel", "ode")
+    scheduler: str = _wire(Choice(2, ("flow_euler",)), "scheduler", "flow_euler")
+    hash_scheme: str = _wire(Choice(2, ("v1",)), "hash scheme", "v1")
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            try:
+                value = item.metadata["kind"].check(getattr(self, item.name))
+            except BitstreamError as error:
+                raise BitstreamError(f"header field {item.name}: {error}") from None
+            object.__setattr__(self, item.name, value)
+        if self.k == 0:
+            self._want_defaults("k=0 sends no vector", "step", "targets", "rank", "hash_scheme", "hash_seed")
+        if self.grid == "linear":
+            self._want_defaults("the linear grid has no shift", "shift")
+        if self.kernel == "ode":
+            self._want_defaults("the ode kernel adds no noise", "eta")
+
+    def _want_defaults(self, reason: str, *names: str) -> None:
+        """Refuse values that decoding would ignore: a header says what is done, and says it in one way."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name in names and value != item.default:
+                raise BitstreamError(f"header field {item.name}: {value!r}, but {reason}; leave it at {item.default!r}")
+
+    @property
+    def output_samples(self) -> int:
+        """Numbers in the decoded frames before the padding is cut off: 3 x frames x height x width."""
+        frames = self.frames + self.pad_frames
+        return 3 * frames * (self.height + self.pad_height) * (self.width + self.pad_width)
+
+    def to_bytes(self) -> bytes:
+        """The header as bytes: the fields without a default, the flags, the fields that differ from their default."""
+        required, optional = _field_groups()
+        head = b"".join(item.metadata["kind"].write(getattr(self, item.name)) for item in required)
+        flags, shift, body = 0, 0, b""
+        for item in optional:
+            kind, value = item.metadata["kind"], getattr(self, item.name)
+            if isinstance(kind, Choice):
+                flags |= kind.values.index(value) << shift
+                shift += kind.flag_bits
+            else:
+                flags |= (value != item.default) << shift
+                shift += 1
+                body += kind.write(value) if value != item.default else b""
+        return head + write_varint(flags) + body
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Header":
+        """The header that ``to_bytes`` wrote; anything else raises ``BitstreamError``."""
+        required, optional = _field_groups()
+        reader = Reader(data, "the header")
+        values = {item.name: item.metadata["kind"].read(reader) for item in required}
+        flags = reader.varint()
+        for item in optional:
+            kind = item.metadata["kind"]
+            bits = kind.flag_bits if isinstance(kind, Choice) else 1
+            flag, flags = flags & ((1 << bits) - 1), flags >> bits
+            if not isinstance(kind, Choice):
+                values[item.name] = kind.read(reader) if flag else item.default
+                continue
+            try:
+                values[item.name] = kind.from_index(flag)
+            except BitstreamError as error:
+                raise BitstreamError(f"header field {item.name}: {error}") from None
+        if flags:
+            raise BitstreamError("the header sets flags that this version of vov_lightning does not know; upgrade it")
+        reader.finish()
+        header = cls(**values)
+        if header.to_bytes() != data:
+            raise BitstreamError("the header is not in its canonical form; the file was not written by this format")
+        return header
+
+
+def _field_groups() -> tuple[list[Field], list[Field]]:
+    """The declared fields: those always written, and those with a default."""
+    declared = fields(Header)
+    return [f for f in declared if f.default is MISSING], [f for f in declared if f.default is not MISSING]

@@ -1,0 +1,51 @@
+"""What a reader is willing to handle, checked before anything is allocated or any model is loaded.
+
+The format itself is generous; a file from a stranger need not be. Each limit is raised by naming it, never by the file.
+"""
+
+from dataclasses import dataclass
+
+from vov_lightning.bitstream.header import Header
+from vov_lightning.errors import BitstreamError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Hard limits on a ``.vov`` file. Raise one to read a file that you trust."""
+
+    file_bytes: int = 2**28
+    """Size of the file."""
+    output_samples: int = 2**31
+    """Numbers in the decoded frames before cropping: 3 (R, G, B) x frames x height x width."""
+    k: int = 2**24
+    """Entries of the vector."""
+    rank: int = 256
+    """Rank of the adapter."""
+    steps: int = 1000
+    """Denoising steps."""
+    caption_bytes: int = 4096
+    """The caption in UTF-8, decompressed."""
+
+    def check(self, name: str, value: int) -> None:
+        """Raise ``BitstreamError`` if ``value`` is above the limit ``name``.
+
+        Example:
+            >>> Limits(k=9).check("k", 4096)
+            Traceback (most recent call last):
+            vov_lightning.errors.BitstreamError: k=4096 is above the limit of 9; for a file you trust: --limits.k 4096
+        """
+        limit = getattr(self, name)
+        if value > limit:
+            raise BitstreamError(
+                f"{name}={value} is above the limit of {limit}; for a file you trust: --limits.{name} {value}"
+            )
+
+    def check_header(self, header: Header) -> None:
+        """Raise ``BitstreamError`` if decoding under ``header`` would exceed a limit."""
+        self.check("output_samples", header.output_samples)
+        self.check("k", header.k)
+        self.check("rank", header.rank)
+        self.check("steps", header.steps)
+
+
+DEFAULT_LIMITS = Limits()

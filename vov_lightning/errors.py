@@ -1,0 +1,25 @@
+"""Errors that a user can act on; each message names the setting, its value, what was wanted and the remedy."""
+
+
+class VovError(Exception):
+    """Base of every error that this package raises on purpose; commands print it without a traceback."""
+
+
+class SignalError(VovError, ValueError):
+    """A video, image or folder of frames cannot be read, written or brought to the wanted size."""
+
+
+class BitstreamError(VovError, ValueError):
+    """Bytes are not a valid ``.vov`` file, or exceed the limits that were set for reading it."""
+
+
+class BaseModelError(VovError, ValueError):
+    """A base model is unknown, cannot be loaded, or cannot take the requested size or caption."""
+
+
+class BaseModelMismatchError(VovError, ValueError):
+    """A ``.vov`` file was fitted on another base model than the one that is loaded."""
+
+
+class RunError(VovError, RuntimeError):
+    """A run folder cannot be used as asked, or fitting cannot go on."""

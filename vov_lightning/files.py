@@ -1,0 +1,158 @@
+"""Files that appear whole or not at all.
+
+Everything the package writes goes to a temporary name in the destination's own folder, is flushed to the disk
+(``fsync``) and is then renamed over the destination, which file systems do in one step. A crash, a full disk or an
+error half-way leaves an older file as it was and no fragment beside it.
+
+Errors of the operating system become a :class:`~vov_lightning.errors.VovError` that names the path; a caller with a
+more fitting subclass passes it as ``error``.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vov_lightning.errors import VovError
+
+
+@contextmanager
+def atomic_path(
+    path: str | os.PathLike[str], *, overwrite: bool = True, error: type[VovError] = VovError
+) -> Iterator[Path]:
+    """A temporary path to write to; it becomes ``path`` when the block ends without an error.
+
+    Args:
+        path: The file to appear. Missing parent folders are created; a symbolic link keeps pointing where it did.
+        overwrite: Whether an existing file may be replaced.
+        error: Class of the errors raised here.
+
+    Yields:
+        A path in the same folder and with the same ending, at which nothing exists yet.
+
+    Raises:
+        VovError: If ``path`` is not a file that can be written, or exists and ``overwrite`` is false.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "notes.txt"
+        >>> with atomic_path(path) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> path.read_text()
+        'whole'
+    """
+
+    def check(target: Path) -> None:
+        if target.exists() and not target.is_file():
+            kind = "a folder" if target.is_dir() else "neither a file nor a folder"
+            raise error(f"{path} is {kind}; name a file to write")
+
+    with _renamed_on_success(path, overwrite, error, check) as (temporary, target):
+        yield temporary
+        _fsync(temporary)
+        os.replace(temporary, target)
+
+
+@contextmanager
+def atomic_folder(
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = True,
+    replaceable: Callable[[Path], bool],
+    error: type[VovError] = VovError,
+) -> Iterator[Path]:
+    """An empty temporary folder to fill; it becomes ``path`` when the block ends without an error.
+
+    Args:
+        path: The folder to appear. Missing parent folders are created.
+        overwrite: Whether an existing folder may be replaced.
+        replaceable: Says of an entry of an existing folder whether it may be lost; one that may not stops the write.
+        error: Class of the errors raised here.
+
+    Yields:
+        An empty folder beside ``path``.
+
+    Raises:
+        VovError: If ``path`` cannot be written, or holds something that is not ``replaceable``.
+    """
+
+    def check(target: Path) -> None:
+        if target.exists() and not target.is_dir():
+            raise error(f"{path} is a file, and a folder is to be written there; remove it or choose another name")
+        for entry in target.iterdir() if target.exists() else ():
+            if not replaceable(entry):
+                raise error(f"{path} holds {entry.name}, which replacing the folder would delete; choose a new folder")
+
+    with _renamed_on_success(path, overwrite, error, check) as (temporary, target):
+        temporary.mkdir()
+        yield temporary
+        for entry in (*temporary.iterdir(), temporary):
+            _fsync(entry)
+        if not target.exists():
+            os.rename(temporary, target)
+            return
+        # A folder with entries cannot be replaced by a rename: the old one steps aside, and back on failure.
+        aside = _temporary_name(target)
+        os.rename(target, aside)
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            os.rename(aside, target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def atomic_write(
+    path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True, error: type[VovError] = VovError
+) -> None:
+    """Write ``data`` to ``path``, whole or not at all; see :func:`atomic_path` for arguments and errors."""
+    with atomic_path(path, overwrite=overwrite, error=error) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def _renamed_on_success(
+    path: str | os.PathLike[str], overwrite: bool, error: type[VovError], check: Callable[[Path], None]
+) -> Iterator[tuple[Path, Path]]:
+    """The temporary path and the resolved target; whatever is left at the temporary path is removed at the end."""
+    try:
+        target = Path(os.path.realpath(path))
+        if target.exists() and not overwrite:
+            raise error(f"{path} exists; choose another name or allow overwriting")
+        check(target)
+        if target.parent.exists() and not target.parent.is_dir():
+            raise error(f"{path} cannot be written ({target.parent} is a file, not a folder); choose another folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary_name(target)
+        try:
+            yield temporary, target
+        finally:
+            _remove(temporary)
+        _fsync(target.parent)
+    except OSError as cause:
+        reason = cause.strerror or str(cause)
+        raise error(f"{path} cannot be written ({reason}); choose a folder with space and write permission") from cause
+
+
+def _temporary_name(target: Path) -> Path:
+    return target.with_name(f".vov-{secrets.token_hex(6)}{target.suffix}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _fsync(path: Path) -> None:
+    """Wait until ``path`` is on the disk. Windows can flush neither a folder nor a file opened for reading."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
