@@ -1,0 +1,36 @@
+"""Base models: the frozen generators that files are fitted on, by registered name.
+
+A file names its base model by this name only; nothing named in a file is
+imported. Other packages register theirs under the entry-point group
+``vov_lightning.bases``.
+"""
+
+from importlib.metadata import entry_points
+
+from vov_lightning.bases.base import BaseModel, ClipSize, Condition
+from vov_lightning.errors import BaseModelError
+
+ENTRY_POINTS = "vov_lightning.bases"
+
+
+def registered_bases() -> dict[str, type[BaseModel]]:
+    """Base-model classes of this and of every installed package, by name."""
+    return {point.name: point.load() for point in entry_points(group=ENTRY_POINTS)}
+
+
+def load_base(name: str, **options) -> BaseModel:
+    """Base model ``name``, loaded with ``options``, e.g. ``load_base("nano")``.
+
+    Raises:
+        BaseModelError: If no installed package registers ``name``.
+    """
+    points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in points:
+        raise BaseModelError(
+            f"base model {name!r} is not registered; installed: {', '.join(sorted(points))}. "
+            "Install the package that registers it, or pass --base with its class path"
+        )
+    return points[name].load()(**options)
+
+
+__all__ = ["BaseModel", "ClipSize", "Condition", "load_base", "registered_bases"]

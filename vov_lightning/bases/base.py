@@ -1,0 +1,151 @@
+"""What a base model must say: pixels to latents and back, a velocity, and which layers are adapted.
+
+Adding one is a subclass in one file. Everything else (hash, adapter, rate,
+bitstream, sampler, commands) works through these methods alone.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vov_lightning.errors import BaseModelError
+from vov_lightning.flow import Velocity
+
+Condition = Any
+"""What `BaseModel.embed` returns and `BaseModel.predict_velocity` takes; only the base model looks inside."""
+
+
+@dataclass(frozen=True)
+class ClipSize:
+    """Frames, height and width in pixels."""
+
+    frames: int
+    height: int
+    width: int
+
+
+class BaseModel(nn.Module, ABC):
+    """A frozen generative model of video (or images) in a latent space.
+
+    Class attributes say what is the same for every instance; `size_multiple`
+    and `temporal_factor` are the rules that inputs must meet.
+    """
+
+    name: ClassVar[str]
+    """Registered name, written into files."""
+    size_multiple: ClassVar[tuple[int, int]]
+    """Height and width are multiples of these, in pixels."""
+    temporal_factor: ClassVar[int]
+    """Frames are ``1 + n * temporal_factor``."""
+    target_kinds: ClassVar[tuple[str, ...]]
+    """Linear layers of a block that can be adapted, by module path; the order is part of the format."""
+    default_targets: ClassVar[tuple[str, ...]]
+    """Kinds that are adapted unless told otherwise."""
+    default_size: ClassVar[ClipSize]
+    """Size to which clips are brought unless told otherwise."""
+
+    revision: str
+    """Version of the weights, written into files."""
+
+    @property
+    @abstractmethod
+    def transformer(self) -> nn.Module:
+        """The network that is adapted."""
+
+    @property
+    @abstractmethod
+    def blocks(self) -> nn.ModuleList:
+        """Its blocks, in order; `target_kinds` are paths below one of them."""
+
+    @abstractmethod
+    def fingerprint(self) -> bytes:
+        """Eight bytes that change whenever a weight changes; written into files."""
+
+    @abstractmethod
+    def latent_shape(self, size: ClipSize) -> tuple[int, ...]:
+        """Shape of the latents of a clip, without a batch dimension."""
+
+    @abstractmethod
+    def encode(self, frames: Tensor) -> Tensor:
+        """Latents [1, C, T', h, w] float32 of ``frames`` [T, 3, H, W] uint8: the posterior mean, never a sample."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """Frames [T, 3, H, W] uint8 of ``latents`` [1, C, T', h, w]."""
+
+    @abstractmethod
+    def embed(self, caption: str) -> Condition:
+        """Condition for ``caption``; the empty caption is the unconditional one.
+
+        Raises:
+            BaseModelError: If the model cannot take this caption.
+        """
+
+    @abstractmethod
+    def predict_velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """Velocity [B, C, T', h, w] float32 of ``x_t`` at ``t`` [B] float32 in [0, 1]."""
+
+    def describe(self, frames: Tensor) -> str:
+        """Automatic caption of ``frames`` [T, 3, H, W] uint8; empty where the model brings no captioner."""
+        return ""
+
+    def check_size(self, size: ClipSize) -> None:
+        """Refuse a size that the model cannot take.
+
+        Raises:
+            BaseModelError: If ``size`` breaks `size_multiple` or `temporal_factor`.
+        """
+        rows, columns = self.size_multiple
+        if size.height % rows or size.width % columns or (size.frames - 1) % self.temporal_factor:
+            raise BaseModelError(
+                f"size {size.frames} x {size.height} x {size.width} does not suit base model {self.name}: frames must "
+                f"be 1 + a multiple of {self.temporal_factor}, height a multiple of {rows}, width of {columns}"
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the transformer lies."""
+        return next(self.transformer.parameters()).device
+
+    def velocity(self, caption: str) -> Velocity:
+        """The velocity field under ``caption``."""
+        condition = self.embed(caption)
+        return lambda x_t, t: self.predict_velocity(x_t, t, condition)
+
+    def adapted_layers(self, targets: tuple[str, ...]) -> dict[str, nn.Linear]:
+        """Linear layers of ``targets``, block by block and within a block in the order of `target_kinds`.
+
+        Raises:
+            BaseModelError: If a target is not among `target_kinds`.
+        """
+        unknown = [target for target in targets if target not in self.target_kinds]
+        if unknown or not targets:
+            raise BaseModelError(
+                f"targets={list(targets)} must name one or more of {list(self.target_kinds)} for base model {self.name}"
+            )
+        return {
+            f"{number}.{kind}": block.get_submodule(kind)
+            for number, block in enumerate(self.blocks)
+            for kind in self.target_kinds
+            if kind in targets
+        }
+
+    def targets_to_mask(self, targets: tuple[str, ...]) -> int:
+        """Bit mask of ``targets`` over `target_kinds`, as the file holds it."""
+        return sum(1 << bit for bit, kind in enumerate(self.target_kinds) if kind in targets)
+
+    def mask_to_targets(self, mask: int) -> tuple[str, ...]:
+        """Inverse of `targets_to_mask`.
+
+        Raises:
+            BaseModelError: If a bit names no layer kind of this model.
+        """
+        if mask >> len(self.target_kinds):
+            raise BaseModelError(
+                f"targets mask {mask:#x} names layer kinds that base model {self.name} does not have "
+                f"({len(self.target_kinds)} kinds); the file needs a newer vov_lightning"
+            )
+        return tuple(kind for bit, kind in enumerate(self.target_kinds) if mask >> bit & 1)

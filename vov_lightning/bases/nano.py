@@ -1,0 +1,193 @@
+"""`nano`: the bundled text-to-video model, a Wan in miniature that runs on a CPU.
+
+Diffusers' own `WanTransformer3DModel` at a small configuration, over the
+latents of `GroupAutoencoder`, conditioned on the closed vocabulary of
+`vov_lightning.captions`. Weights and card lie in ``vov_lightning/assets/nano``;
+``tools/train_nano.py`` makes them.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import torch
+from diffusers import WanTransformer3DModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vov_lightning.bases.autoencoder import GROUP, AutoencoderConfig, GroupAutoencoder
+
+from vov_lightning.bases.base import BaseModel, ClipSize
+from vov_lightning.captions import ATTRIBUTES, describe, parse
+from vov_lightning.errors import BaseModelError
+
+
+@dataclass(frozen=True)
+class NanoConfig:
+    """Sizes of `nano`; ``config.json`` beside the weights holds one."""
+
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    layers: int = 8
+    """Transformer blocks."""
+    heads: int = 4
+    """Attention heads, 64 channels each."""
+    ffn_dim: int = 1024
+    """Inner width of the feed-forward layers."""
+    text_dim: int = 64
+    """Width of a caption word's embedding."""
+
+
+def build_transformer(config: NanoConfig) -> WanTransformer3DModel:
+    """An untrained transformer of ``config``'s sizes; one token a latent position."""
+    channels = config.autoencoder.z_channels
+    return WanTransformer3DModel(
+        patch_size=(1, 1, 1),
+        num_attention_heads=config.heads,
+        attention_head_dim=64,
+        in_channels=channels,
+        out_channels=channels,
+        text_dim=config.text_dim,
+        freq_dim=64,
+        ffn_dim=config.ffn_dim,
+        num_layers=config.layers,
+        rope_max_seq_len=64,
+    )
+
+
+class WordEmbedding(nn.Module):
+    """Captions -> ``[B, 7, text_dim]``: one slot an attribute, which holds its word's vector or that of "not said"."""
+
+    def __init__(self, text_dim: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(sum(1 + len(words) for words in ATTRIBUTES.values()), text_dim)
+
+    def forward(self, captions: list[dict[str, str]]) -> Tensor:
+        rows = [self._row(caption) for caption in captions]
+        return self.table(torch.tensor(rows, device=self.table.weight.device))
+
+    @staticmethod
+    def _row(caption: dict[str, str]) -> list[int]:
+        row, offset = [], 0
+        for name, words in ATTRIBUTES.items():
+            row.append(offset + (1 + words.index(caption[name]) if name in caption else 0))
+            offset += 1 + len(words)
+        return row
+
+
+class Nano(BaseModel):
+    """The bundled model: clips of ``1 + 4 n`` frames, sides multiples of 8; made for 9 x 64 x 64.
+
+    Args:
+        weights: Folder with ``config.json``, ``weights.safetensors``; empty for the bundled one.
+    """
+
+    name = "nano"
+    temporal_factor = GROUP
+    target_kinds = tuple(
+        [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
+        + ["ffn.net.0.proj", "ffn.net.2"]
+    )
+    default_targets = target_kinds[:4]
+    default_size = ClipSize(frames=9, height=64, width=64)
+    size_multiple = (8, 8)
+
+    def __init__(self, weights: str = "") -> None:
+        super().__init__()
+        folder = Path(weights) if weights else Path(str(resources.files("vov_lightning"))) / "assets" / "nano"
+        try:
+            settings = json.loads((folder / "config.json").read_text())
+            tensors = load_file(folder / "weights.safetensors")
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            raise BaseModelError(
+                f"nano's weights cannot be read from {folder}: {error}; reinstall vov_lightning, "
+                "or make them with tools/train_nano.py"
+            ) from error
+        self.revision = settings["revision"]
+        self._build(NanoConfig(**{**settings["sizes"], "autoencoder": _autoencoder_config(settings)}))
+        self.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        self.eval().requires_grad_(False)
+        self._fingerprint = _digest(tensors)
+
+    @classmethod
+    def untrained(cls, config: NanoConfig = NanoConfig(), revision: str = "untrained") -> "Nano":
+        """A model with random weights from PyTorch's global generator: a baseline, and a stand-in for tests."""
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model.revision = revision
+        model._build(config)
+        model.eval().requires_grad_(False)
+        model._fingerprint = _digest(model.state_dict())
+        return model
+
+    def _build(self, config: NanoConfig) -> None:
+        self.config = config
+        self.autoencoder = GroupAutoencoder(config.autoencoder)
+        self._transformer = build_transformer(config)
+        self.words = WordEmbedding(config.text_dim)
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` and ``weights.safetensors`` (float16) to ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
+            for name, tensor in self.state_dict().items()
+        }
+        save_file(tensors, folder / "weights.safetensors")
+        settings = {"revision": self.revision, "sizes": dataclasses.asdict(self.config)}
+        (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+    @property
+    def transformer(self) -> WanTransformer3DModel:
+        return self._transformer
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self._transformer.blocks
+
+    def fingerprint(self) -> bytes:
+        return self._fingerprint
+
+    def latent_shape(self, size: ClipSize) -> tuple[int, ...]:
+        factor = self.config.autoencoder.spatial_factor
+        frames = 1 + (size.frames - 1) // GROUP
+        return self.config.autoencoder.z_channels, frames, size.height // factor, size.width // factor
+
+    @torch.no_grad()
+    def encode(self, frames: Tensor) -> Tensor:
+        clip = frames.to(self.device).float().transpose(0, 1)[None] / 127.5 - 1  # [1, 3, T, H, W]
+        return self.autoencoder.encode(clip)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        clip = self.autoencoder.decode(latents.to(self.device).float())[0].transpose(0, 1)
+        return ((clip.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
+
+    def describe(self, frames: Tensor) -> str:
+        return describe(frames)
+
+    @torch.no_grad()
+    def embed(self, caption: str) -> Tensor:
+        return self.words([parse(caption)])
+
+    def predict_velocity(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        words = condition.expand(len(x_t), -1, -1)
+        return self._transformer(x_t, 1000 * t, words, return_dict=False)[0].float()
+
+
+def _autoencoder_config(settings: dict) -> AutoencoderConfig:
+    sizes = settings["sizes"]["autoencoder"]
+    return AutoencoderConfig(**{**sizes, "widths": tuple(sizes["widths"])})
+
+
+def _digest(tensors: dict[str, Tensor]) -> bytes:
+    """BLAKE2b of names, shapes and float16 bytes: the same before and after `Nano.save`."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(tensors.items()):
+        stored = tensor.half() if tensor.is_floating_point() else tensor
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(stored.detach().cpu().contiguous().numpy().tobytes())
+    return digest.digest()

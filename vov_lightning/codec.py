@@ -1,0 +1,157 @@
+"""The whole way on one page: a fitted vector into a file, a file back into a signal.
+
+Decoding sees only the file and the base model. The encoder calls the same
+`decode` to measure what it made, so both see the same frames bit for bit.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vov_lightning.bases import BaseModel, ClipSize, load_base
+from vov_lightning.bitstream import Header, VovFile
+from vov_lightning.errors import BaseModelMismatchError
+from vov_lightning.flow import Velocity, guide
+from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.sampling.sampler import initial_noise, sample_ode
+from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
+from vov_lightning.vector.quantizer import dequantize
+from vov_lightning.video import Fitted, Padding, Signal, remove_padding
+
+
+def build_file(
+    base: BaseModel,
+    source: Fitted,
+    caption: str,
+    symbols: Tensor,
+    step: float,
+    adapter: AdapterConfig,
+    sampler: SamplerConfig,
+) -> VovFile:
+    """File that decodes to the clip of ``symbols`` [k] int.
+
+    Args:
+        base: Model that the vector was fitted on.
+        source: The fitted signal; its size, frame rate and padding go into the file.
+        caption: Text that conditions the model.
+        symbols: Quantised vector.
+        step: Quantiser step, a float32 value (`vov_lightning.bitstream.short_float32` gives one that costs little).
+        adapter: Shape of the adapter.
+        sampler: How the decoder samples.
+    """
+    signal, padding = source.signal, source.padding
+    header = Header(
+        base_name=base.name,
+        base_revision=base.revision,
+        base_fingerprint=base.fingerprint(),
+        frames=signal.num_frames - padding.frames,
+        height=signal.height - padding.height,
+        width=signal.width - padding.width,
+        pad_frames=padding.frames,
+        pad_height=padding.height,
+        pad_width=padding.width,
+        fps=signal.fps,
+        rank=adapter.rank,
+        targets=base.targets_to_mask(adapter.targets or base.default_targets),
+        hash_scheme="v1",
+        hash_seed=adapter.seed,
+        k=len(symbols),
+        step=step,
+        compute_dtype=sampler.compute_dtype,
+        guidance=sampler.guidance,
+        vae_tiling=False,
+        scheduler="flow_euler",
+        grid=sampler.grid,
+        shift=sampler.shift,
+        steps=sampler.steps,
+        kernel="ode",
+        eta=0.0,
+        seed=sampler.seed,
+    )
+    return VovFile(header, caption, symbols.cpu().numpy().astype(np.int32))
+
+
+def decode(
+    file: VovFile,
+    base: BaseModel | None = None,
+    *,
+    stop_at: float = 0.0,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> Signal:
+    """Signal that ``file`` holds.
+
+    Args:
+        file: An opened file.
+        base: The model that it was fitted on; loaded by registered name when left out.
+        stop_at: Time in [0, 1) at which sampling stops early (paper, appendix B.1); 0 never.
+        progress: Wraps the sampler's steps, e.g. in a progress bar.
+
+    Raises:
+        BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
+        BitstreamError, BaseModelError: If the file asks for what the base model does not have.
+    """
+    header = file.header
+    base = load_base(header.base_name) if base is None else base
+    check_base(header, base)
+    size = ClipSize(
+        header.frames + header.pad_frames, header.height + header.pad_height, header.width + header.pad_width
+    )
+    base.check_size(size)
+    sampler = SamplerConfig(
+        header.steps, header.grid, header.shift, header.guidance, header.seed, header.compute_dtype
+    )
+    velocity = velocity_field(base, file.caption, sampler)
+    noise = initial_noise(header.seed, base.latent_shape(size)).to(base.device)
+
+    # Whatever precision the caller works in, a file decodes in its own.
+    with adapted(base, file), torch.autocast(base.device.type, enabled=False):
+        latents = sample_ode(velocity, noise, sampler.times().tolist(), stop_at, progress)
+        signal = Signal(base.decode(latents), header.fps, "decoded")
+    return remove_padding(signal, Padding(header.pad_frames, header.pad_height, header.pad_width))
+
+
+@contextmanager
+def adapted(base: BaseModel, file: VovFile) -> Iterator[None]:
+    """Within the block ``base`` is the model that generates the file's clip; nothing changes where k = 0."""
+    header = file.header
+    if not header.k:
+        yield
+        return
+    layers = base.adapted_layers(base.mask_to_targets(header.targets))
+    adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed)
+    vector = dequantize(torch.tensor(file.symbols, device=base.device), header.step)
+    with adapter.merged(vector):
+        yield
+
+
+def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig) -> Velocity:
+    """The base model's velocity under ``caption``, guided and in the sampler's arithmetic."""
+    guided = base.velocity(caption)
+    if sampler.guidance != 1:
+        guided = guide(guided, base.velocity(""), sampler.guidance)
+    dtype = getattr(torch, sampler.compute_dtype)
+
+    def velocity(x_t: Tensor, t: Tensor) -> Tensor:
+        with torch.autocast(x_t.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            return guided(x_t, t).float()
+
+    return velocity
+
+
+def check_base(header: Header, base: BaseModel) -> None:
+    """Refuse to decode with another model than the file was fitted on.
+
+    Raises:
+        BaseModelMismatchError: If name or fingerprint differ.
+    """
+    wanted = f"{header.base_name}@{header.base_revision} ({header.base_fingerprint.hex()})"
+    loaded = f"{base.name}@{base.revision} ({base.fingerprint().hex()})"
+    if (header.base_name, header.base_fingerprint) != (base.name, base.fingerprint()):
+        raise BaseModelMismatchError(
+            f"the file was fitted on base model {wanted}, loaded is {loaded}; "
+            f"install the vov_lightning version that carries {header.base_name}@{header.base_revision}, "
+            "or pass --base with the right weights"
+        )

@@ -1,0 +1,1 @@
+"""From noise to latents: the decoder's settings (`config`) and the denoising loop (`sampler`)."""

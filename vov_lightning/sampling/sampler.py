@@ -1,0 +1,50 @@
+"""The denoising loop: noise and a velocity in, latents out."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from vov_lightning.flow import Velocity, ode_step, predict_clean
+from vov_lightning.randomness import INITIAL_NOISE_STREAM, random_normals
+
+
+def initial_noise(seed: int, shape: tuple[int, ...]) -> Tensor:
+    """Latents [1, *shape] float32 at t = 1: a function of (seed, position) that is part of the format."""
+    count = int(torch.tensor(shape).prod())
+    return random_normals(seed, INITIAL_NOISE_STREAM, count).view(1, *shape)
+
+
+@torch.no_grad()
+def sample_ode(
+    velocity: Velocity,
+    noise: Tensor,
+    times: Sequence[float],
+    stop_at: float = 0.0,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> Tensor:
+    """Latents at the end of the probability-flow ODE.
+
+    Args:
+        velocity: The model.
+        noise: ``[B, ...]`` float32 at the first time, which is 1.
+        times: Descending, from 1 to 0.
+        stop_at: Stop at the first time at or below this one and output the
+            predicted clean latents there: lower distortion, less detail
+            (paper, appendix B.1). 0 runs the whole grid.
+        progress: Wraps the steps, e.g. in a progress bar.
+
+    Raises:
+        ValueError: If ``stop_at`` is outside [0, 1).
+    """
+    if not 0 <= stop_at < 1:
+        raise ValueError(f"stop_at={stop_at} is outside [0, 1); 0 runs the whole grid, 0.3 stops early")
+    x_t = noise
+    for t, s in progress(list(pairwise(times))):
+        batch_t = torch.full((len(x_t),), t, dtype=torch.float32, device=x_t.device)
+        u = velocity(x_t, batch_t)
+        if t <= stop_at:
+            return predict_clean(x_t, u, batch_t)
+        x_t = ode_step(x_t, u, t, s)
+    return x_t

@@ -1,0 +1,1 @@
+"""Vector to LoRA matrices (`hashing`, `adapter`) and to integer symbols (`quantizer`, `rate`)."""

@@ -1,0 +1,115 @@
+"""The vector as LoRA matrices on a frozen transformer (paper, section 3.1).
+
+All LoRA entries form one array: layer by layer in the base model's documented
+order, for each layer ``A`` [rank, in] then ``B`` [out, rank], row-major. The
+adapted layer computes ``W x + B A x``, without an alpha / rank factor.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from vov_lightning.vector.hashing import HashProjection
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Which layers are adapted, and by how many numbers; stored in the file."""
+
+    k: int = 4096
+    """Length of the vector."""
+    rank: int = 2
+    """Rank of every layer's update."""
+    targets: tuple[str, ...] = ()
+    """Linear layers of each block that are adapted; empty for the base model's default (Q, K, V, O)."""
+    seed: int = 0
+    """Seed of the hash that spreads the vector over the LoRA entries."""
+
+
+class HashedLoRA:
+    """Adapter over a base model's linear layers, driven by one vector.
+
+    Args:
+        layers: Linear layers by name, in the order that the format documents (`BaseModel.adapted_layers`).
+        rank: Rank of every update, at least 1.
+        k: Length of the vector.
+        seed: Hash seed.
+
+    Example:
+        >>> layer = nn.Linear(4, 4)
+        >>> adapter = HashedLoRA({"layer": layer}, rank=1, k=8, seed=0)
+        >>> plain = layer(torch.ones(4))
+        >>> with adapter.merged(torch.ones(8)):
+        ...     adapted = layer(torch.ones(4))
+        >>> bool((adapted != plain).any())
+        True
+    """
+
+    def __init__(self, layers: dict[str, nn.Linear], rank: int, k: int, seed: int) -> None:
+        if rank < 1:
+            raise ValueError(f"rank={rank} is below 1; use 1 as the paper does, or more")
+        self.rank = rank
+        self._layers = layers
+        self._hooks: list[RemovableHandle] = []
+        self.sizes = [rank * (layer.in_features + layer.out_features) for layer in layers.values()]
+        self.projection = HashProjection(k, sum(self.sizes), seed)
+
+    @property
+    def num_entries(self) -> int:
+        """D, the number of LoRA entries."""
+        return self.projection.num_entries
+
+    def matrices(self, vector: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """``lora_A`` [rank, in] and ``lora_B`` [out, rank] of every layer, for ``vector`` [k]."""
+        if self.projection.index.device != vector.device:
+            self.projection.to(vector.device)
+        chunks = self.projection(vector).split(self.sizes)
+        found = {}
+        for (name, layer), chunk in zip(self._layers.items(), chunks, strict=True):
+            lora_a, lora_b = chunk.split([self.rank * layer.in_features, self.rank * layer.out_features])
+            found[name] = lora_a.view(self.rank, layer.in_features), lora_b.view(layer.out_features, self.rank)
+        return found
+
+    def attach(self, vector: Tensor) -> None:
+        """From now on every layer adds its low-rank update; gradients reach ``vector`` [k].
+
+        Hooks hold the matrices until `detach`, so that activation checkpointing,
+        which calls the layers again during ``backward``, sees them too.
+        """
+        self.detach()
+        matrices = self.matrices(vector)
+        self._hooks = [layer.register_forward_hook(_add_update(*matrices[name])) for name, layer in self._layers.items()]
+
+    def detach(self) -> None:
+        """Make every layer the base model's again."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    @contextmanager
+    def merged(self, vector: Tensor) -> Iterator[None]:
+        """Within the block the weights are ``W + B A``, for decoding; afterwards exactly what they were."""
+        originals = {name: layer.weight.data for name, layer in self._layers.items()}
+        try:
+            with torch.no_grad():
+                for name, (lora_a, lora_b) in self.matrices(vector).items():
+                    weight = originals[name]
+                    # float32: a bfloat16 sum would lose updates below 1/256 of the weight
+                    total = weight.float() + lora_b.float() @ lora_a.float()
+                    self._layers[name].weight.data = total.to(weight.dtype)
+            yield
+        finally:
+            for name, weight in originals.items():
+                self._layers[name].weight.data = weight
+
+
+def _add_update(lora_a: Tensor, lora_b: Tensor):
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        x = inputs[0]
+        return output + (x @ lora_a.to(x.dtype).T) @ lora_b.to(x.dtype).T
+
+    return hook
