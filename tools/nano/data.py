@@ -1,0 +1,118 @@
+"""Clips and photos for training `nano`: packed once, then cropped, moved and flipped at random.
+
+A pack holds short segments of every clip at 96 rows and every photo at 128
+rows as uint8 tensors in one file, so that a training step touches no decoder.
+Photos become clips under a synthetic camera path (pan and zoom).
+"""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import IterableDataset
+from tqdm import tqdm
+
+CLIP_ROWS, PHOTO_ROWS, SEGMENT_FRAMES, SEGMENTS = 96, 128, 17, 4
+VIDEO_ENDINGS, PHOTO_ENDINGS = {".mp4", ".mkv", ".webm", ".mov", ".avi"}, {".jpg", ".jpeg", ".png", ".webp"}
+
+
+def pack(source: Path, target: Path) -> None:
+    """Write the pack of every clip and photo below ``source`` to ``target``."""
+    clips, photos = [], []
+    for path in tqdm(sorted(source.rglob("*")), desc="pack", unit="file"):
+        if path.suffix.lower() in VIDEO_ENDINGS:
+            clips += _segments(path)
+        elif path.suffix.lower() in PHOTO_ENDINGS:
+            photos.append(_photo(path))
+    if not clips and not photos:
+        raise SystemExit(f"data.source={source} holds no clip ({VIDEO_ENDINGS}) and no photo ({PHOTO_ENDINGS})")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"clips": clips, "photos": photos}, target)
+
+
+def _segments(path: Path) -> list[Tensor]:
+    """Up to `SEGMENTS` runs of 17 successive frames ``[17, 3, 96, w]``, evenly spaced over the clip."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        width = round(stream.width * CLIP_ROWS / min(stream.width, stream.height))
+        height = round(stream.height * CLIP_ROWS / min(stream.width, stream.height))
+        frames = [
+            torch.from_numpy(frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA"))
+            for frame in container.decode(stream)
+        ]
+    starts = np.unique(np.linspace(0, len(frames) - SEGMENT_FRAMES, SEGMENTS).astype(int))
+    return [
+        torch.stack(frames[start : start + SEGMENT_FRAMES]).permute(0, 3, 1, 2).contiguous()
+        for start in starts
+        if start >= 0
+    ]
+
+
+def _photo(path: Path) -> Tensor:
+    image = Image.open(path).convert("RGB")
+    scale = Fraction(PHOTO_ROWS, min(image.size))
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BOX)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+class ClipStream(IterableDataset):
+    """Endless random clips ``[frames, 3, size, size]`` uint8; ``seed`` and the worker decide the order."""
+
+    def __init__(self, pack_path: Path, *, frames: int, size: int, photo_share: float, seed: int) -> None:
+        content = torch.load(pack_path, mmap=True)
+        self.clips, self.photos = content["clips"], content["photos"]
+        self.frames, self.size, self.seed = frames, size, seed
+        self.photo_share = photo_share if self.clips and self.photos else float(bool(self.photos))
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        while True:
+            if rng.random() < self.photo_share:
+                clip = self._moving_photo(rng)
+            else:
+                clip = self._clip(rng)
+            yield clip.flip(-1) if rng.random() < 0.5 else clip
+
+    def _clip(self, rng: np.random.Generator) -> Tensor:
+        segment = self.clips[rng.integers(len(self.clips))]
+        stride = int(rng.integers(1, (len(segment) - 1) // max(self.frames - 1, 1) + 1))
+        start = int(rng.integers(len(segment) - (self.frames - 1) * stride))
+        segment = segment[start : start + (self.frames - 1) * stride + 1 : stride]
+        rows, columns = segment.shape[-2:]
+        side = int(rng.integers(self.size, min(rows, columns) + 1))
+        top, left = int(rng.integers(rows - side + 1)), int(rng.integers(columns - side + 1))
+        crop = segment[..., top : top + side, left : left + side].float()
+        return F.interpolate(crop, size=(self.size, self.size), mode="area").round().byte()
+
+    def _moving_photo(self, rng: np.random.Generator) -> Tensor:
+        """A camera that pans and zooms over a photo at constant speed, up to 2 pixels and 2 % a frame."""
+        photo = self.photos[rng.integers(len(self.photos))]
+        rows, columns = photo.shape[-2:]
+        time = torch.linspace(-1, 1, self.frames)
+        half = (self.frames - 1) / 2
+        side = rng.uniform(self.size, min(rows, columns) * 0.95)
+        sides = side * torch.exp(time * half * rng.choice([0.0, 1.0]) * rng.uniform(-0.02, 0.02))
+        sides = sides.clamp(max=min(rows, columns) - 1.0)
+        velocity = torch.tensor(rng.uniform(-2, 2, size=2) * rng.choice([0.0, 1.0], p=[0.3, 0.7]), dtype=torch.float32)
+        centre = torch.tensor(rng.uniform(0, 1, size=2), dtype=torch.float32)
+        extent = torch.tensor([columns, rows]) - sides[:, None]  # [T, 2] room for the crop's corner
+        corner = centre * extent + time[:, None] * half * velocity * side / self.size
+        corner = torch.minimum(corner.clamp(min=0.0), extent)
+        grid = (torch.arange(self.size) + 0.5) / self.size
+        x = (corner[:, :1] + sides[:, None] * grid) * 2 / columns - 1  # [T, W]
+        y = (corner[:, 1:] + sides[:, None] * grid) * 2 / rows - 1
+        position = torch.stack(
+            [x[:, None, :].expand(-1, self.size, -1), y[:, :, None].expand(-1, -1, self.size)], dim=-1
+        )
+        source = photo.float().expand(self.frames, -1, -1, -1)
+        if side > 1.5 * self.size:  # bilinear sampling would alias
+            source = F.avg_pool2d(source, 2)
+        moved = F.grid_sample(source, position, mode="bilinear", padding_mode="border", align_corners=False)
+        return moved.clamp(0, 255).round().byte()
