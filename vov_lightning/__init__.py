@@ -1,0 +1,38 @@
+"""vov_lightning: a video as the smallest change to a frozen generative model that makes the model generate it.
+
+The packages follow the data: `video` (files, frames) -> `bases` (frames,
+latents, velocity) -> `vector` (vector, LoRA, symbols) -> `bitstream` (symbols,
+.vov) -> `sampling` (noise, latents) -> `bases` and `video` again. `codec` shows
+the whole on a page, `fitting` finds the vector, `cli` holds the commands.
+
+Public names load on first use, so that decoding never imports Lightning.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_PUBLIC = {
+    "vov_lightning.video": ("Signal", "read_signal", "write_signal"),
+    "vov_lightning.bases": ("BaseModel", "ClipSize", "load_base"),
+    "vov_lightning.bitstream": ("Limits", "VovFile"),
+    "vov_lightning.codec": ("decode",),
+    "vov_lightning.fitting.data": ("SignalData",),
+    "vov_lightning.fitting.module": ("VOVModule",),
+    "vov_lightning.fitting.run": ("FitResult", "fit"),
+    "vov_lightning.fitting.stages": ("RateConstrained", "Unconstrained"),
+    "vov_lightning.sampling.config": ("SamplerConfig",),
+    "vov_lightning.vector.adapter": ("AdapterConfig",),
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,53 @@
+"""What the commands share: one-line errors, exit codes, shipped configurations by bare name."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+from vov_lightning.errors import VovError
+
+
+def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
+    """Entry point that turns our own errors into one line on stderr and exit status 1."""
+
+    @wraps(run)
+    def main(args: list[str] | None = None) -> int:
+        try:
+            return run(args) or 0
+        except VovError as error:
+            print(f"{Path(sys.argv[0]).name}: {type(error).__name__}: {error}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+            return 130
+        return 1
+
+    return main
+
+
+def shipped_configs() -> Path:
+    """Folder of the configurations that come with the package."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def find_configs(args: list[str]) -> list[str]:
+    """``args`` with every ``--config NAME`` that is no file here but a shipped configuration replaced by its path.
+
+    Example:
+        >>> Path(find_configs(["--config", "nano.yaml"])[1]).is_file()
+        True
+    """
+    found = list(args)
+    for index, argument in enumerate(found):
+        if argument.startswith("--config="):
+            found[index] = "--config=" + _find(argument.removeprefix("--config="))
+        elif index and found[index - 1] == "--config":
+            found[index] = _find(argument)
+    return found
+
+
+def _find(name: str) -> str:
+    shipped = shipped_configs() / name
+    return str(shipped) if not Path(name).exists() and shipped.is_file() else name

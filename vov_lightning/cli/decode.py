@@ -1,0 +1,41 @@
+"""``vov-decode``: turn a .vov file back into a video or image."""
+
+from functools import partial
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from tqdm import tqdm
+
+from vov_lightning.bases import BaseModel, load_base
+from vov_lightning.bitstream import Limits, VovFile
+from vov_lightning.cli.common import command
+from vov_lightning.codec import decode
+from vov_lightning.video import write_signal
+
+
+@command
+def main(args: list[str] | None = None) -> None:
+    parser = ArgumentParser(
+        prog="vov-decode",
+        description="Decode a .vov file. Needs the file and the base model that it names, nothing else.",
+    )
+    parser.add_argument("file", type=str, help="The .vov file.")
+    parser.add_argument(
+        "-o", "--output", type=str, required=True, help="A .mp4, a .png (images), or a folder for one PNG a frame."
+    )
+    parser.add_argument(
+        "--stop-at", type=float, default=0.0, help="Stop sampling at this time in [0, 1): less noise, less detail."
+    )
+    parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
+    parser.add_subclass_arguments(
+        BaseModel, "base", required=False, help="Base model by class path, in place of the registered one."
+    )
+    parser.add_class_arguments(Limits, "limits")
+    options = parser.instantiate_classes(parser.parse_args(args))
+
+    file = VovFile.open(options.file, options.limits)
+    base = options.get("base") or load_base(file.header.base_name)
+    progress = partial(tqdm, desc="decode", unit="step", leave=False)
+    signal = decode(file, base.to(options.device), stop_at=options.stop_at, progress=progress)
+    write_signal(signal, Path(options.output))
+    print(f"{options.output}: {signal.num_frames} frames, {signal.width}x{signal.height}")

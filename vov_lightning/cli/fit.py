@@ -1,0 +1,96 @@
+"""``vov-fit``: compress one video or image."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from vov_lightning.cli.common import command, find_configs
+from vov_lightning.fitting.data import SignalData
+from vov_lightning.fitting.folder import RunFolder
+from vov_lightning.fitting.module import VOVModule
+from vov_lightning.fitting.progress import FitProgress
+from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, format_metrics, train_and_finish
+from vov_lightning.fitting.stages import RateConstrained, Unconstrained
+from vov_lightning.fitting.tracking import RunLogger, TrackFit
+
+DESCRIPTION = """Compress one video or image into a .vov file by fitting it with a frozen generative model.
+
+  vov-fit --config nano.yaml                            the bundled clip with the bundled model, on a CPU
+  vov-fit --config nano.yaml --data.path my_clip.mp4    your own clip
+  vov-fit --config nano.yaml --stage2.lmbda 6e-3        a smaller file
+  vov-fit --config nano.yaml --print_config             every setting and its default
+
+The result lies in runs/<name>/. The same command goes on with an interrupted run."""
+
+
+class FitCLI(LightningCLI):
+    """Lightning's command line over `VOVModule` and `SignalData`, the stages as groups ``stage1`` and ``stage2``."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_lightning_class_args(Unconstrained, "stage1")
+        parser.add_lightning_class_args(RateConstrained, "stage2")
+        parser.add_argument("--name", type=str | None, default=None, help="Name of the run; empty for the source's.")
+        parser.add_argument("--runs", type=str, default="runs", help="Folder that holds the runs.")
+        parser.add_argument(
+            "--ckpt_path", type=str | None, default=None, help="Checkpoint to go on from: a path, or 'last' (the default)."
+        )
+        parser.add_argument("--overwrite", type=bool, default=False, help="Start a run again that exists already.")
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config
+        name = config.name or Path(config.data.path).stem
+        self.folder = RunFolder(Path(config.runs) / name, Path(config.data.path).stem)
+        self.finished = self.folder.claim(self._identity(), config.overwrite)
+        config.trainer.default_root_dir = str(self.folder.path)
+        logger = config.trainer.logger
+        if logger and "save_dir" in (logger.get("init_args") or {}):
+            logger.init_args.save_dir = str(self.folder.path)
+
+    def instantiate_classes(self) -> None:
+        if self.finished is None:
+            super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any):
+        self.trainer_defaults["callbacks"] = [checkpoint_callback(self.folder), FitProgress(), TrackFit()]
+        return super().instantiate_trainer(**kwargs)
+
+    def _identity(self) -> dict[str, Any]:
+        """Every setting that the result depends on."""
+        settings = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        for key in ("config", "ckpt_path", "overwrite", "name", "runs"):
+            settings.pop(key, None)
+        return settings
+
+
+@command
+def main(args: list[str] | None = None) -> None:
+    cli = FitCLI(
+        VOVModule,
+        SignalData,
+        run=False,
+        args=find_configs(sys.argv[1:] if args is None else args),
+        seed_everything_default=0,
+        save_config_callback=None,
+        auto_configure_optimizers=False,
+        trainer_defaults={**fit_defaults(), "logger": {"class_path": f"{RunLogger.__module__}.RunLogger"}},
+        parser_kwargs={"description": DESCRIPTION, "prog": "vov-fit"},
+    )
+    metrics = cli.finished
+    if metrics is None:
+        checkpoint = cli.folder.last_checkpoint
+        if cli.config.ckpt_path not in (None, "last"):
+            checkpoint = Path(cli.config.ckpt_path)
+        elif not checkpoint.exists():
+            checkpoint = None
+        result = train_and_finish(cli.trainer, cli.model, cli.datamodule, cli.folder, checkpoint)
+        for logger in cli.trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.log_result(result)
+        metrics = result.metrics
+    else:
+        print(f"{cli.folder.path} is finished and intact; nothing to do")
+    print(format_metrics(metrics))
+    print(f"{'files':<8} {cli.folder.path}")

@@ -1,0 +1,101 @@
+"""The one signal of a fit, brought to a size that the base model takes."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+from torch.utils.data import DataLoader
+
+from vov_lightning.bases import BaseModel
+from vov_lightning.fitting.stages import total_iterations
+from vov_lightning.video import Fitted, Signal, fit_signal, read_signal
+
+SAMPLE = "sample"
+"""Path that stands for the bundled clip."""
+
+
+class SignalData(L.LightningDataModule):
+    """Reads, crops and resizes one video or image.
+
+    Args:
+        path: Video, image, folder of frames or .y4m; ``sample`` is the bundled clip.
+        start: First frame.
+        frames: Number of frames; empty for the base model's own (an image has one).
+        height: Height in pixels; empty for the base model's own (``fit: resize``) or the source's (otherwise).
+        width: Width in pixels, likewise.
+        fit: ``resize``: centre crop to the aspect, then area resampling. ``crop``: centre crop, no resampling.
+            ``pad``: nothing is lost; edges and the last frame are repeated and cut off again by the decoder.
+        fps: Frame rate instead of the source's own, e.g. ``25`` or ``30000/1001``; a folder of frames has 25.
+        caption: Text for the base model; empty for the base model's automatic caption.
+    """
+
+    def __init__(
+        self,
+        path: str = SAMPLE,
+        start: int = 0,
+        frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        fit: Literal["resize", "crop", "pad"] = "resize",
+        fps: str | None = None,
+        caption: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.path, self.start, self.fps, self.fit, self.caption = path, start, fps, fit, caption
+        self.frames, self.height, self.width = frames, height, width
+        self._signal: Signal | None = None
+
+    @classmethod
+    def of(cls, signal: Signal, **options: Any) -> "SignalData":
+        """Data of a signal that is already in memory, with the options of the constructor."""
+        data = cls(path=signal.name, **options)
+        data._signal = signal
+        return data
+
+    @property
+    def name(self) -> str:
+        """Name of the source, without folder and ending."""
+        return Path(self.path).stem
+
+    def load(self, base: BaseModel) -> tuple[Fitted, str]:
+        """The signal at a size that ``base`` takes, and its caption.
+
+        Raises:
+            SignalError: If the source cannot be read or brought to size.
+        """
+        frames = self.frames or base.default_size.frames
+        signal = self._signal
+        if signal is None:
+            path = bundled_clip() if self.path == SAMPLE else Path(self.path)
+            signal = read_signal(path, start=self.start, max_frames=frames, fps=self.fps)
+        if signal.is_image and self.frames is None:
+            frames = 1
+        height, width = self.height, self.width
+        if self.fit == "resize" and height is None and width is None:
+            height, width = base.default_size.height, base.default_size.width
+        fitted = fit_signal(
+            signal,
+            height=height,
+            width=width,
+            frames=frames,
+            mode=self.fit,
+            multiple=base.size_multiple,
+            temporal_factor=base.temporal_factor,
+        )
+        caption = base.describe(fitted.signal.frames) if self.caption is None else self.caption
+        return fitted, caption
+
+    def train_dataloader(self) -> DataLoader:
+        """One item a batch of draws; `vov_lightning.fitting.draws` makes them from the number alone."""
+        batches = total_iterations(self.trainer) * self.trainer.accumulate_grad_batches
+        return DataLoader(range(batches), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(range(1), batch_size=None)
+
+
+def bundled_clip() -> Path:
+    """The clip that comes with the package."""
+    folder = Path(str(resources.files("vov_lightning"))) / "assets" / "sample"
+    return next(folder.glob("*.mp4"))

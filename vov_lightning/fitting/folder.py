@@ -1,0 +1,108 @@
+"""The folder of a run: what is in it, and whether the same command may go on there.
+
+A run is finished when ``metrics.json`` exists, which is written last. An
+unfinished run goes on from its last checkpoint, a finished one is verified and
+left alone, and a run with other settings is never touched.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vov_lightning.bitstream import VovFile
+from vov_lightning.errors import BitstreamError, RunError
+from vov_lightning.files import atomic_write
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run.
+
+    Args:
+        path: The folder.
+        name: Name of the signal; the file is ``<name>.vov``.
+    """
+
+    path: Path
+    name: str
+
+    @property
+    def file(self) -> Path:
+        return self.path / f"{self.name}.vov"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    def claim(self, config: dict[str, Any], overwrite: bool = False) -> dict[str, Any] | None:
+        """Make the folder ready for a run with ``config``.
+
+        Returns:
+            The metrics of a finished run with this configuration, or None when there is something left to do.
+
+        Raises:
+            RunError: If the folder holds something else, another configuration, or a damaged result.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path} is a file, wanted a run folder; choose another --name or --runs")
+        occupied = self.path.exists() and any(self.path.iterdir())
+        if occupied and not self.config.exists():
+            raise RunError(f"{self.path} is not empty and not a run folder; choose another --name or --runs")
+        if occupied and overwrite:
+            shutil.rmtree(self.path)
+        elif occupied:
+            self._compare(yaml.safe_load(self.config.read_text()), config)
+            if self.metrics.exists():
+                return self._verified()
+            return None
+        atomic_write(self.config, yaml.safe_dump(config, sort_keys=False).encode())
+        return None
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Mark the run as finished."""
+        atomic_write(self.metrics, (json.dumps(metrics, indent=2) + "\n").encode())
+
+    def _compare(self, found: Any, wanted: dict[str, Any]) -> None:
+        before, now = _flatten(found), _flatten(wanted)
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        if changed:
+            listing = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])
+            raise RunError(
+                f"{self.path} holds a run with other settings ({listing}{' ...' if changed[5:] else ''}); "
+                "choose another --name, or --overwrite true to start it again"
+            )
+
+    def _verified(self) -> dict[str, Any]:
+        try:
+            metrics = json.loads(self.metrics.read_text())
+            data = self.file.read_bytes()
+            VovFile.from_bytes(data)
+            intact = hashlib.sha256(data).hexdigest() == metrics["sha256"]
+        except (OSError, ValueError, KeyError, BitstreamError) as error:
+            raise RunError(f"{self.path} is damaged: {error}; start it again with --overwrite true") from error
+        if not intact:
+            raise RunError(f"{self.file} changed since the run ended; start it again with --overwrite true")
+        return metrics
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(tree, dict) and tree:
+        return {key: value for name, child in tree.items() for key, value in _flatten(child, f"{prefix}{name}.").items()}
+    return {prefix.rstrip("."): tree}

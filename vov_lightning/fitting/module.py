@@ -1,0 +1,205 @@
+"""One signal as a LightningModule: frozen base model, hashed LoRA, quantiser, rate.
+
+Objective (paper, eq. 6; DESIGN, section 3):
+``L = E_{t, eps} mean_i (u_v(x_t, t) - (eps - x))_i^2 + lmbda * bits(v) / k``.
+Only the vector, the quantiser's step and the density are trained and saved.
+"""
+
+import hashlib
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from vov_lightning.bases import BaseModel
+from vov_lightning.bitstream import VovFile, short_float32
+from vov_lightning.codec import build_file, decode
+from vov_lightning.errors import RunError
+from vov_lightning.fitting.data import SignalData
+from vov_lightning.fitting.draws import Draw, DrawConfig, ShiftedTime, TimeDensity, draw
+from vov_lightning.flow import flow_loss, interpolate
+from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.sampling.sampler import initial_noise
+from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
+from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
+from vov_lightning.vector.rate import FactorizedRate
+from vov_lightning.video import Signal, remove_padding
+
+VALIDATION_TIMES = 8
+VALIDATION_NOISES = 2
+VALIDATION_SEED = 0
+
+
+class VOVModule(L.LightningModule):
+    """Fits one vector to one signal.
+
+    Args:
+        base: Frozen base model.
+        adapter: Which layers are adapted, by how many numbers.
+        quantizer: What training sees in place of rounding.
+        time_density: Distribution of the training times.
+        draws: How training targets are drawn.
+        sampler: How the decoder samples.
+        weight_decay: AdamW's decoupled weight decay of the vector (paper: 1e-4).
+        betas: AdamW's averaging constants.
+        init_range: The vector starts uniform in +- this (paper: 0.02).
+        rate_learning_rate: Learning rate of the quantiser's step and the density, as a multiple of the vector's.
+        seed: Seed of the vector's start and of all draws, in [0, 2^31).
+    """
+
+    def __init__(
+        self,
+        base: BaseModel,
+        adapter: AdapterConfig = AdapterConfig(),
+        quantizer: Quantizer | None = None,
+        time_density: TimeDensity | None = None,
+        draws: DrawConfig = DrawConfig(),
+        sampler: SamplerConfig = SamplerConfig(),
+        weight_decay: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        init_range: float = 0.02,
+        rate_learning_rate: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False).eval()
+        self.adapter_config, self.draws, self.sampler = adapter, draws, sampler
+        self.quantizer = quantizer or NoiseQuantizer()
+        self.time_density = time_density or ShiftedTime()
+        self.weight_decay, self.betas, self.rate_learning_rate, self.seed = weight_decay, betas, rate_learning_rate, seed
+        layers = base.adapted_layers(adapter.targets or base.default_targets)
+        self.adapter = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.vector = nn.Parameter(torch.empty(adapter.k).uniform_(-init_range, init_range))
+            self.rate = FactorizedRate()
+        self.lmbda, self.rate_constrained = 0.0, False
+
+    # Lightning saves and loads only what is fitted; the base model is named in the file instead.
+    strict_loading = False
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        state = super().state_dict(*args, **kwargs)
+        return {name: value for name, value in state.items() if not name.startswith("base.")}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["source"] = self._source_digest()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint["source"] != self._source_digest():
+            raise RunError(
+                f"data.path={self.trainer.datamodule.path} no longer holds the frames that the checkpoint was fitted "
+                "to; give the run another --run.name, or start it again with --run.overwrite true"
+            )
+
+    def _source_digest(self) -> str:
+        frames = self.source.signal.frames
+        return hashlib.blake2b(frames.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
+
+    def setup(self, stage: str) -> None:
+        data: SignalData = self.trainer.datamodule
+        self.source, self.caption = data.load(self.base)
+
+    def on_fit_start(self) -> None:
+        self.latents = self.base.encode(self.source.signal.frames)  # [1, C, T', h, w]
+        self.decoder_noise = initial_noise(self.sampler.seed, tuple(self.latents.shape[1:]))
+        self.velocity = self.base.velocity(self.caption)
+
+    def begin_rate_constraint(self) -> None:
+        """Called once, when stage 2 begins: the quantiser's step takes its scale from the vector."""
+        self.quantizer.initialise(self.vector)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        number = batch_idx * self.trainer.world_size + self.global_rank
+        targets = draw(
+            self.draws, self.time_density, self.decoder_noise, len(self.vector), seed=self.seed, number=number
+        )
+        bits = torch.zeros((), device=self.device)
+        vector: Tensor = self.vector
+        if self.rate_constrained:
+            scaled = self.quantizer.relax(self.vector / self.quantizer.step, targets.uniform.to(self.device))
+            vector, bits = scaled * self.quantizer.step, self.rate.bits(scaled)
+        self.adapter.attach(vector)
+        losses = self._flow_losses(targets.t, targets.eps)
+        weights = targets.t.to(self.device) ** self.draws.loss_weight_power
+        flow = (losses * weights).sum() / weights.sum()
+        bits_per_entry = bits / len(self.vector)
+        loss = flow + self.lmbda * bits_per_entry
+        if not torch.isfinite(loss):
+            raise RunError(
+                f"the loss is {loss.item()} at step {self.global_step}; lower learning_rate of the stage in "
+                "trainer.callbacks, or use trainer.precision=32-true, then start again with --run.overwrite true"
+            )
+        self.log("train/flow_loss", flow, prog_bar=True)
+        if self.rate_constrained:
+            self.log("train/bits_per_entry", bits_per_entry, prog_bar=True)
+            self.log("train/step_size", self.quantizer.step)
+        self.log("train/loss", loss)
+        self.log("train/lmbda", self.lmbda)
+        self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"])
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.adapter.detach()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Flow loss of the quantised vector on a fixed grid of (t, eps), and the clip that the decoder would show."""
+        file = self.to_file()
+        self.preview = decode(file, self.base)
+        with torch.autocast(self.device.type, enabled=False):
+            self.adapter.attach(self._decoded_vector(file))
+            loss = self._validation_loss()
+            self.adapter.detach()
+        self.log("val/flow_loss", loss, batch_size=1)
+        self.log("val/psnr_db", psnr_db(self.preview, self.target), prog_bar=True, batch_size=1)
+        self.log("val/bpp", 8 * len(file.to_bytes()) / self.target.num_pixels, prog_bar=True, batch_size=1)
+
+    def to_file(self) -> VovFile:
+        """File of the vector as it is now; before stage 2, quantised as stage 2 would begin."""
+        if not self.rate_constrained:
+            self.quantizer.initialise(self.vector)
+        step = short_float32(float(self.quantizer.step))
+        symbols = quantize(self.vector, step)
+        return build_file(self.base, self.source, self.caption, symbols, step, self.adapter_config, self.sampler)
+
+    @torch.no_grad()
+    def estimated_bits(self) -> float:
+        """Bits of the rounded vector under the learned density; the file's own coder needs about as many."""
+        return float(self.rate.bits(quantize(self.vector, float(self.quantizer.step)).float()))
+
+    @property
+    def target(self) -> Signal:
+        """What the decoder should show: the source after crop and resize, without padding."""
+        return remove_padding(self.source.signal, self.source.padding)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        rate_parameters = [p for p in (*self.quantizer.parameters(), *self.rate.parameters()) if p.requires_grad]
+        groups = [
+            {"params": [self.vector], "weight_decay": self.weight_decay, "lr_factor": 1.0},
+            {"params": rate_parameters, "weight_decay": 0.0, "lr_factor": self.rate_learning_rate},
+        ]
+        return torch.optim.AdamW(groups, lr=1.0, betas=self.betas)
+
+    def _flow_losses(self, t: Tensor, eps: Tensor) -> Tensor:
+        t, eps = t.to(self.device), eps.to(self.device)
+        u = self.velocity(interpolate(self.latents, eps, t), t)
+        return flow_loss(u, self.latents, eps)
+
+    def _validation_loss(self) -> Tensor:
+        times = (torch.arange(VALIDATION_TIMES) + 0.5) / VALIDATION_TIMES
+        generator = torch.Generator().manual_seed(VALIDATION_SEED)
+        losses = []
+        for t in times:
+            eps = torch.randn(VALIDATION_NOISES, *self.latents.shape[1:], generator=generator)
+            losses.append(self._flow_losses(t.expand(VALIDATION_NOISES), eps).mean())
+        return torch.stack(losses).mean()
+
+    def _decoded_vector(self, file: VovFile) -> Tensor:
+        return dequantize(torch.tensor(file.symbols), file.header.step).to(self.device)
+
+
+def psnr_db(decoded: Signal, target: Signal) -> float:
+    """PSNR of 8-bit frames, from the mean squared error over all of them, as in the paper; infinite when equal."""
+    return float(peak_signal_noise_ratio(decoded.frames.float(), target.frames.float(), data_range=255.0))

@@ -1,0 +1,30 @@
+"""The progress bar of a fit."""
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from vov_lightning.fitting.stages import stages_of
+
+
+class FitProgress(TQDMProgressBar):
+    """One bar over all iterations with time left, labelled with the running stage."""
+
+    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        super().on_train_batch_start(trainer, *args)
+        step = trainer.global_step
+        for stage in stages_of(trainer):
+            if step < stage.iterations:
+                self.train_progress_bar.set_description(stage.title, refresh=False)
+                return
+            step -= stage.iterations
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description("fit")
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics

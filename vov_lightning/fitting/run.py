@@ -1,0 +1,145 @@
+"""A whole fit: train, write the file, decode it, measure what the decoder shows."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from vov_lightning.bitstream import VovFile
+from vov_lightning.codec import decode
+from vov_lightning.fitting.data import SignalData
+from vov_lightning.fitting.folder import RunFolder
+from vov_lightning.fitting.module import VOVModule, psnr_db
+from vov_lightning.fitting.stages import Stage, stages_of
+from vov_lightning.video import Signal, remove_padding, side_by_side, write_signal
+
+CHECKPOINT_EVERY = 25
+"""Optimizer steps between checkpoints: what a crash can cost."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit leaves behind."""
+
+    file: VovFile
+    """The compressed signal."""
+    decoded: Signal
+    """The decoder's frames."""
+    metrics: dict[str, Any]
+    """The content of ``metrics.json``."""
+    path: Path
+    """Where the file lies, in the folder with everything else."""
+
+
+def fit(
+    data: SignalData,
+    module: VOVModule,
+    stages: list[Stage],
+    folder: str | Path,
+    **trainer_options: Any,
+) -> FitResult:
+    """Fit ``module`` to ``data`` and leave file, clips, metrics and checkpoint in ``folder``.
+
+    Args:
+        data: The signal.
+        module: Base model, adapter, quantiser and sampler.
+        stages: The schedule, in order.
+        folder: Run folder; its contents are replaced.
+        **trainer_options: For Lightning's `Trainer`.
+
+    Example:
+        >>> import vov_lightning as vov  # doctest: +SKIP
+        >>> result = vov.fit(vov.SignalData("clip.mp4"), vov.VOVModule(vov.load_base("nano")),
+        ...                  [vov.Unconstrained(), vov.RateConstrained()], "runs/clip")  # doctest: +SKIP
+    """
+    run = RunFolder(Path(folder), data.name)
+    options = {"logger": False, **fit_defaults(), **trainer_options}
+    callbacks = [*stages, checkpoint_callback(run), *options.pop("callbacks", [])]
+    trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
+    return train_and_finish(trainer, module, data, run)
+
+
+def fit_defaults() -> dict[str, Any]:
+    """Options of Lightning's `Trainer` that suit a fit: one epoch is the whole of it."""
+    return {"max_epochs": 1, "num_sanity_val_steps": 0, "val_check_interval": 250, "log_every_n_steps": 10}
+
+
+def checkpoint_callback(run: RunFolder) -> ModelCheckpoint:
+    """Keeps ``last.ckpt`` up to date."""
+    return ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename=run.last_checkpoint.stem,
+        every_n_train_steps=CHECKPOINT_EVERY,
+        enable_version_counter=False,
+    )
+
+
+def train_and_finish(
+    trainer: L.Trainer, module: VOVModule, data: SignalData, run: RunFolder, checkpoint: Path | None = None
+) -> FitResult:
+    """Train from ``checkpoint`` or from the start, then write and measure everything in ``run``.
+
+    ``metrics.json`` is written last: without it the run counts as unfinished.
+    """
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False)
+    seconds = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}
+    module.to_file().save(run.file)
+
+    file = VovFile.open(run.file)
+    started_s = time.perf_counter()
+    decoded = decode(file, module.base)
+    seconds["decode"] = time.perf_counter() - started_s
+
+    target = module.target
+    ending = ".png" if target.is_image else ".mp4"
+    write_signal(decoded, run.path / f"decoded{ending}")
+    write_signal(side_by_side(target, decoded), run.path / f"preview{ending}")
+    metrics = measure(module, file, decoded) | {"seconds": {name: round(value, 3) for name, value in seconds.items()}}
+    run.write_metrics(metrics)
+    return FitResult(file, decoded, metrics, run.file)
+
+
+def measure(module: VOVModule, file: VovFile, decoded: Signal) -> dict[str, Any]:
+    """Figures of a finished fit; rates count every byte of the file, PSNR is of the decoder's 8-bit frames."""
+    target, data = module.target, file.to_bytes()
+    sections = file.section_bytes()
+    overhead_bits = 8 * (len(data) - sections["vector"] - sections["count_table"])
+    autoencoded = module.base.decode(module.base.encode(module.source.signal.frames))
+    bound = remove_padding(Signal(autoencoded, target.fps, "autoencoded"), module.source.padding)
+    return {
+        "name": target.name,
+        "base": f"{file.header.base_name}@{file.header.base_revision}",
+        "caption": file.caption,
+        "frames": target.num_frames,
+        "height": target.height,
+        "width": target.width,
+        "bytes": len(data),
+        "section_bytes": sections,
+        "bpp": 8 * len(data) / target.num_pixels,
+        "bpp_estimated": (module.estimated_bits() + overhead_bits) / target.num_pixels,
+        "bits_per_entry": 8 * sections["vector"] / file.header.k,
+        "psnr_db": psnr_db(decoded, target),
+        "autoencoder_psnr_db": psnr_db(bound, target),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "versions": {"vov_lightning": version("vov_lightning"), "torch": torch.__version__, "lightning": L.__version__},
+    }
+
+
+def format_metrics(metrics: dict[str, Any]) -> str:
+    """The table that ends a fit."""
+    sections = ", ".join(f"{name} {size}" for name, size in metrics["section_bytes"].items())
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in metrics["seconds"].items())
+    rows = [
+        ("file", f"{metrics['bytes']} bytes ({sections})"),
+        ("rate", f"{metrics['bpp']:.4f} bpp from the file, {metrics['bpp_estimated']:.4f} bpp by the learned density"),
+        ("vector", f"{metrics['bits_per_entry']:.3f} bits per entry"),
+        ("PSNR", f"{metrics['psnr_db']:.2f} dB decoded, {metrics['autoencoder_psnr_db']:.2f} dB autoencoder (the bound)"),
+        ("seconds", seconds),
+    ]
+    return "\n".join(f"{name:<8} {value}" for name, value in rows)

@@ -1,0 +1,138 @@
+"""The two-stage schedule as Lightning callbacks (paper, section 3.2).
+
+First the vector is fitted freely; then, from there, under a price on its bits.
+Stages run in the order of the list and each lasts its own number of
+iterations; every setting at a step is a function of the step, so a resumed fit
+needs nothing but the step.
+"""
+
+import math
+import time
+from typing import Any, Literal
+
+import lightning as L
+
+
+class Stage(L.Callback):
+    """A part of the fit with its own length and learning rate.
+
+    Args:
+        iterations: Optimizer steps; 0 leaves the stage out.
+        learning_rate: AdamW's learning rate of the vector after the warm-up.
+        decay: ``constant``, or ``cosine`` to zero at the stage's end.
+        warmup: Steps over which the learning rate rises from zero.
+    """
+
+    title: str
+
+    def __init__(
+        self,
+        iterations: int = 1000,
+        learning_rate: float = 1.5e-3,
+        decay: Literal["constant", "cosine"] = "constant",
+        warmup: int = 0,
+    ) -> None:
+        if iterations < 0:
+            raise ValueError(f"iterations={iterations} is below 0; use 0 to leave the stage out")
+        self.iterations, self.learning_rate, self.decay, self.warmup = iterations, learning_rate, decay, warmup
+        self.elapsed_s = 0.0
+        self._started_s = 0.0
+
+    @property
+    def state_key(self) -> str:
+        return f"vov_lightning.{type(self).__name__}"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"elapsed_s": self.elapsed_s}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.elapsed_s = state_dict["elapsed_s"]
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        step = self._own_step(trainer)
+        if step is None:
+            return
+        self._started_s = time.perf_counter()
+        self.apply(pl_module, step)
+        learning_rate = self.rate_at(step)
+        for group in pl_module.optimizers().param_groups:
+            group["lr"] = learning_rate * group["lr_factor"]
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if self._started_s:
+            self.elapsed_s += time.perf_counter() - self._started_s
+            self._started_s = 0.0
+
+    def apply(self, module: L.LightningModule, step: int) -> None:
+        """Set up ``module`` for ``step`` of this stage."""
+        raise NotImplementedError  # abstract
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate at ``step`` of this stage."""
+        rate = self.learning_rate * min(1.0, (step + 1) / (self.warmup + 1))
+        if self.decay == "cosine":
+            rate *= 0.5 * (1 + math.cos(math.pi * step / self.iterations))
+        return rate
+
+    def _own_step(self, trainer: L.Trainer) -> int | None:
+        """Step within this stage, or None outside of it."""
+        step = trainer.global_step
+        for stage in stages_of(trainer):
+            if stage is self:
+                return step if 0 <= step < self.iterations else None
+            step -= stage.iterations
+        return None
+
+
+class Unconstrained(Stage):
+    """Stage 1: the flow-matching loss alone."""
+
+    title = "stage 1"
+
+    def apply(self, module: L.LightningModule, step: int) -> None:
+        module.lmbda, module.rate_constrained = 0.0, False
+
+
+class RateConstrained(Stage):
+    """Stage 2: adds ``lmbda`` times bits per vector entry, through the quantiser.
+
+    Args:
+        iterations: Optimizer steps; 0 leaves the stage out.
+        learning_rate: AdamW's learning rate of the vector after the warm-up.
+        decay: ``constant``, or ``cosine`` to zero at the stage's end.
+        warmup: Steps over which the learning rate rises from zero.
+        lmbda: Weight of the rate in ``L = flow loss + lmbda * bits / k``; larger makes smaller files.
+        lmbda_warmup: Steps over which ``lmbda`` rises from zero.
+    """
+
+    title = "stage 2"
+
+    def __init__(
+        self,
+        iterations: int = 1000,
+        learning_rate: float = 1.5e-3,
+        decay: Literal["constant", "cosine"] = "constant",
+        warmup: int = 0,
+        lmbda: float = 3e-3,
+        lmbda_warmup: int = 500,
+    ) -> None:
+        super().__init__(iterations, learning_rate, decay, warmup)
+        if lmbda < 0:
+            raise ValueError(f"lmbda={lmbda} is below 0; it is the price of a bit per entry, e.g. 3e-3")
+        self.lmbda, self.lmbda_warmup = lmbda, lmbda_warmup
+
+    def apply(self, module: L.LightningModule, step: int) -> None:
+        if step == 0:
+            module.begin_rate_constraint()
+        module.lmbda = self.lmbda * min(1.0, (step + 1) / (self.lmbda_warmup + 1))
+        module.rate_constrained = True
+
+
+def stages_of(trainer: L.Trainer) -> list[Stage]:
+    """Stages of ``trainer``, in the order in which they run."""
+    return [callback for callback in trainer.callbacks if isinstance(callback, Stage)]
+
+
+def total_iterations(trainer: L.Trainer) -> int:
+    """Optimizer steps of all stages."""
+    return sum(stage.iterations for stage in stages_of(trainer))

@@ -1,0 +1,75 @@
+"""Weights & Biases: the default logger of a fit, and what it gets beside the scalar metrics."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_info
+
+from vov_lightning.fitting.module import VOVModule
+from vov_lightning.fitting.run import FitResult
+from vov_lightning.video import Signal, side_by_side, write_signal
+
+
+class RunLogger(WandbLogger):
+    """Lightning's `WandbLogger`, which falls back to offline where there is no account.
+
+    Args:
+        project: W&B project.
+        name: Name of the W&B run.
+        save_dir: Folder of W&B's files; the run's own folder when left at its default.
+        offline: Write to disk only; ``wandb sync`` uploads later.
+        media: Log preview videos and the ``.vov`` file.
+        group: W&B group.
+        tags: W&B tags.
+    """
+
+    def __init__(
+        self,
+        project: str = "vov_lightning",
+        name: str | None = None,
+        save_dir: str = ".",
+        offline: bool = False,
+        media: bool = True,
+        group: str | None = None,
+        tags: list[str] | None = None,
+    ) -> None:
+        if not offline and not wandb.api.api_key:
+            rank_zero_info("W&B: no API key found, logging offline; run `wandb login` to log online")
+            offline = True
+        super().__init__(name=name, save_dir=save_dir, offline=offline, project=project, group=group, tags=tags)
+        self.media = media
+
+    def log_clip(self, key: str, clip: Signal) -> None:
+        """Log an image, or a video as H.264."""
+        with tempfile.TemporaryDirectory() as folder:
+            if clip.is_image:
+                media: Any = wandb.Image(clip.frames[0].permute(1, 2, 0).numpy())
+            else:
+                path = Path(folder) / "clip.mp4"
+                write_signal(clip, path)
+                media = wandb.Video(str(path), format="mp4")
+            self.experiment.log({key: media})
+
+    def log_result(self, result: FitResult) -> None:
+        """Log the final table and, with ``media``, the file as an artifact."""
+        figures = {key: value for key, value in result.metrics.items() if isinstance(value, int | float | str)}
+        self.experiment.log({"result": wandb.Table(columns=list(figures), data=[list(figures.values())])})
+        self.experiment.summary.update({f"result/{key}": value for key, value in figures.items()})
+        if self.media:
+            artifact = wandb.Artifact(result.metrics["name"], type="vov", metadata=figures)
+            artifact.add_file(str(result.path))
+            self.experiment.log_artifact(artifact)
+
+
+class TrackFit(L.Callback):
+    """Logs a preview (source | decoded) to every `RunLogger` after each validation."""
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, VOVModule)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger) and logger.media:
+                logger.log_clip("val/preview", side_by_side(pl_module.target, pl_module.preview))
