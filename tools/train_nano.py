@@ -6,6 +6,7 @@ where it stopped. Data is any folder of clips and photos.
     python tools/train_nano.py --config configs/train_nano.yaml --data.source DIR --data.validation DIR
 """
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import lightning as L
 import torch
 from jsonargparse import auto_cli
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,7 +23,7 @@ from nano.autoencoder_module import AutoencoderModule
 from nano.data import ClipStream, pack
 from nano.flow_module import FlowModule
 
-from vov_lightning.bases.nano import NanoConfig
+from vov_lightning.bases.nano import Nano, NanoConfig
 
 
 @dataclass
@@ -60,72 +62,82 @@ def train(
     data: Data,
     out: Path = Path("runs/nano"),
     model: NanoConfig = NanoConfig(),
-    autoencoder: Stage = Stage(steps=4500, batch_size=24, learning_rate=2e-3),
-    transformer: Stage = Stage(steps=6000, batch_size=16, learning_rate=1e-3),
+    autoencoder: Stage = Stage(steps=3600, batch_size=24, learning_rate=2e-3),
+    transformer: Stage = Stage(steps=2600, batch_size=16, learning_rate=1e-3),
+    revision: str = "0",
     seed: int = 0,
 ) -> None:
     """Train `nano` and export it.
 
     Args:
         data: What to train on.
-        out: Folder of packs, checkpoints, logs and exported weights.
+        out: Folder of packs, checkpoints, logs, exported weights and ``report.json``.
         model: Sizes of the model.
         autoencoder: Length of stage 1.
         transformer: Length of stage 2.
+        revision: Version of the weights, written into every file that is fitted on them.
         seed: Seed of weights and data.
     """
-    train_pack, validation_pack = out / "train.pt", out / "validation.pt"
-    for source, target in ((data.source, train_pack), (data.validation, validation_pack)):
+    packs = {"train": out / "train.pt", "validation": out / "validation.pt"}
+    for source, target in zip((data.source, data.validation), packs.values(), strict=True):
         if not target.exists():
             pack(source, target)
 
-    def run(module: L.LightningModule, stage: Stage, name: str, callbacks: list[L.Callback]) -> None:
-        L.seed_everything(seed)
-        if stage.compile:
-            module.network.compile()
-        folder = out / name
-        last = folder / "last.ckpt"
-        geometry = {"frames": data.frames, "size": data.size}
-        stream = ClipStream(train_pack, **geometry, photo_share=data.photo_share, seed=_resumed_step(last))
-        held_out = ClipStream(validation_pack, **geometry, photo_share=0.0, seed=0)
-        trainer = L.Trainer(
-            max_steps=stage.steps,
-            precision=stage.precision,
-            gradient_clip_val=1.0,
-            val_check_interval=500,
-            limit_val_batches=8,
-            check_val_every_n_epoch=None,
-            logger=L.pytorch.loggers.CSVLogger(folder, name="log"),
-            callbacks=[
-                ModelCheckpoint(folder, save_last=True, every_n_train_steps=250, save_top_k=0, enable_version_counter=False),
-                TQDMProgressBar(refresh_rate=25),
-                *callbacks,
-            ],
-        )
-        trainer.fit(
-            module,
-            DataLoader(stream, stage.batch_size),
-            DataLoader(held_out, 8),
-            ckpt_path=last if last.exists() else None,
-            weights_only=False,
-        )
-        torch.save(module.state_dict(), folder / "final.pt")
+    def loader(name: str, batch_size: int, photo_share: float, stream_seed: int) -> DataLoader:
+        stream = ClipStream(packs[name], frames=data.frames, size=data.size, photo_share=photo_share, seed=stream_seed)
+        return DataLoader(stream, batch_size)
 
+    def run(module: L.LightningModule, stage: Stage, folder: Path, *callbacks: L.Callback) -> dict[str, float]:
+        """Train ``module`` unless ``folder`` says that it is done, and load the result; returns validation figures."""
+        final, last = folder / "final.pt", folder / "last.ckpt"
+        held_out = loader("validation", 8, 0.0, 0)
+        untrained = stage_trainer(stage, folder).validate(module, held_out, verbose=False)[0]
+        if not final.exists():
+            L.seed_everything(seed)
+            if stage.compile:
+                module.network.compile()
+            trainer = stage_trainer(stage, folder, list(callbacks))
+            # A resumed run draws clips that its first part did not.
+            resumed_at = torch.load(last, weights_only=False)["global_step"] if last.exists() else 0
+            training = loader("train", stage.batch_size, data.photo_share, resumed_at)
+            checkpoint = last if last.exists() else None
+            trainer.fit(module, training, held_out, ckpt_path=checkpoint, weights_only=False)
+            torch.save(module.state_dict(), final)
+        module.load_state_dict(torch.load(final))
+        figures = {f"untrained {key}": value for key, value in untrained.items()}
+        for name in packs:
+            found = stage_trainer(stage, folder).validate(module, loader(name, 8, 0.0, 0), verbose=False)[0]
+            figures |= {key.replace("val", name): value for key, value in found.items()}
+        return figures
 
     first = AutoencoderModule(model.autoencoder, autoencoder.learning_rate)
-    if not (out / "autoencoder" / "final.pt").exists():
-        run(first, autoencoder, "autoencoder", [])
-    first.load_state_dict(torch.load(out / "autoencoder" / "final.pt"))
-
+    report = {"autoencoder": run(first, autoencoder, out / "autoencoder")}
     second = FlowModule(first.autoencoder, model, transformer.learning_rate)
-    if not (out / "transformer" / "final.pt").exists():
-        run(second, transformer, "transformer", [EMAWeightAveraging(decay=0.999)])
-    second.load_state_dict(torch.load(out / "transformer" / "final.pt"))
+    report["transformer"] = run(second, transformer, out / "transformer", EMAWeightAveraging(decay=0.999))
+    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+
+    exported = Nano.untrained(model, revision)
+    exported.autoencoder.load_state_dict(second.autoencoder.state_dict())
+    exported.transformer.load_state_dict(second.transformer.state_dict())
+    exported.words.load_state_dict(second.words.state_dict())
+    exported.save(out / "export")
 
 
-def _resumed_step(checkpoint: Path) -> int:
-    """Step of ``checkpoint``; it seeds the data, so that a resumed run draws clips that the first part did not."""
-    return torch.load(checkpoint, weights_only=False)["global_step"] if checkpoint.exists() else 0
+def stage_trainer(stage: Stage, folder: Path, callbacks: list[L.Callback] | None = None) -> L.Trainer:
+    """Trainer of one stage: a checkpoint every 250 steps, validation every 500, a CSV log."""
+    checkpoint = ModelCheckpoint(
+        folder, save_last=True, every_n_train_steps=250, save_top_k=0, enable_version_counter=False
+    )
+    return L.Trainer(
+        max_steps=stage.steps,
+        precision=stage.precision,
+        gradient_clip_val=1.0,
+        val_check_interval=500,
+        check_val_every_n_epoch=None,
+        limit_val_batches=8,
+        logger=CSVLogger(folder, name="log"),
+        callbacks=[checkpoint, TQDMProgressBar(refresh_rate=25), *(callbacks or [])],
+    )
 
 
 if __name__ == "__main__":

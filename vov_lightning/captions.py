@@ -26,7 +26,10 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 }
 """Words of each attribute; the order is part of the model (it indexes the embedding table)."""
 
-FILLERS = frozenset("a an and the of with clip video image photo scene picture moving zooming contrast".split())
+FILLERS = frozenset(
+    ["a", "an", "and", "the", "of", "with", "clip", "video", "image", "photo", "scene", "picture", "moving", "zooming"]
+)
+"""Words that carry no attribute."""
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])
 _HUE_BOUNDS_DEGREES = (15.0, 40.0, 70.0, 160.0, 200.0, 260.0, 345.0)  # red | orange | ... | purple | red
@@ -123,7 +126,7 @@ def _hue(rgb: Tensor) -> str:
 
 
 def _quadrant_shifts(luma: Tensor) -> Tensor:
-    """Mean shift ``[2, 2, 2]`` (row of quadrants, column, (x, y)) between successive frames of ``luma`` ``[T, h, w]``."""
+    """Mean shift [2, 2, 2] (row of quadrants, column, (x, y)) between successive frames of ``luma`` [T, h, w]."""
     height, width = luma.shape[1] // 2, luma.shape[2] // 2
     quadrants = luma[:, : 2 * height, : 2 * width].unflatten(2, (2, width)).unflatten(1, (2, height))
     quadrants = quadrants.permute(0, 1, 3, 2, 4)  # [T, 2, 2, h, w]

@@ -6,6 +6,7 @@ Decoding sees only the file and the base model. The encoder calls the same
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def build_file(
         base: Model that the vector was fitted on.
         source: The fitted signal; its size, frame rate and padding go into the file.
         caption: Text that conditions the model.
-        symbols: Quantised vector.
+        symbols: Quantised vector; empty for a file without one, which is the base model's own clip.
         step: Quantiser step, a float32 value (`vov_lightning.bitstream.short_float32` gives one that costs little).
         adapter: Shape of the adapter.
         sampler: How the decoder samples.
@@ -54,23 +55,17 @@ def build_file(
         pad_height=padding.height,
         pad_width=padding.width,
         fps=signal.fps,
-        rank=adapter.rank,
-        targets=base.targets_to_mask(adapter.targets or base.default_targets),
-        hash_scheme="v1",
-        hash_seed=adapter.seed,
-        k=len(symbols),
-        step=step,
         compute_dtype=sampler.compute_dtype,
         guidance=sampler.guidance,
-        vae_tiling=False,
-        scheduler="flow_euler",
         grid=sampler.grid,
-        shift=sampler.shift,
         steps=sampler.steps,
-        kernel="ode",
-        eta=0.0,
         seed=sampler.seed,
     )
+    if sampler.grid == "shifted":
+        header = replace(header, shift=sampler.shift)
+    if len(symbols):
+        targets = base.targets_to_mask(adapter.targets or base.default_targets)
+        header = replace(header, k=len(symbols), step=step, rank=adapter.rank, targets=targets, hash_seed=adapter.seed)
     return VovFile(header, caption, symbols.cpu().numpy().astype(np.int32))
 
 
@@ -100,17 +95,27 @@ def decode(
         header.frames + header.pad_frames, header.height + header.pad_height, header.width + header.pad_width
     )
     base.check_size(size)
-    sampler = SamplerConfig(
-        header.steps, header.grid, header.shift, header.guidance, header.seed, header.compute_dtype
-    )
+    sampler = sampler_of(header)
     velocity = velocity_field(base, file.caption, sampler)
     noise = initial_noise(header.seed, base.latent_shape(size)).to(base.device)
 
     # Whatever precision the caller works in, a file decodes in its own.
-    with adapted(base, file), torch.autocast(base.device.type, enabled=False):
+    with torch.autocast(base.device.type, enabled=False), adapted(base, file):
         latents = sample_ode(velocity, noise, sampler.times().tolist(), stop_at, progress)
         signal = Signal(base.decode(latents), header.fps, "decoded")
     return remove_padding(signal, Padding(header.pad_frames, header.pad_height, header.pad_width))
+
+
+def sampler_of(header: Header) -> SamplerConfig:
+    """The sampler that ``header`` describes."""
+    return SamplerConfig(
+        steps=header.steps,
+        grid=header.grid,  # type: ignore[arg-type]  # the header checks its choices
+        shift=header.shift,
+        guidance=header.guidance,
+        seed=header.seed,
+        compute_dtype=header.compute_dtype,  # type: ignore[arg-type]
+    )
 
 
 @contextmanager

@@ -5,6 +5,10 @@ class VovError(Exception):
     """Base of every error that this package raises on purpose; commands print it without a traceback."""
 
 
+class SettingError(VovError, ValueError):
+    """A setting is out of its range."""
+
+
 class SignalError(VovError, ValueError):
     """A video, image or folder of frames cannot be read, written or brought to the wanted size."""
 

@@ -8,7 +8,6 @@ values between 0.5 and 1.
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
@@ -35,6 +34,7 @@ def shift_time(r: Tensor, shift: float) -> Tensor:
     """``t = c r / (1 + (c - 1) r)``: keeps 0 and 1, and for ``c`` > 1 moves the rest towards 1.
 
     Example:
+        >>> import torch
         >>> shift_time(torch.tensor([0.0, 0.5, 1.0]), 3.0).tolist()
         [0.0, 0.75, 1.0]
     """

@@ -74,10 +74,7 @@ class ClipStream(IterableDataset):
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         while True:
-            if rng.random() < self.photo_share:
-                clip = self._moving_photo(rng)
-            else:
-                clip = self._clip(rng)
+            clip = self._moving_photo(rng) if rng.random() < self.photo_share else self._clip(rng)
             yield clip.flip(-1) if rng.random() < 0.5 else clip
 
     def _clip(self, rng: np.random.Generator) -> Tensor:

@@ -8,7 +8,7 @@ from nano.autoencoder_module import to_unit
 from nano.schedule import warmup_cosine
 from vov_lightning.bases.autoencoder import GroupAutoencoder
 from vov_lightning.bases.nano import NanoConfig, WordEmbedding, build_transformer
-from vov_lightning.captions import ATTRIBUTES, describe, parse
+from vov_lightning.captions import describe, parse
 
 GRID = torch.linspace(0.05, 0.95, 10)
 """Times at which the validation loss is measured."""
@@ -73,7 +73,7 @@ class FlowModule(L.LightningModule):
         if torch.rand(()) < self.hparams.drop_caption:
             return {}
         attributes = parse(describe(clip.cpu()))
-        return {name: attributes[name] for name in ATTRIBUTES if name in attributes and torch.rand(()) >= self.hparams.drop_attribute}
+        return {name: word for name, word in attributes.items() if torch.rand(()) >= self.hparams.drop_attribute}
 
     def configure_optimizers(self):
         parameters = [*self.transformer.parameters(), *self.words.parameters()]

@@ -6,7 +6,7 @@ bitstream, sampler, commands) works through these methods alone.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ class BaseModel(nn.Module, ABC):
     """Height and width are multiples of these, in pixels."""
     temporal_factor: ClassVar[int]
     """Frames are ``1 + n * temporal_factor``."""
+    blocks_path: ClassVar[str] = "blocks"
+    """Where the transformer keeps its list of blocks."""
     target_kinds: ClassVar[tuple[str, ...]]
     """Linear layers of a block that can be adapted, by module path; the order is part of the format."""
     default_targets: ClassVar[tuple[str, ...]]
@@ -54,11 +56,6 @@ class BaseModel(nn.Module, ABC):
     @abstractmethod
     def transformer(self) -> nn.Module:
         """The network that is adapted."""
-
-    @property
-    @abstractmethod
-    def blocks(self) -> nn.ModuleList:
-        """Its blocks, in order; `target_kinds` are paths below one of them."""
 
     @abstractmethod
     def fingerprint(self) -> bytes:
@@ -127,8 +124,8 @@ class BaseModel(nn.Module, ABC):
                 f"targets={list(targets)} must name one or more of {list(self.target_kinds)} for base model {self.name}"
             )
         return {
-            f"{number}.{kind}": block.get_submodule(kind)
-            for number, block in enumerate(self.blocks)
+            f"{number}.{kind}": cast(nn.Linear, block.get_submodule(kind))
+            for number, block in enumerate(self.transformer.get_submodule(self.blocks_path).children())
             for kind in self.target_kinds
             if kind in targets
         }

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -20,7 +21,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vov_lightning.bases.autoencoder import GROUP, AutoencoderConfig, GroupAutoencoder
-
 from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.captions import ATTRIBUTES, describe, parse
 from vov_lightning.errors import BaseModelError
@@ -41,10 +41,10 @@ class NanoConfig:
     """Width of a caption word's embedding."""
 
 
-def build_transformer(config: NanoConfig) -> WanTransformer3DModel:
+def build_transformer(config: NanoConfig) -> nn.Module:
     """An untrained transformer of ``config``'s sizes; one token a latent position."""
     channels = config.autoencoder.z_channels
-    return WanTransformer3DModel(
+    transformer: Any = WanTransformer3DModel(  # diffusers types its models as plain objects
         patch_size=(1, 1, 1),
         num_attention_heads=config.heads,
         attention_head_dim=64,
@@ -54,8 +54,8 @@ def build_transformer(config: NanoConfig) -> WanTransformer3DModel:
         freq_dim=64,
         ffn_dim=config.ffn_dim,
         num_layers=config.layers,
-        rope_max_seq_len=64,
     )
+    return transformer
 
 
 class WordEmbedding(nn.Module):
@@ -101,14 +101,16 @@ class Nano(BaseModel):
         try:
             settings = json.loads((folder / "config.json").read_text())
             tensors = load_file(folder / "weights.safetensors")
-        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            self.revision = settings["revision"]
+            self._build(NanoConfig(**{**settings["sizes"], "autoencoder": _autoencoder_config(settings)}))
+            self.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        # The last three: settings that are missing or unknown, tensors that do not fit them.
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())  # torch's message has several lines
             raise BaseModelError(
-                f"nano's weights cannot be read from {folder}: {error}; reinstall vov_lightning, "
+                f"nano's weights cannot be read from {folder}: {reason}; reinstall vov_lightning, "
                 "or make them with tools/train_nano.py"
             ) from error
-        self.revision = settings["revision"]
-        self._build(NanoConfig(**{**settings["sizes"], "autoencoder": _autoencoder_config(settings)}))
-        self.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         self.eval().requires_grad_(False)
         self._fingerprint = _digest(tensors)
 
@@ -141,12 +143,8 @@ class Nano(BaseModel):
         (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
     @property
-    def transformer(self) -> WanTransformer3DModel:
+    def transformer(self) -> nn.Module:
         return self._transformer
-
-    @property
-    def blocks(self) -> nn.ModuleList:
-        return self._transformer.blocks
 
     def fingerprint(self) -> bytes:
         return self._fingerprint

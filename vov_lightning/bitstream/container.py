@@ -113,10 +113,19 @@ class VovFile:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> "VovFile":
-        """Read the file at ``path``; at most ``limits.file_bytes`` of it are ever in memory."""
-        with open(path, "rb") as stream:
-            limits.check("file_bytes", os.fstat(stream.fileno()).st_size)
-            return cls.from_bytes(stream.read(limits.file_bytes + 1), limits)
+        """Read the file at ``path``; at most ``limits.file_bytes`` of it are ever in memory.
+
+        Raises:
+            BitstreamError: If it cannot be read or is not a valid file; the message begins with the path.
+        """
+        try:
+            with open(path, "rb") as stream:
+                limits.check("file_bytes", os.fstat(stream.fileno()).st_size)
+                return cls.from_bytes(stream.read(limits.file_bytes + 1), limits)
+        except OSError as error:
+            raise BitstreamError(f"{path} cannot be read: {error.strerror}") from error
+        except BitstreamError as error:
+            raise BitstreamError(f"{path}: {error}") from error
 
 
 def _sizes(data: bytes, header: bytes, caption: bytes, table: int, payload: int) -> dict[str, int]:

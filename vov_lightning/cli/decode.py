@@ -1,7 +1,6 @@
 """``vov-decode``: turn a .vov file back into a video or image."""
 
 from functools import partial
-from pathlib import Path
 
 from jsonargparse import ArgumentParser
 from tqdm import tqdm
@@ -37,5 +36,5 @@ def main(args: list[str] | None = None) -> None:
     base = options.get("base") or load_base(file.header.base_name)
     progress = partial(tqdm, desc="decode", unit="step", leave=False)
     signal = decode(file, base.to(options.device), stop_at=options.stop_at, progress=progress)
-    write_signal(signal, Path(options.output))
+    write_signal(signal, options.output)
     print(f"{options.output}: {signal.num_frames} frames, {signal.width}x{signal.height}")

@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from vov_lightning.cli.common import command, find_configs
 from vov_lightning.fitting.data import SignalData
+from vov_lightning.fitting.draws import ShiftedTime
 from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, format_metrics, train_and_finish
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.tracking import RunLogger, TrackFit
+from vov_lightning.vector.quantizer import NoiseQuantizer
 
 DESCRIPTION = """Compress one video or image into a .vov file by fitting it with a frozen generative model.
 
@@ -29,13 +31,26 @@ The result lies in runs/<name>/. The same command goes on with an interrupted ru
 class FitCLI(LightningCLI):
     """Lightning's command line over `VOVModule` and `SignalData`, the stages as groups ``stage1`` and ``stage2``."""
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        assert args is None or isinstance(args, list)
+        self.config = parser.parse_args(find_configs(sys.argv[1:] if args is None else args))
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(Unconstrained, "stage1")
         parser.add_lightning_class_args(RateConstrained, "stage2")
+        parser.set_defaults(
+            {
+                "model.quantizer": {"class_path": class_path(NoiseQuantizer)},
+                "model.time_density": {"class_path": class_path(ShiftedTime)},
+            }
+        )
         parser.add_argument("--name", type=str | None, default=None, help="Name of the run; empty for the source's.")
         parser.add_argument("--runs", type=str, default="runs", help="Folder that holds the runs.")
         parser.add_argument(
-            "--ckpt_path", type=str | None, default=None, help="Checkpoint to go on from: a path, or 'last' (the default)."
+            "--ckpt_path",
+            type=str | None,
+            default=None,
+            help="Checkpoint to go on from: a path; empty or 'last': the newest.",
         )
         parser.add_argument("--overwrite", type=bool, default=False, help="Start a run again that exists already.")
 
@@ -43,7 +58,8 @@ class FitCLI(LightningCLI):
         config = self.config
         name = config.name or Path(config.data.path).stem
         self.folder = RunFolder(Path(config.runs) / name, Path(config.data.path).stem)
-        self.finished = self.folder.claim(self._identity(), config.overwrite)
+        self.identity = self._identity()
+        self.finished = self.folder.inspect(self.identity, config.overwrite)
         config.trainer.default_root_dir = str(self.folder.path)
         logger = config.trainer.logger
         if logger and "save_dir" in (logger.get("init_args") or {}):
@@ -54,15 +70,23 @@ class FitCLI(LightningCLI):
             super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any):
-        self.trainer_defaults["callbacks"] = [checkpoint_callback(self.folder), FitProgress(), TrackFit()]
+        callbacks = [checkpoint_callback(self.folder), TrackFit()]
+        if self.config.trainer.enable_progress_bar is not False:
+            callbacks.append(FitProgress())
+        self.trainer_defaults["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
 
     def _identity(self) -> dict[str, Any]:
         """Every setting that the result depends on."""
-        settings = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        settings = yaml.safe_load(self.parser.dump(self.config))
         for key in ("config", "ckpt_path", "overwrite", "name", "runs"):
             settings.pop(key, None)
         return settings
+
+
+def class_path(cls: type) -> str:
+    """``cls`` as jsonargparse names it in a configuration."""
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 @command
@@ -71,19 +95,21 @@ def main(args: list[str] | None = None) -> None:
         VOVModule,
         SignalData,
         run=False,
-        args=find_configs(sys.argv[1:] if args is None else args),
+        args=args,
         seed_everything_default=0,
         save_config_callback=None,
         auto_configure_optimizers=False,
-        trainer_defaults={**fit_defaults(), "logger": {"class_path": f"{RunLogger.__module__}.RunLogger"}},
+        trainer_defaults={**fit_defaults(), "logger": {"class_path": class_path(RunLogger)}},
         parser_kwargs={"description": DESCRIPTION, "prog": "vov-fit"},
     )
     metrics = cli.finished
     if metrics is None:
-        checkpoint = cli.folder.last_checkpoint
+        cli.model.prepare(cli.datamodule)
+        cli.folder.begin(cli.identity, cli.config.overwrite)
+        checkpoint: Path | None = cli.folder.last_checkpoint
         if cli.config.ckpt_path not in (None, "last"):
             checkpoint = Path(cli.config.ckpt_path)
-        elif not checkpoint.exists():
+        elif not cli.folder.last_checkpoint.exists():
             checkpoint = None
         result = train_and_finish(cli.trainer, cli.model, cli.datamodule, cli.folder, checkpoint)
         for logger in cli.trainer.loggers:

@@ -44,6 +44,7 @@ class SignalData(L.LightningDataModule):
         super().__init__()
         self.path, self.start, self.fps, self.fit, self.caption = path, start, fps, fit, caption
         self.frames, self.height, self.width = frames, height, width
+        self.source_name = Path(path).stem
         self._signal: Signal | None = None
 
     @classmethod
@@ -52,11 +53,6 @@ class SignalData(L.LightningDataModule):
         data = cls(path=signal.name, **options)
         data._signal = signal
         return data
-
-    @property
-    def name(self) -> str:
-        """Name of the source, without folder and ending."""
-        return Path(self.path).stem
 
     def load(self, base: BaseModel) -> tuple[Fitted, str]:
         """The signal at a size that ``base`` takes, and its caption.
@@ -88,11 +84,17 @@ class SignalData(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """One item a batch of draws; `vov_lightning.fitting.draws` makes them from the number alone."""
+        assert self.trainer is not None
         batches = total_iterations(self.trainer) * self.trainer.accumulate_grad_batches
-        return DataLoader(range(batches), batch_size=None)
+        return _count(batches)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(range(1), batch_size=None)
+        return _count(1)
+
+
+def _count(batches: int) -> DataLoader:
+    numbers: Any = range(batches)  # a sequence serves as a dataset
+    return DataLoader(numbers, batch_size=None)
 
 
 def bundled_clip() -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vov_lightning.errors import SettingError
 from vov_lightning.flow import shift_time
 
 
@@ -41,7 +42,7 @@ class ShiftedTime(TimeDensity):
 
     def __init__(self, shift: float = 6.0) -> None:
         if shift <= 0:
-            raise ValueError(f"shift={shift} is not above 0; use 6 to prefer noisy times, 1 for uniform")
+            raise SettingError(f"shift={shift} is not above 0; use 6 to prefer noisy times, 1 for uniform")
         self.shift = shift
 
     def quantile(self, r: Tensor) -> Tensor:
@@ -75,13 +76,13 @@ class DrawConfig:
     """Fraction of draws whose eps is the noise that the decoder starts from. 0 is the paper; above 0 stores
     this clip from this noise more cheaply, and the model under other seeds less well."""
     loss_weight_power: float = 0.0
-    """``p`` of the loss weight ``t^p``: 0 weighs the velocity's error evenly (the paper), 2 that of predicted latents."""
+    """``p`` of the loss weight ``t^p``: 0 weighs the velocity's error evenly (the paper), 2 that of ``x^``."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise ValueError(f"batch_size={self.batch_size} is below 1; use 8 on a CPU, 64 as the paper does")
+            raise SettingError(f"batch_size={self.batch_size} is below 1; use 8 on a CPU, 64 as the paper does")
         if not 0 <= self.decoder_noise <= 1:
-            raise ValueError(f"decoder_noise={self.decoder_noise} is outside [0, 1]; it is a fraction of the draws")
+            raise SettingError(f"decoder_noise={self.decoder_noise} is outside [0, 1]; it is a fraction of the draws")
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,7 @@ class Draw:
     """Quantisation noise [k] in [-0.5, 0.5)."""
 
 
-def draw(
-    config: DrawConfig, density: TimeDensity, decoder_noise: Tensor, k: int, *, seed: int, number: int
-) -> Draw:
+def draw(config: DrawConfig, density: TimeDensity, decoder_noise: Tensor, k: int, *, seed: int, number: int) -> Draw:
     """Batch ``number`` of the fit, on the CPU.
 
     Args:

@@ -51,8 +51,8 @@ class RunFolder:
     def last_checkpoint(self) -> Path:
         return self.checkpoints / "last.ckpt"
 
-    def claim(self, config: dict[str, Any], overwrite: bool = False) -> dict[str, Any] | None:
-        """Make the folder ready for a run with ``config``.
+    def inspect(self, config: dict[str, Any], overwrite: bool = False) -> dict[str, Any] | None:
+        """Whether a run with ``config`` may begin or go on here.
 
         Returns:
             The metrics of a finished run with this configuration, or None when there is something left to do.
@@ -62,18 +62,21 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file, wanted a run folder; choose another --name or --runs")
-        occupied = self.path.exists() and any(self.path.iterdir())
-        if occupied and not self.config.exists():
-            raise RunError(f"{self.path} is not empty and not a run folder; choose another --name or --runs")
-        if occupied and overwrite:
-            shutil.rmtree(self.path)
-        elif occupied:
-            self._compare(yaml.safe_load(self.config.read_text()), config)
-            if self.metrics.exists():
-                return self._verified()
+        if not self.path.exists() or not any(self.path.iterdir()):
             return None
-        atomic_write(self.config, yaml.safe_dump(config, sort_keys=False).encode())
-        return None
+        if not self.config.exists():
+            raise RunError(f"{self.path} is not empty and not a run folder; choose another --name or --runs")
+        if overwrite:
+            return None
+        self._compare(yaml.safe_load(self.config.read_text()), config)
+        return self._verified() if self.metrics.exists() else None
+
+    def begin(self, config: dict[str, Any], overwrite: bool = False) -> None:
+        """Take the folder that `inspect` has approved; with ``overwrite`` empty it first."""
+        if overwrite and self.path.exists():
+            shutil.rmtree(self.path)
+        if not self.config.exists():
+            atomic_write(self.config, yaml.safe_dump(config, sort_keys=False).encode())
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Mark the run as finished."""
@@ -104,5 +107,7 @@ class RunFolder:
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(tree, dict) and tree:
-        return {key: value for name, child in tree.items() for key, value in _flatten(child, f"{prefix}{name}.").items()}
+        return {
+            key: value for name, child in tree.items() for key, value in _flatten(child, f"{prefix}{name}.").items()
+        }
     return {prefix.rstrip("."): tree}

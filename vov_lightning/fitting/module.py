@@ -8,7 +8,6 @@ Only the vector, the quantiser's step and the density are trained and saved.
 import hashlib
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -18,28 +17,29 @@ from vov_lightning.bitstream import VovFile, short_float32
 from vov_lightning.codec import build_file, decode
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
-from vov_lightning.fitting.draws import Draw, DrawConfig, ShiftedTime, TimeDensity, draw
+from vov_lightning.fitting.draws import DrawConfig, ShiftedTime, TimeDensity, draw
+from vov_lightning.fitting.stages import RateControlled
 from vov_lightning.flow import flow_loss, interpolate
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
 from vov_lightning.vector.rate import FactorizedRate
-from vov_lightning.video import Signal, remove_padding
+from vov_lightning.video import Fitted, Signal, remove_padding
 
 VALIDATION_TIMES = 8
 VALIDATION_NOISES = 2
 VALIDATION_SEED = 0
 
 
-class VOVModule(L.LightningModule):
+class VOVModule(RateControlled):
     """Fits one vector to one signal.
 
     Args:
         base: Frozen base model.
         adapter: Which layers are adapted, by how many numbers.
-        quantizer: What training sees in place of rounding.
-        time_density: Distribution of the training times.
+        quantizer: What training sees in place of rounding; a `NoiseQuantizer` when left out.
+        time_density: Distribution of the training times; a `ShiftedTime` when left out.
         draws: How training targets are drawn.
         sampler: How the decoder samples.
         weight_decay: AdamW's decoupled weight decay of the vector (paper: 1e-4).
@@ -68,39 +68,57 @@ class VOVModule(L.LightningModule):
         self.adapter_config, self.draws, self.sampler = adapter, draws, sampler
         self.quantizer = quantizer or NoiseQuantizer()
         self.time_density = time_density or ShiftedTime()
-        self.weight_decay, self.betas, self.rate_learning_rate, self.seed = weight_decay, betas, rate_learning_rate, seed
+        self.weight_decay, self.betas, self.rate_learning_rate = weight_decay, betas, rate_learning_rate
+        self.seed = seed
         layers = base.adapted_layers(adapter.targets or base.default_targets)
         self.adapter = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.vector = nn.Parameter(torch.empty(adapter.k).uniform_(-init_range, init_range))
             self.rate = FactorizedRate()
-        self.lmbda, self.rate_constrained = 0.0, False
+        self._prepared: tuple[Fitted, str] | None = None
 
     # Lightning saves and loads only what is fitted; the base model is named in the file instead.
     strict_loading = False
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        state = super().state_dict(*args, **kwargs)
-        return {name: value for name, value in state.items() if not name.startswith("base.")}
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith("base.")}
         checkpoint["source"] = self._source_digest()
+        checkpoint["rate_constrained"] = self.rate_constrained
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint["source"] != self._source_digest():
             raise RunError(
-                f"data.path={self.trainer.datamodule.path} no longer holds the frames that the checkpoint was fitted "
-                "to; give the run another --run.name, or start it again with --run.overwrite true"
+                f"{self.source.signal.name} no longer holds the frames that the checkpoint was fitted "
+                "to; give the run another --name, or start it again with --overwrite true"
             )
+        self.rate_constrained = checkpoint["rate_constrained"]
 
     def _source_digest(self) -> str:
         frames = self.source.signal.frames
         return hashlib.blake2b(frames.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
 
+    def prepare(self, data: SignalData) -> None:
+        """Read the signal and embed its caption, so that bad input is refused before anything is written."""
+        self._prepared = data.load(self.base)
+        self.base.embed(self.caption)
+
     def setup(self, stage: str) -> None:
-        data: SignalData = self.trainer.datamodule
-        self.source, self.caption = data.load(self.base)
+        if self._prepared is None:
+            self.prepare(self.trainer.datamodule)  # type: ignore[attr-defined]  # set by Trainer.fit(datamodule=...)
+
+    @property
+    def source(self) -> Fitted:
+        """The signal at the base model's size."""
+        assert self._prepared is not None, "call prepare(data) first"
+        return self._prepared[0]
+
+    @property
+    def caption(self) -> str:
+        """Text that conditions the base model."""
+        assert self._prepared is not None, "call prepare(data) first"
+        return self._prepared[1]
 
     def on_fit_start(self) -> None:
         self.latents = self.base.encode(self.source.signal.frames)  # [1, C, T', h, w]
@@ -108,7 +126,7 @@ class VOVModule(L.LightningModule):
         self.velocity = self.base.velocity(self.caption)
 
     def begin_rate_constraint(self) -> None:
-        """Called once, when stage 2 begins: the quantiser's step takes its scale from the vector."""
+        """The quantiser's step takes its scale from the vector."""
         self.quantizer.initialise(self.vector)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -129,8 +147,8 @@ class VOVModule(L.LightningModule):
         loss = flow + self.lmbda * bits_per_entry
         if not torch.isfinite(loss):
             raise RunError(
-                f"the loss is {loss.item()} at step {self.global_step}; lower learning_rate of the stage in "
-                "trainer.callbacks, or use trainer.precision=32-true, then start again with --run.overwrite true"
+                f"the loss is {loss.item()} at step {self.global_step}; lower learning_rate in "
+                "--stage1 or --stage2, or use --trainer.precision 32-true, and start again with --overwrite true"
             )
         self.log("train/flow_loss", flow, prog_bar=True)
         if self.rate_constrained:
@@ -138,7 +156,7 @@ class VOVModule(L.LightningModule):
             self.log("train/step_size", self.quantizer.step)
         self.log("train/loss", loss)
         self.log("train/lmbda", self.lmbda)
-        self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"])
+        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -160,14 +178,14 @@ class VOVModule(L.LightningModule):
         """File of the vector as it is now; before stage 2, quantised as stage 2 would begin."""
         if not self.rate_constrained:
             self.quantizer.initialise(self.vector)
-        step = short_float32(float(self.quantizer.step))
+        step = short_float32(self.quantizer.step.item())
         symbols = quantize(self.vector, step)
         return build_file(self.base, self.source, self.caption, symbols, step, self.adapter_config, self.sampler)
 
     @torch.no_grad()
     def estimated_bits(self) -> float:
         """Bits of the rounded vector under the learned density; the file's own coder needs about as many."""
-        return float(self.rate.bits(quantize(self.vector, float(self.quantizer.step)).float()))
+        return float(self.rate.bits(quantize(self.vector, self.quantizer.step.item()).float()))
 
     @property
     def target(self) -> Signal:

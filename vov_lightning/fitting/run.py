@@ -58,7 +58,7 @@ def fit(
         >>> result = vov.fit(vov.SignalData("clip.mp4"), vov.VOVModule(vov.load_base("nano")),
         ...                  [vov.Unconstrained(), vov.RateConstrained()], "runs/clip")  # doctest: +SKIP
     """
-    run = RunFolder(Path(folder), data.name)
+    run = RunFolder(Path(folder), data.source_name)
     options = {"logger": False, **fit_defaults(), **trainer_options}
     callbacks = [*stages, checkpoint_callback(run), *options.pop("callbacks", [])]
     trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
@@ -67,7 +67,14 @@ def fit(
 
 def fit_defaults() -> dict[str, Any]:
     """Options of Lightning's `Trainer` that suit a fit: one epoch is the whole of it."""
-    return {"max_epochs": 1, "num_sanity_val_steps": 0, "val_check_interval": 250, "log_every_n_steps": 10}
+    return {
+        "max_epochs": 1,
+        "num_sanity_val_steps": 0,
+        "val_check_interval": 250,
+        "check_val_every_n_epoch": None,
+        "log_every_n_steps": 10,
+        "enable_model_summary": False,
+    }
 
 
 def checkpoint_callback(run: RunFolder) -> ModelCheckpoint:
@@ -88,6 +95,7 @@ def train_and_finish(
     ``metrics.json`` is written last: without it the run counts as unfinished.
     """
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False)
+    trainer.save_checkpoint(run.last_checkpoint)
     seconds = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}
     module.to_file().save(run.file)
 
@@ -97,12 +105,18 @@ def train_and_finish(
     seconds["decode"] = time.perf_counter() - started_s
 
     target = module.target
-    ending = ".png" if target.is_image else ".mp4"
-    write_signal(decoded, run.path / f"decoded{ending}")
-    write_signal(side_by_side(target, decoded), run.path / f"preview{ending}")
+    for clip, name in ((decoded, "decoded"), (side_by_side(target, decoded), "preview")):
+        write_signal(clip, run.path / f"{name}{_ending(clip)}")
     metrics = measure(module, file, decoded) | {"seconds": {name: round(value, 3) for name, value in seconds.items()}}
     run.write_metrics(metrics)
     return FitResult(file, decoded, metrics, run.file)
+
+
+def _ending(clip: Signal) -> str:
+    """Image, H.264 where its 4:2:0 colour can hold the size, else a folder of PNG files."""
+    if clip.is_image:
+        return ".png"
+    return "" if clip.height % 2 or clip.width % 2 else ".mp4"
 
 
 def measure(module: VOVModule, file: VovFile, decoded: Signal) -> dict[str, Any]:
@@ -137,9 +151,9 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in metrics["seconds"].items())
     rows = [
         ("file", f"{metrics['bytes']} bytes ({sections})"),
-        ("rate", f"{metrics['bpp']:.4f} bpp from the file, {metrics['bpp_estimated']:.4f} bpp by the learned density"),
+        ("rate", f"{metrics['bpp']:.4f} bpp from the file, {metrics['bpp_estimated']:.4f} by the learned density"),
         ("vector", f"{metrics['bits_per_entry']:.3f} bits per entry"),
-        ("PSNR", f"{metrics['psnr_db']:.2f} dB decoded, {metrics['autoencoder_psnr_db']:.2f} dB autoencoder (the bound)"),
+        ("PSNR", f"{metrics['psnr_db']:.2f} dB decoded, {metrics['autoencoder_psnr_db']:.2f} dB the autoencoder alone"),
         ("seconds", seconds),
     ]
     return "\n".join(f"{name:<8} {value}" for name, value in rows)

@@ -12,6 +12,21 @@ from typing import Any, Literal
 
 import lightning as L
 
+from vov_lightning.errors import SettingError
+
+
+class RateControlled(L.LightningModule):
+    """What a stage sets on the module that it trains."""
+
+    lmbda: float = 0.0
+    """Weight of the rate in the loss."""
+    rate_constrained: bool = False
+    """Whether the vector goes through the quantiser."""
+
+    def begin_rate_constraint(self) -> None:
+        """Called once, when the rate-constrained stage begins."""
+        raise NotImplementedError  # abstract
+
 
 class Stage(L.Callback):
     """A part of the fit with its own length and learning rate.
@@ -33,7 +48,7 @@ class Stage(L.Callback):
         warmup: int = 0,
     ) -> None:
         if iterations < 0:
-            raise ValueError(f"iterations={iterations} is below 0; use 0 to leave the stage out")
+            raise SettingError(f"iterations={iterations} is below 0; use 0 to leave the stage out")
         self.iterations, self.learning_rate, self.decay, self.warmup = iterations, learning_rate, decay, warmup
         self.elapsed_s = 0.0
         self._started_s = 0.0
@@ -48,14 +63,17 @@ class Stage(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.elapsed_s = state_dict["elapsed_s"]
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, RateControlled)
         step = self._own_step(trainer)
         if step is None:
             return
         self._started_s = time.perf_counter()
         self.apply(pl_module, step)
         learning_rate = self.rate_at(step)
-        for group in pl_module.optimizers().param_groups:
+        for group in trainer.optimizers[0].param_groups:
             group["lr"] = learning_rate * group["lr_factor"]
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
@@ -63,7 +81,7 @@ class Stage(L.Callback):
             self.elapsed_s += time.perf_counter() - self._started_s
             self._started_s = 0.0
 
-    def apply(self, module: L.LightningModule, step: int) -> None:
+    def apply(self, module: "RateControlled", step: int) -> None:
         """Set up ``module`` for ``step`` of this stage."""
         raise NotImplementedError  # abstract
 
@@ -89,7 +107,7 @@ class Unconstrained(Stage):
 
     title = "stage 1"
 
-    def apply(self, module: L.LightningModule, step: int) -> None:
+    def apply(self, module: "RateControlled", step: int) -> None:
         module.lmbda, module.rate_constrained = 0.0, False
 
 
@@ -118,10 +136,10 @@ class RateConstrained(Stage):
     ) -> None:
         super().__init__(iterations, learning_rate, decay, warmup)
         if lmbda < 0:
-            raise ValueError(f"lmbda={lmbda} is below 0; it is the price of a bit per entry, e.g. 3e-3")
+            raise SettingError(f"lmbda={lmbda} is below 0; it is the price of a bit per entry, e.g. 3e-3")
         self.lmbda, self.lmbda_warmup = lmbda, lmbda_warmup
 
-    def apply(self, module: L.LightningModule, step: int) -> None:
+    def apply(self, module: "RateControlled", step: int) -> None:
         if step == 0:
             module.begin_rate_constraint()
         module.lmbda = self.lmbda * min(1.0, (step + 1) / (self.lmbda_warmup + 1))
@@ -130,7 +148,8 @@ class RateConstrained(Stage):
 
 def stages_of(trainer: L.Trainer) -> list[Stage]:
     """Stages of ``trainer``, in the order in which they run."""
-    return [callback for callback in trainer.callbacks if isinstance(callback, Stage)]
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning's connector
+    return [callback for callback in callbacks if isinstance(callback, Stage)]
 
 
 def total_iterations(trainer: L.Trainer) -> int:

@@ -1,5 +1,6 @@
 """Weights & Biases: the default logger of a fit, and what it gets beside the scalar metrics."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import lightning as L
 import wandb
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
 
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.run import FitResult
@@ -38,7 +39,7 @@ class RunLogger(WandbLogger):
         tags: list[str] | None = None,
     ) -> None:
         if not offline and not wandb.api.api_key:
-            rank_zero_info("W&B: no API key found, logging offline; run `wandb login` to log online")
+            _say("W&B: no API key found, logging offline; run `wandb login` to log online")
             offline = True
         super().__init__(name=name, save_dir=save_dir, offline=offline, project=project, group=group, tags=tags)
         self.media = media
@@ -63,6 +64,11 @@ class RunLogger(WandbLogger):
             artifact = wandb.Artifact(result.metrics["name"], type="vov", metadata=figures)
             artifact.add_file(str(result.path))
             self.experiment.log_artifact(artifact)
+
+
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 class TrackFit(L.Callback):

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vov_lightning.errors import SettingError
 from vov_lightning.flow import shift_time
 
 
@@ -14,7 +15,7 @@ class SamplerConfig:
     """How the decoder samples; stored in the file.
 
     Raises:
-        ValueError: If a setting is out of range.
+        SettingError: If a setting is out of range.
     """
 
     steps: int = 25
@@ -32,11 +33,11 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"steps={self.steps} is below 1; a sampler takes at least one step")
+            raise SettingError(f"steps={self.steps} is below 1; a sampler takes at least one step")
         if self.shift <= 0:
-            raise ValueError(f"shift={self.shift} is not above 0; use 1 for an even grid, 3 as Wan does")
+            raise SettingError(f"shift={self.shift} is not above 0; use 1 for an even grid, 3 as Wan does")
         if self.guidance < 0:
-            raise ValueError(f"guidance={self.guidance} is below 0; use 1 for none, about 5 for text-to-video")
+            raise SettingError(f"guidance={self.guidance} is below 0; use 1 for none, about 5 for text-to-video")
 
     def times(self) -> Tensor:
         """Times [steps + 1] float32, from 1 down to 0.

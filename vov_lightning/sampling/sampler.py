@@ -6,6 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from vov_lightning.errors import SettingError
 from vov_lightning.flow import Velocity, ode_step, predict_clean
 from vov_lightning.randomness import INITIAL_NOISE_STREAM, random_normals
 
@@ -36,10 +37,10 @@ def sample_ode(
         progress: Wraps the steps, e.g. in a progress bar.
 
     Raises:
-        ValueError: If ``stop_at`` is outside [0, 1).
+        SettingError: If ``stop_at`` is outside [0, 1).
     """
     if not 0 <= stop_at < 1:
-        raise ValueError(f"stop_at={stop_at} is outside [0, 1); 0 runs the whole grid, 0.3 stops early")
+        raise SettingError(f"stop_at={stop_at} is outside [0, 1); 0 runs the whole grid, 0.3 stops early")
     x_t = noise
     for t, s in progress(list(pairwise(times))):
         batch_t = torch.full((len(x_t),), t, dtype=torch.float32, device=x_t.device)

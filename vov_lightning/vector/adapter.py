@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from vov_lightning.errors import SettingError
 from vov_lightning.vector.hashing import HashProjection
 
 
@@ -51,7 +52,7 @@ class HashedLoRA:
 
     def __init__(self, layers: dict[str, nn.Linear], rank: int, k: int, seed: int) -> None:
         if rank < 1:
-            raise ValueError(f"rank={rank} is below 1; use 1 as the paper does, or more")
+            raise SettingError(f"rank={rank} is below 1; use 1 as the paper does, or more")
         self.rank = rank
         self._layers = layers
         self._hooks: list[RemovableHandle] = []
@@ -82,7 +83,9 @@ class HashedLoRA:
         """
         self.detach()
         matrices = self.matrices(vector)
-        self._hooks = [layer.register_forward_hook(_add_update(*matrices[name])) for name, layer in self._layers.items()]
+        self._hooks = [
+            layer.register_forward_hook(_add_update(*matrices[name])) for name, layer in self._layers.items()
+        ]
 
     def detach(self) -> None:
         """Make every layer the base model's again."""

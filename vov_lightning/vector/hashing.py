@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vov_lightning.errors import SettingError
 from vov_lightning.randomness import HASH_STREAM, random_words
 
 
@@ -24,12 +25,12 @@ class HashProjection:
         seed: Hash seed, stored in the file.
 
     Raises:
-        ValueError: If ``k`` exceeds ``num_entries``: some slots would be stored and never used.
+        SettingError: If ``k`` exceeds ``num_entries``: some slots would be stored and never used.
     """
 
     def __init__(self, k: int, num_entries: int, seed: int) -> None:
         if not 1 <= k <= num_entries:
-            raise ValueError(
+            raise SettingError(
                 f"k={k} is not within 1 and D={num_entries}, the number of LoRA entries; "
                 "lower model.adapter.k, or raise model.adapter.rank or the number of targets"
             )

@@ -1,0 +1,62 @@
+"""Commands run in this process on a tiny model; only what is about processes starts one."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+
+from vov_lightning.bases.nano import Nano
+from vov_lightning.cli import fit
+from vov_lightning.video import Signal, write_signal
+
+ITERATIONS = 6
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory, tiny_nano_config) -> Path:
+    """Weights of a `Nano` so small that a step takes milliseconds."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    model = Nano.untrained(tiny_nano_config, revision="tiny")
+    model.autoencoder.decoder[-2].weight.mul_(30)  # untrained, it would paint everything grey
+    model.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> Path:
+    """A 9-frame clip of 40 x 32 pixels with something in it."""
+    path = tmp_path_factory.mktemp("clip") / "ramp.mp4"
+    y, x, t = torch.meshgrid(torch.arange(40), torch.arange(32), torch.arange(9), indexing="ij")
+    frames = torch.stack([6 * x, 5 * y, 20 * t], dim=0).permute(3, 0, 1, 2).byte()  # [T, 3, H, W]
+    write_signal(Signal(frames, Fraction(30000, 1001), "ramp"), path)
+    return path
+
+
+@pytest.fixture
+def fit_arguments(tiny_weights, clip, tmp_path, one_thread) -> list[str]:
+    """Arguments of a fit that takes a second, into ``tmp_path / "runs"``."""
+    return [
+        "--config=nano.yaml",
+        f"--data.path={clip}",
+        "--data.height=32",
+        "--data.width=32",
+        f"--runs={tmp_path / 'runs'}",
+        f"--model.base.weights={tiny_weights}",
+        "--model.adapter.k=64",
+        "--model.sampler.steps=3",
+        "--model.draws.batch_size=2",
+        f"--stage1.iterations={ITERATIONS}",
+        f"--stage2.iterations={ITERATIONS}",
+        "--trainer.logger=false",
+        "--trainer.enable_progress_bar=false",
+        f"--trainer.val_check_interval={ITERATIONS}",
+    ]
+
+
+@pytest.fixture
+def run_fit(fit_arguments) -> Callable[..., int]:
+    """``run_fit(*more_arguments) -> exit status``."""
+    return lambda *more: fit.main([*fit_arguments, *more])

@@ -1,0 +1,23 @@
+"""Files to :class:`Signal` and back.
+
+A :class:`Signal` is what the codec stores: uint8 RGB frames, an exact frame rate and a name. ``read_signal`` makes one
+from a video, an image or a folder of frames; ``fit_signal`` brings it to a size that a base model takes, as the user
+asked and never silently; ``write_signal`` writes one out. Nothing here knows models or Lightning, so a decoder can
+ship alone.
+"""
+
+from vov_lightning.video.geometry import Fitted, Padding, fit_signal, remove_padding
+from vov_lightning.video.read import read_signal
+from vov_lightning.video.signal import Signal
+from vov_lightning.video.write import side_by_side, write_signal
+
+__all__ = [
+    "Fitted",
+    "Padding",
+    "Signal",
+    "fit_signal",
+    "read_signal",
+    "remove_padding",
+    "side_by_side",
+    "write_signal",
+]

@@ -1,0 +1,72 @@
+"""Still images to RGB bytes, through Pillow.
+
+Every mode that Pillow knows ends as 8-bit RGB: grey is repeated, palettes are looked up, 16-bit samples keep their
+high byte (Pillow's own plain conversion clips them at 255), CMYK and the like take Pillow's conversion without colour
+profile, and the orientation that a camera noted (EXIF) is applied. Alpha that changes nothing is dropped; alpha that
+does is refused, because no one but the user knows what lies behind the picture.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from vov_lightning.errors import SignalError
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def transparency_error(path: Path, flattened: str, input_options: str = "") -> SignalError:
+    """The refusal of a file with transparent pixels, with the command that makes ``flattened`` out of it."""
+    command = f"ffmpeg {input_options}-i {path.name} -vf premultiply=inplace=1,format=gbrp {flattened}"
+    return SignalError(f"{path} has transparent pixels, which are not coded; flatten it first, onto black: {command}")
+
+
+def read_image(path: Path) -> Tensor:
+    """Pixels of an image file, ``[3, H, W]`` uint8.
+
+    Args:
+        path: An existing file.
+
+    Raises:
+        SignalError: If the file is no image, is damaged, has transparent pixels, float or 32-bit samples, or holds
+            several pictures (an animation, a multi-page TIFF).
+    """
+    try:
+        with Image.open(path) as image:
+            # Phones store JPEG as MPO: the photograph, then previews and depth maps that nobody means.
+            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+                raise SignalError(
+                    f"{path} holds {image.n_frames} pictures and only stills are read as an image; "
+                    "convert it to .mp4 or to a folder of PNG files first"
+                )
+            ImageOps.exif_transpose(image, in_place=True)
+            rgb = _to_rgb(image, path)
+    except SignalError:
+        raise
+    except Exception as cause:  # damaged files raise anything from OSError to struct.error inside Pillow
+        raise SignalError(
+            f"{path} cannot be read as an image ({cause}); wanted an undamaged {', '.join(IMAGE_ENDINGS)} file"
+        ) from cause
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """``image`` in mode RGB; ``path`` is for messages."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        samples = np.asarray(image).astype(np.int64)
+        if "transparency" in image.info and (samples == image.info["transparency"]).any():
+            raise transparency_error(path, f"{path.stem}_flat.png")
+        return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise SignalError(
+            f"{path} has {'32-bit integer' if image.mode == 'I' else 'floating-point'} samples of unknown range; "
+            "convert it to 8 or 16 bits first"
+        )
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if np.asarray(image)[..., 3].min() < 255:
+            raise transparency_error(path, f"{path.stem}_flat.png")
+    return image.convert("RGB")
