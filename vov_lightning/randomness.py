@@ -19,6 +19,8 @@ HASH_STREAM = 1
 """Stream that places LoRA entries (`vov_lightning.vector.hashing`)."""
 INITIAL_NOISE_STREAM = 2
 """Stream of the latents at t = 1 (`vov_lightning.sampling.sampler`)."""
+TRAINING_STREAM = 3
+"""Stream that seeds the draws of a fit (`vov_lightning.fitting.draws`); no file depends on it."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 2**64 - 1

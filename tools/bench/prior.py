@@ -1,4 +1,4 @@
-"""What the pretrained transformer is worth: the same fit on `nano`, on `nano` with random transformer weights, and none.
+"""What the pretrained transformer is worth: the same fit on `nano`, and on `nano` with random transformer weights.
 
 For every clip of a folder: PSNR of the unadapted model, of the fit, of the same fit
 (same k, draws and lambda, so about the same bytes) on a transformer that was never trained, and the autoencoder's.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import shift_time
+from vov_lightning.randomness import TRAINING_STREAM, random_words
 
 
 class TimeDensity(ABC):
@@ -105,10 +106,12 @@ def draw(config: DrawConfig, density: TimeDensity, decoder_noise: Tensor, k: int
         density: Distribution of times.
         decoder_noise: Noise [1, ...] that the decoder starts from.
         k: Length of the vector.
-        seed: Seed of the fit, below 2^31.
+        seed: Seed of the fit, in [0, 2^64).
         number: Number of the batch, from 0.
     """
-    generator = torch.Generator().manual_seed((seed << 32) + number)
+    # Mixed down to 32 bits: PyTorch's CPU generator drops the upper half of a seed.
+    mixed = int(random_words(seed, TRAINING_STREAM, 1, start=number)[0]) >> 32
+    generator = torch.Generator().manual_seed(mixed)
     r = torch.rand(config.batch_size, generator=generator)
     if config.stratified:
         r = (torch.arange(config.batch_size) + r) / config.batch_size

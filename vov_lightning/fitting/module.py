@@ -46,7 +46,7 @@ class VOVModule(RateControlled):
         betas: AdamW's averaging constants.
         init_range: The vector starts uniform in +- this (paper: 0.02).
         rate_learning_rate: Learning rate of the quantiser's step and the density, as a multiple of the vector's.
-        seed: Seed of the vector's start and of all draws, in [0, 2^31).
+        seed: Seed of the vector's start and of all draws, in [0, 2^64).
     """
 
     def __init__(

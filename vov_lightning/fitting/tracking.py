@@ -38,7 +38,7 @@ class RunLogger(WandbLogger):
         group: str | None = None,
         tags: list[str] | None = None,
     ) -> None:
-        if not offline and not wandb.api.api_key:
+        if not offline and not wandb.login(prompt=False, verify=False):
             _say("W&B: no API key found, logging offline; run `wandb login` to log online")
             offline = True
         super().__init__(name=name, save_dir=save_dir, offline=offline, project=project, group=group, tags=tags)

@@ -46,7 +46,7 @@ def test_densities_have_their_median_and_stay_inside(density, median):
     t = density.quantile(r)
     assert t[499].item() == pytest.approx(median, abs=1e-4)
     assert bool((t.diff() > 0).all())
-    assert 0 <= t.min()
+    assert t.min() >= 0
     assert t.max() <= 1
 
 

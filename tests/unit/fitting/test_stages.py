@@ -1,5 +1,6 @@
 """Learning rate, lambda and stage boundaries as functions of the step."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -61,14 +62,14 @@ def test_warmup_and_cosine():
     rates = [stage.rate_at(step) for step in range(10)]
     assert rates[0] == 0.5
     assert rates[5] == pytest.approx(0.5)
-    assert all(after < before for before, after in zip(rates[1:], rates[2:], strict=False))
+    assert all(after < before for before, after in pairwise(rates[1:]))
     assert 0 < rates[-1] < 0.03
 
 
 def test_bad_settings_are_refused():
     with pytest.raises(SettingError, match="iterations=-1"):
         Unconstrained(-1)
-    with pytest.raises(SettingError, match="lmbda=-0.1"):
+    with pytest.raises(SettingError, match=r"lmbda=-0\.1"):
         RateConstrained(lmbda=-0.1)
 
 
