@@ -115,26 +115,16 @@ class RateConstrained(Stage):
     """Stage 2: adds ``lmbda`` times bits per vector entry, through the quantiser.
 
     Args:
-        iterations: Optimizer steps; 0 leaves the stage out.
-        learning_rate: AdamW's learning rate of the vector after the warm-up.
-        decay: ``constant``, or ``cosine`` to zero at the stage's end.
-        warmup: Steps over which the learning rate rises from zero.
+        *args: As for every stage.
         lmbda: Weight of the rate in ``L = flow loss + lmbda * bits / k``; larger makes smaller files.
         lmbda_warmup: Steps over which ``lmbda`` rises from zero.
+        **options: As for every stage.
     """
 
     title = "stage 2"
 
-    def __init__(
-        self,
-        iterations: int = 1000,
-        learning_rate: float = 1.5e-3,
-        decay: Literal["constant", "cosine"] = "constant",
-        warmup: int = 0,
-        lmbda: float = 3e-3,
-        lmbda_warmup: int = 500,
-    ) -> None:
-        super().__init__(iterations, learning_rate, decay, warmup)
+    def __init__(self, *args: Any, lmbda: float = 3e-3, lmbda_warmup: int = 500, **options: Any) -> None:
+        super().__init__(*args, **options)
         if lmbda < 0:
             raise SettingError(f"lmbda={lmbda} is below 0; it is the price of a bit per entry, e.g. 3e-3")
         self.lmbda, self.lmbda_warmup = lmbda, lmbda_warmup
