@@ -39,7 +39,7 @@ def main() -> None:
     rows.append({"clip": "mean"} | {key: sum(row[key] for row in rows) / len(rows) for key in rows[0] if key != "clip"})
     (options.out / "prior.json").write_text(json.dumps(rows, indent=2) + "\n")
     columns = list(rows[0])
-    print("| " + " | ".join(columns) + " |\n" + "| --- " * len(columns) + "|")
+    print("\n| " + " | ".join(columns) + " |\n" + "| --- " * len(columns) + "|")
     for row in rows:
         print("| " + " | ".join(f"{row[key]:.4g}" if key != "clip" else row[key] for key in columns) + " |")
 
