@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize, load_base
 from vov_lightning.bitstream import Header, VovFile
-from vov_lightning.errors import BaseModelMismatchError
+from vov_lightning.errors import BaseModelMismatchError, BitstreamError
 from vov_lightning.flow import Velocity, guide
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import initial_noise, sample_ode
@@ -95,6 +95,8 @@ def decode(
         header.frames + header.pad_frames, header.height + header.pad_height, header.width + header.pad_width
     )
     base.check_size(size)
+    if header.vae_tiling:
+        raise BitstreamError(f"the file asks for VAE tiling, which base model {base.name} does not have; upgrade")
     sampler = sampler_of(header)
     velocity = velocity_field(base, file.caption, sampler)
     noise = initial_noise(header.seed, base.latent_shape(size)).to(base.device)

@@ -143,3 +143,30 @@ def test_early_stop_changes_the_picture(vov, base, tmp_path):
     for name, stop in (("full", "0"), ("early", "0.9")):
         assert decode.main([str(vov), "-o", str(tmp_path / name), f"--stop-at={stop}", *base]) == 0
     assert not torch.equal(read_signal(tmp_path / "full").frames, read_signal(tmp_path / "early").frames)
+
+
+def test_settings_that_the_file_cannot_hold_are_refused_before_the_fit(run_fit, tmp_path, capsys):
+    for setting in ("model.sampler.seed=-1", "model.sampler.steps=2000"):
+        assert run_fit(f"--{setting}") == 1
+        assert setting.split("=")[1] in one_line(capsys)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_checkpoint_that_is_not_there(run_fit, capsys):
+    assert run_fit("--ckpt_path=nowhere.ckpt") == 1
+    assert "--ckpt_path nowhere.ckpt is no file" in one_line(capsys)
+
+
+def test_precision_that_would_round_the_vector(run_fit, capsys):
+    assert run_fit("--trainer.precision=bf16-true") == 1
+    assert "use bf16-mixed" in one_line(capsys)
+
+
+def test_odd_sizes_are_shown_as_a_folder_of_frames(run_fit, tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for index in range(5):
+        Image.new("RGB", (33, 31), (50 * index, 90, 10)).save(folder / f"{index}.png")
+    more = ["--data.fit=pad", "--data.height=null", "--data.width=null", "--data.frames=5"]
+    assert run_fit(f"--data.path={folder}", *more) == 0
+    assert len(list((tmp_path / "runs" / "odd" / "decoded").glob("*.png"))) == 5

@@ -1,6 +1,6 @@
 """Speed of the parts that the file format fixes: hash table, projection, entropy coder, at the paper's sizes.
 
-    python tools/bench/coder.py
+python tools/bench/coder.py
 """
 
 import time

@@ -9,3 +9,4 @@ warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning
 warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
 warnings.filterwarnings("ignore", message=".*does not have many workers")
 logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")

@@ -18,7 +18,7 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
         except VovError as error:
             print(f"{Path(sys.argv[0]).name}: {type(error).__name__}: {error}", file=sys.stderr)
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+            print("interrupted", file=sys.stderr)
             return 130
         return 1
 
@@ -33,7 +33,7 @@ def shipped_configs() -> Path:
 
 
 def find_configs(args: list[str]) -> list[str]:
-    """``args`` with every ``--config NAME`` that is no file here but a shipped configuration replaced by its path.
+    """``args`` with the path of every shipped configuration that ``--config`` or ``-c`` names and that is no file here.
 
     Example:
         >>> Path(find_configs(["--config", "nano.yaml"])[1]).is_file()
@@ -43,7 +43,7 @@ def find_configs(args: list[str]) -> list[str]:
     for index, argument in enumerate(found):
         if argument.startswith("--config="):
             found[index] = "--config=" + _find(argument.removeprefix("--config="))
-        elif index and found[index - 1] == "--config":
+        elif index and found[index - 1] in ("--config", "-c"):
             found[index] = _find(argument)
     return found
 

@@ -1,5 +1,6 @@
 """``vov-fit``: compress one video or image."""
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import yaml
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from vov_lightning.cli.common import command, find_configs
+from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.draws import ShiftedTime
 from vov_lightning.fitting.folder import RunFolder
@@ -56,8 +58,15 @@ class FitCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config
-        name = config.name or Path(config.data.path).stem
-        self.folder = RunFolder(Path(config.runs) / name, Path(config.data.path).stem)
+        source = Path(config.data.path).resolve().stem
+        name = config.name or source
+        given = config.ckpt_path not in (None, "last")
+        if given and (config.overwrite or not Path(config.ckpt_path).is_file()):
+            raise RunError(
+                f"--ckpt_path {config.ckpt_path} is no file, or --overwrite would delete it; give one of them"
+            )
+        self.checkpoint = Path(config.ckpt_path) if given else None
+        self.folder = RunFolder(Path(config.runs) / name, source)
         self.identity = self._identity()
         self.finished = self.folder.inspect(self.identity, config.overwrite)
         config.trainer.default_root_dir = str(self.folder.path)
@@ -81,6 +90,9 @@ class FitCLI(LightningCLI):
         settings = yaml.safe_load(self.parser.dump(self.config))
         for key in ("config", "ckpt_path", "overwrite", "name", "runs"):
             settings.pop(key, None)
+        source = Path(self.config.data.path)
+        if source.is_file():
+            settings["source_sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
         return settings
 
 
@@ -106,11 +118,9 @@ def main(args: list[str] | None = None) -> None:
     if metrics is None:
         cli.model.prepare(cli.datamodule)
         cli.folder.begin(cli.identity, cli.config.overwrite)
-        checkpoint: Path | None = cli.folder.last_checkpoint
-        if cli.config.ckpt_path not in (None, "last"):
-            checkpoint = Path(cli.config.ckpt_path)
-        elif not cli.folder.last_checkpoint.exists():
-            checkpoint = None
+        checkpoint = cli.checkpoint
+        if checkpoint is None and cli.folder.last_checkpoint.exists():
+            checkpoint = cli.folder.last_checkpoint
         result = train_and_finish(cli.trainer, cli.model, cli.datamodule, cli.folder, checkpoint)
         for logger in cli.trainer.loggers:
             if isinstance(logger, RunLogger):

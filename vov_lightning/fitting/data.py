@@ -8,6 +8,7 @@ import lightning as L
 from torch.utils.data import DataLoader
 
 from vov_lightning.bases import BaseModel
+from vov_lightning.errors import SettingError
 from vov_lightning.fitting.stages import total_iterations
 from vov_lightning.video import Fitted, Signal, fit_signal, read_signal
 
@@ -44,12 +45,14 @@ class SignalData(L.LightningDataModule):
         super().__init__()
         self.path, self.start, self.fps, self.fit, self.caption = path, start, fps, fit, caption
         self.frames, self.height, self.width = frames, height, width
-        self.source_name = Path(path).stem
+        self.source_name = Path(path).resolve().stem
         self._signal: Signal | None = None
 
     @classmethod
     def of(cls, signal: Signal, **options: Any) -> "SignalData":
-        """Data of a signal that is already in memory, with the options of the constructor."""
+        """Data of a signal that is already in memory; options as for the constructor, but ``start`` and ``fps``."""
+        if unusable := {"path", "start", "fps"} & options.keys():
+            raise SettingError(f"{sorted(unusable)} are for reading files; cut or retime the Signal itself")
         data = cls(path=signal.name, **options)
         data._signal = signal
         return data
@@ -60,7 +63,7 @@ class SignalData(L.LightningDataModule):
         Raises:
             SignalError: If the source cannot be read or brought to size.
         """
-        frames = self.frames or base.default_size.frames
+        frames = base.default_size.frames if self.frames is None else self.frames
         signal = self._signal
         if signal is None:
             path = bundled_clip() if self.path == SAMPLE else Path(self.path)

@@ -7,6 +7,7 @@ left alone, and a run with other settings is never touched.
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +63,9 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file, wanted a run folder; choose another --name or --runs")
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if not self.path.exists() or all(entry.name.startswith(".") for entry in self.path.iterdir()):
             return None
-        if not self.config.exists():
+        if not self.config.exists() or "stage2" not in self.config.read_text():
             raise RunError(f"{self.path} is not empty and not a run folder; choose another --name or --runs")
         if overwrite:
             return None
@@ -74,7 +75,10 @@ class RunFolder:
     def begin(self, config: dict[str, Any], overwrite: bool = False) -> None:
         """Take the folder that `inspect` has approved; with ``overwrite`` empty it first."""
         if overwrite and self.path.exists():
-            shutil.rmtree(self.path)
+            # Renamed first, so that no kill leaves half a run behind under this name.
+            discarded = self.path.with_name(f".{self.path.name}-discarded-{os.getpid()}")
+            self.path.rename(discarded)
+            shutil.rmtree(discarded)
         if not self.config.exists():
             atomic_write(self.config, yaml.safe_dump(config, sort_keys=False).encode())
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vov_lightning.bases import BaseModel
-from vov_lightning.bitstream import VovFile, short_float32
+from vov_lightning.bitstream import Limits, VovFile, short_float32
 from vov_lightning.codec import build_file, decode
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
@@ -84,27 +84,36 @@ class VOVModule(RateControlled):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith("base.")}
-        checkpoint["source"] = self._source_digest()
+        checkpoint["fitted_to"] = self._identity()
         checkpoint["rate_constrained"] = self.rate_constrained
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if checkpoint["source"] != self._source_digest():
+        if checkpoint["fitted_to"] != self._identity():
             raise RunError(
-                f"{self.source.signal.name} no longer holds the frames that the checkpoint was fitted "
-                "to; give the run another --name, or start it again with --overwrite true"
+                f"the checkpoint was fitted to other frames than {self.source.signal.name} now holds, to another "
+                "caption or on another base model; give the run another --name, or start again with --overwrite true"
             )
         self.rate_constrained = checkpoint["rate_constrained"]
 
-    def _source_digest(self) -> str:
-        frames = self.source.signal.frames
-        return hashlib.blake2b(frames.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
+    def _identity(self) -> str:
+        digest = hashlib.blake2b(self.base.fingerprint() + self.caption.encode(), digest_size=16)
+        digest.update(self.source.signal.frames.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def prepare(self, data: SignalData) -> None:
-        """Read the signal and embed its caption, so that bad input is refused before anything is written."""
+        """Read the signal, embed its caption, try the header: what is bad is refused before anything is written."""
         self._prepared = data.load(self.base)
         self.base.embed(self.caption)
+        Limits().check_header(self.to_file().header)
 
     def setup(self, stage: str) -> None:
+        if self.trainer.world_size > 1:
+            raise RunError(f"trainer.devices gives {self.trainer.world_size} processes; one signal is fitted by one")
+        if self.trainer.precision.endswith("-true") and self.trainer.precision != "32-true":
+            raise RunError(
+                f"trainer.precision={self.trainer.precision} would change the vector or the base model's weights; "
+                "use bf16-mixed, 16-mixed or 32-true"
+            )
         if self._prepared is None:
             self.prepare(self.trainer.datamodule)  # type: ignore[attr-defined]  # set by Trainer.fit(datamodule=...)
 
@@ -179,13 +188,14 @@ class VOVModule(RateControlled):
         if not self.rate_constrained:
             self.quantizer.initialise(self.vector)
         step = short_float32(self.quantizer.step.item())
-        symbols = quantize(self.vector, step)
+        symbols = quantize(self.vector, step, self.quantizer.limit)
         return build_file(self.base, self.source, self.caption, symbols, step, self.adapter_config, self.sampler)
 
     @torch.no_grad()
     def estimated_bits(self) -> float:
         """Bits of the rounded vector under the learned density; the file's own coder needs about as many."""
-        return float(self.rate.bits(quantize(self.vector, self.quantizer.step.item()).float()))
+        symbols = quantize(self.vector, self.quantizer.step.item(), self.quantizer.limit)
+        return float(self.rate.bits(symbols.float()))
 
     @property
     def target(self) -> Signal:

@@ -17,7 +17,7 @@ from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.module import VOVModule, psnr_db
 from vov_lightning.fitting.stages import Stage, stages_of
-from vov_lightning.video import Signal, remove_padding, side_by_side, write_signal
+from vov_lightning.video import Signal, remove_padding, side_by_side, viewing_ending, write_signal
 
 CHECKPOINT_EVERY = 25
 """Optimizer steps between checkpoints: what a crash can cost."""
@@ -50,7 +50,7 @@ def fit(
         data: The signal.
         module: Base model, adapter, quantiser and sampler.
         stages: The schedule, in order.
-        folder: Run folder; its contents are replaced.
+        folder: Where everything goes; a fit from Python always starts from the beginning, only ``vov-fit`` resumes.
         **trainer_options: For Lightning's `Trainer`.
 
     Example:
@@ -74,6 +74,7 @@ def fit_defaults() -> dict[str, Any]:
         "check_val_every_n_epoch": None,
         "log_every_n_steps": 10,
         "enable_model_summary": False,
+        "devices": 1,
     }
 
 
@@ -94,8 +95,10 @@ def train_and_finish(
 
     ``metrics.json`` is written last: without it the run counts as unfinished.
     """
+    run.metrics.unlink(missing_ok=True)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False)
-    trainer.save_checkpoint(run.last_checkpoint)
+    module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
+    trainer.save_checkpoint(run.last_checkpoint, weights_only=False)
     seconds = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}
     module.to_file().save(run.file)
 
@@ -106,17 +109,10 @@ def train_and_finish(
 
     target = module.target
     for clip, name in ((decoded, "decoded"), (side_by_side(target, decoded), "preview")):
-        write_signal(clip, run.path / f"{name}{_ending(clip)}")
+        write_signal(clip, run.path / f"{name}{viewing_ending(clip)}")
     metrics = measure(module, file, decoded) | {"seconds": {name: round(value, 3) for name, value in seconds.items()}}
     run.write_metrics(metrics)
     return FitResult(file, decoded, metrics, run.file)
-
-
-def _ending(clip: Signal) -> str:
-    """Image, H.264 where its 4:2:0 colour can hold the size, else a folder of PNG files."""
-    if clip.is_image:
-        return ".png"
-    return "" if clip.height % 2 or clip.width % 2 else ".mp4"
 
 
 def measure(module: VOVModule, file: VovFile, decoded: Signal) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Weights & Biases: the default logger of a fit, and what it gets beside the scalar metrics."""
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.run import FitResult
-from vov_lightning.video import Signal, side_by_side, write_signal
+from vov_lightning.video import Signal, side_by_side, viewing_ending, write_signal
 
 
 class RunLogger(WandbLogger):
@@ -45,14 +46,14 @@ class RunLogger(WandbLogger):
         self.media = media
 
     def log_clip(self, key: str, clip: Signal) -> None:
-        """Log an image, or a video as H.264."""
+        """Log a video as H.264, or the first frame of what H.264 cannot hold."""
         with tempfile.TemporaryDirectory() as folder:
-            if clip.is_image:
-                media: Any = wandb.Image(clip.frames[0].permute(1, 2, 0).numpy())
-            else:
+            if viewing_ending(clip) == ".mp4":
                 path = Path(folder) / "clip.mp4"
                 write_signal(clip, path)
-                media = wandb.Video(str(path), format="mp4")
+                media: Any = wandb.Video(str(path), format="mp4")
+            else:
+                media = wandb.Image(clip.frames[0].permute(1, 2, 0).numpy())
             self.experiment.log({key: media})
 
     def log_result(self, result: FitResult) -> None:
@@ -61,7 +62,8 @@ class RunLogger(WandbLogger):
         self.experiment.log({"result": wandb.Table(columns=list(figures), data=[list(figures.values())])})
         self.experiment.summary.update({f"result/{key}": value for key, value in figures.items()})
         if self.media:
-            artifact = wandb.Artifact(result.metrics["name"], type="vov", metadata=figures)
+            name = re.sub(r"[^\w.-]", "_", result.metrics["name"], flags=re.ASCII)[:128]
+            artifact = wandb.Artifact(name, type="vov", metadata=figures)
             artifact.add_file(str(result.path))
             self.experiment.log_artifact(artifact)
 

@@ -23,6 +23,9 @@ class Quantizer(nn.Module, ABC):
         steps_per_std: How many steps the vector's standard deviation spans when rate-constrained training begins.
     """
 
+    limit = SYMBOL_LIMIT
+    """Largest magnitude of a symbol."""
+
     def __init__(self, steps_per_std: float = 2.0) -> None:
         super().__init__()
         self.steps_per_std = steps_per_std
@@ -50,14 +53,14 @@ class Quantizer(nn.Module, ABC):
 
 
 @torch.no_grad()
-def quantize(vector: Tensor, step: float) -> Tensor:
-    """Symbols [k] int32 of ``vector`` [k], as the file holds them: ``round(v / step)`` within +-32767.
+def quantize(vector: Tensor, step: float, limit: int = SYMBOL_LIMIT) -> Tensor:
+    """Symbols [k] int32 of ``vector`` [k], as the file holds them: ``round(v / step)`` within +- ``limit``.
 
     Example:
         >>> quantize(torch.tensor([-0.6, 0.1, 0.9]), 0.5).tolist()
         [-1, 0, 2]
     """
-    return (vector / step).round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
+    return (vector / step).round().clamp(-limit, limit).int()
 
 
 def dequantize(symbols: Tensor, step: float) -> Tensor:
@@ -80,5 +83,7 @@ class NoiseQuantizer(Quantizer):
 class StraightThroughQuantizer(Quantizer):
     """Rounded values with the gradient of the identity, clamped to +-128 (the authors' scripts)."""
 
+    limit = 128
+
     def relax(self, scaled: Tensor, uniform: Tensor) -> Tensor:
-        return scaled + (scaled.round().clamp(-128, 128) - scaled).detach()
+        return scaled + (scaled.round().clamp(-self.limit, self.limit) - scaled).detach()

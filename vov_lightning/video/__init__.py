@@ -9,7 +9,7 @@ ship alone.
 from vov_lightning.video.geometry import Fitted, Padding, fit_signal, remove_padding
 from vov_lightning.video.read import read_signal
 from vov_lightning.video.signal import Signal
-from vov_lightning.video.write import side_by_side, write_signal
+from vov_lightning.video.write import side_by_side, viewing_ending, write_signal
 
 __all__ = [
     "Fitted",
@@ -19,5 +19,6 @@ __all__ = [
     "read_signal",
     "remove_padding",
     "side_by_side",
+    "viewing_ending",
     "write_signal",
 ]

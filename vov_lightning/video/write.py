@@ -68,6 +68,17 @@ def write_signal(signal: Signal, path: str | os.PathLike[str], *, overwrite: boo
         )
 
 
+def viewing_ending(signal: Signal) -> str:
+    """Ending under which ``signal`` can be written to look at: ``.png``, ``.mp4``, or none (a folder of PNG files)."""
+    if signal.is_image:
+        return ".png"
+    try:
+        _check_suits_mp4(signal, signal.name)
+    except SignalError:
+        return ""
+    return ".mp4"
+
+
 def side_by_side(left: Signal, right: Signal) -> Signal:
     """A signal that shows ``left`` and ``right`` next to each other, to compare an original with its decoding.
 
