@@ -17,6 +17,7 @@ _PUBLIC = {
     "vov_lightning.bitstream": ("Limits", "VovFile"),
     "vov_lightning.codec": ("decode",),
     "vov_lightning.fitting.data": ("SignalData",),
+    "vov_lightning.fitting.draws": ("DrawConfig",),
     "vov_lightning.fitting.module": ("VOVModule",),
     "vov_lightning.fitting.run": ("FitResult", "fit"),
     "vov_lightning.fitting.stages": ("RateConstrained", "Unconstrained"),

@@ -10,3 +10,4 @@ warnings.filterwarnings("ignore", message=".*in eval mode at the start of traini
 warnings.filterwarnings("ignore", message=".*does not have many workers")
 logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
+warnings.filterwarnings("ignore", message=".*LeafSpec")

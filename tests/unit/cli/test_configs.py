@@ -63,8 +63,8 @@ def test_unknown_setting_is_a_usage_error(capsys):
     assert "kk" in capsys.readouterr().err
 
 
-def test_setting_out_of_range_is_one_line(capsys):
-    assert fit.main(["--config=nano.yaml", "--model.sampler.steps=0"]) == 1
+def test_setting_out_of_range_is_one_line(tmp_path, capsys):
+    assert fit.main(["--config=nano.yaml", f"--runs={tmp_path}", "--model.sampler.steps=0"]) == 1
     assert "steps=0 is below 1" in capsys.readouterr().err
 
 
