@@ -51,12 +51,7 @@ def fit(
         module: Base model, adapter, quantiser and sampler.
         stages: The schedule, in order.
         folder: Where everything goes; a fit from Python always starts from the beginning, only ``vov-fit`` resumes.
-        **trainer_options: For Lightning's `Trainer`.
-
-    Example:
-        >>> import vov_lightning as vov  # doctest: +SKIP
-        >>> result = vov.fit(vov.SignalData("clip.mp4"), vov.VOVModule(vov.load_base("nano")),
-        ...                  [vov.Unconstrained(), vov.RateConstrained()], "runs/clip")  # doctest: +SKIP
+        **trainer_options: For Lightning's `Trainer`. The README has an example.
     """
     run = RunFolder(Path(folder), data.source_name)
     options = {"logger": False, **fit_defaults(), **trainer_options}

@@ -29,7 +29,7 @@ class RateControlled(L.LightningModule):
 
 
 class Stage(L.Callback):
-    """A part of the fit with its own length and learning rate.
+    """A part of the fit with its own length and learning rate; a schedule holds each kind of stage at most once.
 
     Args:
         iterations: Optimizer steps; 0 leaves the stage out.
