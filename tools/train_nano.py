@@ -93,12 +93,12 @@ def train(
         held_out = loader("validation", 8, 0.0, 0)
         untrained = stage_trainer(stage, folder).validate(module, held_out, verbose=False)[0]
         if not final.exists():
-            L.seed_everything(seed)
             if stage.compile:
                 module.network.compile()
             trainer = stage_trainer(stage, folder, list(callbacks))
             # A resumed run draws clips that its first part did not.
             resumed_at = torch.load(last, weights_only=False)["global_step"] if last.exists() else 0
+            L.seed_everything(seed + resumed_at)
             training = loader("train", stage.batch_size, data.photo_share, resumed_at)
             checkpoint = last if last.exists() else None
             trainer.fit(module, training, held_out, ckpt_path=checkpoint, weights_only=False)
@@ -110,6 +110,7 @@ def train(
             figures |= {key.replace("val", name): value for key, value in found.items()}
         return figures
 
+    L.seed_everything(seed)
     first = AutoencoderModule(model.autoencoder, autoencoder.learning_rate)
     report = {"autoencoder": run(first, autoencoder, out / "autoencoder")}
     second = FlowModule(first.autoencoder, model, transformer.learning_rate)

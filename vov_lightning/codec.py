@@ -112,11 +112,11 @@ def sampler_of(header: Header) -> SamplerConfig:
     """The sampler that ``header`` describes."""
     return SamplerConfig(
         steps=header.steps,
-        grid=header.grid,  # type: ignore[arg-type]  # the header checks its choices
+        grid=header.grid,
         shift=header.shift,
         guidance=header.guidance,
         seed=header.seed,
-        compute_dtype=header.compute_dtype,  # type: ignore[arg-type]
+        compute_dtype=header.compute_dtype,
     )
 
 

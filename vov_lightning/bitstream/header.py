@@ -11,10 +11,12 @@ There is exactly one byte string for each header: the reader writes what it has 
 
 from dataclasses import MISSING, Field, dataclass, field, fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from vov_lightning.bitstream.wire import Choice, Fixed, Float32, Ratio, Reader, Revision, Text, Unsigned, write_varint
 from vov_lightning.errors import BitstreamError
+
+ComputeDtype = Literal["float32", "bfloat16", "float16"]
 
 
 def _wire(kind: Any, words: str, default: Any = MISSING) -> Any:
@@ -44,8 +46,8 @@ class Header:
     width: int = _wire(Unsigned(1, 2**32 - 1), "width")
     fps: Fraction = _wire(Ratio(), "frames per second")  # noqa: RUF009 (a dataclass field, as the others)
 
-    compute_dtype: str = _wire(Choice(2, ("float32", "bfloat16", "float16")), "compute dtype", "float32")
-    grid: str = _wire(Choice(1, ("shifted", "linear")), "time grid", "shifted")
+    compute_dtype: ComputeDtype = _wire(Choice(2, ("float32", "bfloat16", "float16")), "compute dtype", "float32")
+    grid: Literal["linear", "shifted"] = _wire(Choice(1, ("shifted", "linear")), "time grid", "shifted")
     k: int = _wire(Unsigned(0, 2**32 - 1), "vector entries (k)", 0)
     step: float = _wire(Float32(), "quantiser step", 1.0)
     targets: int = _wire(Unsigned(1, 2**32 - 1), "adapted layers (mask)", 1)

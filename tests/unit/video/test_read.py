@@ -23,7 +23,7 @@ def same_with_and_without_decord(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, uses_decord: bool = True, **arguments: int
 ) -> Signal:
     """Read ``path`` both ways, insist that nothing differs, and return one of the two."""
-    pytest.importorskip("decord")
+    pytest.importorskip("decord", reason="no decord wheel here; PyAV reads everything and is tested alone")
     decode, decoded = videos._decode_with_decord, []
     with monkeypatch.context() as patch:
         patch.setattr(videos, "_decode_with_decord", lambda *args: decoded.append(decode(*args)) or decoded[-1])

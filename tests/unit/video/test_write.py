@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -188,11 +189,20 @@ class TestPaths:
         with pytest.raises(SignalError, match="frames is a file, and a folder is to be written"):
             write_signal(media.signal(1), tmp_path / "frames")
 
-    @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="permissions do not bind here")
+    @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
     def test_no_permission(self, media, tmp_path):
-        (tmp_path / "locked").mkdir(mode=0o500)
-        with pytest.raises(SignalError, match=r"cannot be written .*Permission denied.*write permission"):
-            write_signal(media.signal(1), tmp_path / "locked" / "still.png")
+        write_signal(media.signal(1), tmp_path / "warm_up.png")  # imports what an unprivileged user may not read
+        locked = Path(tempfile.mkdtemp())  # below tmp_path only its owner could even look
+        locked.chmod(0o555)
+        user = os.geteuid()
+        try:
+            if user == 0:
+                os.seteuid(65534)
+            with pytest.raises(SignalError, match=r"cannot be written .*Permission denied.*write permission"):
+                write_signal(media.signal(1), locked / "still.png")
+        finally:
+            os.seteuid(user)
+            locked.rmdir()
 
     def test_devices_survive(self, media, tmp_path):
         os.mkfifo(tmp_path / "pipe.png")

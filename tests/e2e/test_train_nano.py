@@ -1,0 +1,39 @@
+"""The script that trains `nano` runs end to end, and what it exports is a base model."""
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from vov_lightning.bases.nano import Nano
+from vov_lightning.video import Signal, write_signal
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "train_nano.py"
+
+
+def test_training_exports_a_model_and_a_report(tmp_path):
+    frames = torch.randint(0, 256, (18, 3, 96, 112), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for folder in ("train", "held_out"):
+        write_signal(Signal(frames, Fraction(25), "noise"), tmp_path / folder / "clip.mp4")
+    write_signal(Signal(frames[:1], Fraction(1), "noise"), tmp_path / "train" / "photo.png")
+    settings = {
+        "data.source": tmp_path / "train",
+        "data.validation": tmp_path / "held_out",
+        "out": tmp_path / "out",
+        "model": json.dumps({"autoencoder": {"widths": [8, 8, 8]}, "layers": 1, "heads": 1, "ffn_dim": 32}),
+        "autoencoder": json.dumps({"steps": 2, "batch_size": 2, "learning_rate": 1e-3}),
+        "transformer": json.dumps({"steps": 2, "batch_size": 2, "learning_rate": 1e-3}),
+        "revision": "test",
+    }
+    arguments = [f"--{name}={value}" for name, value in settings.items()]
+    subprocess.run([sys.executable, str(SCRIPT), *arguments], check=True, capture_output=True)
+
+    model = Nano(str(tmp_path / "out" / "export"))
+    assert model.revision == "test"
+    assert model.decode(model.encode(frames[:9, :, :64, :64])).shape == (9, 3, 64, 64)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert set(report["transformer"]) == {"untrained val/loss", "train/loss", "validation/loss"}
+    assert set(report["autoencoder"]) == {"untrained val/psnr_db", "train/psnr_db", "validation/psnr_db"}
