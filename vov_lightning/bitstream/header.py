@@ -44,7 +44,7 @@ class Header:
     frames: int = _wire(Unsigned(1, 2**32 - 1), "frames")
     height: int = _wire(Unsigned(1, 2**32 - 1), "height")
     width: int = _wire(Unsigned(1, 2**32 - 1), "width")
-    fps: Fraction = _wire(Ratio(), "frames per second")  # noqa: RUF009 (a dataclass field, as the others)
+    fps: Fraction = _wire(Ratio(), "frames per second")
 
     compute_dtype: ComputeDtype = _wire(Choice(2, ("float32", "bfloat16", "float16")), "compute dtype", "float32")
     grid: Literal["linear", "shifted"] = _wire(Choice(1, ("shifted", "linear")), "time grid", "shifted")
