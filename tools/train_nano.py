@@ -1,7 +1,8 @@
-"""Train the bundled `nano` model: pack the data, train the autoencoder, train the flow transformer, export.
+"""Train the bundled `nano` model: pack the data, train the autoencoder, encode, train the flow transformer, export.
 
-Each stage leaves a checkpoint in ``--out``; the same command again goes on
-where it stopped. Data is any folder of clips and photos.
+Every part leaves its result in ``--out``; the same command again goes on where
+it stopped, on this machine or on another one to which the folder was copied
+(the packs are small; ``--data`` is not needed where they lie in it).
 
     python tools/train_nano.py --config configs/train_nano.yaml --data.source DIR --data.validation DIR
 """
@@ -9,12 +10,13 @@ where it stopped. Data is any folder of clips and photos.
 import json
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import lightning as L
 import torch
 from jsonargparse import auto_cli
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, Timer, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
@@ -22,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from nano.autoencoder_module import AutoencoderModule
 from nano.data import ClipStream, pack
 from nano.flow_module import FlowModule
+from nano.latents import LatentStream, encode_pool
 
 from vov_lightning.bases.nano import Nano, NanoConfig
 
@@ -40,6 +43,10 @@ class Data:
     """Height and width of a training clip in pixels."""
     photo_share: float = 0.3
     """Fraction of training clips that are photos under a synthetic camera path."""
+    pool: int = 24000
+    """Clips that are encoded for the transformer, once."""
+    workers: int = 0
+    """Processes that cut clips while the network trains; use as many as there are cores beside a GPU."""
 
 
 @dataclass
@@ -49,22 +56,35 @@ class Stage:
     steps: int
     """Optimizer steps."""
     batch_size: int
-    """Clips a step."""
+    """Clips a step and process."""
     learning_rate: float
     """Peak learning rate of AdamW."""
+    compile: bool = False
+    """Compile the trained network, which needs a C++ compiler."""
+
+
+@dataclass
+class Machine:
+    """Where to train."""
+
+    accelerator: str = "auto"
+    """Lightning's ``accelerator``: auto, cpu, gpu."""
+    devices: int = 1
+    """Processes: one a GPU; on a CPU one a core is faster than one with many threads."""
     precision: str = "bf16-mixed"
     """Lightning's ``precision``."""
-    compile: bool = False
-    """Compile the trained network: 1.4 times faster on a CPU after a minute, and it needs a C++ compiler."""
 
 
 def train(
     data: Data,
     out: Path = Path("runs/nano"),
     model: NanoConfig = NanoConfig(),
-    autoencoder: Stage = Stage(steps=3600, batch_size=24, learning_rate=2e-3),
-    transformer: Stage = Stage(steps=2600, batch_size=16, learning_rate=1e-3),
-    revision: str = "0",
+    autoencoder: Stage = Stage(steps=4500, batch_size=8, learning_rate=2e-3),
+    transformer: Stage = Stage(steps=5000, batch_size=32, learning_rate=1e-3),
+    perceptual_weight: float = 0.01,
+    machine: Machine = Machine(),
+    max_minutes: float | None = None,
+    revision: str = "untagged",
     seed: int = 0,
 ) -> None:
     """Train `nano` and export it.
@@ -75,6 +95,9 @@ def train(
         model: Sizes of the model.
         autoencoder: Length of stage 1.
         transformer: Length of stage 2.
+        perceptual_weight: Weight of LPIPS in the autoencoder's loss; 0 needs no LPIPS weights.
+        machine: Where to train.
+        max_minutes: Stop a stage after this time, with a checkpoint; the same command goes on from it.
         revision: Version of the weights, written into every file that is fitted on them.
         seed: Seed of weights and data.
     """
@@ -83,61 +106,92 @@ def train(
         if not target.exists():
             pack(source, target)
 
-    def loader(name: str, batch_size: int, photo_share: float, stream_seed: int) -> DataLoader:
-        stream = ClipStream(packs[name], frames=data.frames, size=data.size, photo_share=photo_share, seed=stream_seed)
-        return DataLoader(stream, batch_size)
+    def clips(name: str, batch_size: int, stream_seed: int) -> DataLoader:
+        share = data.photo_share if name == "train" else 0.0
+        stream = ClipStream(packs[name], frames=data.frames, size=data.size, photo_share=share, seed=stream_seed)
+        return DataLoader(stream, batch_size, num_workers=data.workers)
 
-    def run(module: L.LightningModule, stage: Stage, folder: Path, *callbacks: L.Callback) -> dict[str, float]:
+    def run(module: L.LightningModule, stage: Stage, folder: Path, loader, *callbacks: L.Callback) -> dict[str, float]:
         """Train ``module`` unless ``folder`` says that it is done, and load the result; returns validation figures."""
         final, last = folder / "final.pt", folder / "last.ckpt"
-        held_out = loader("validation", 8, 0.0, 0)
-        untrained = stage_trainer(stage, folder).validate(module, held_out, verbose=False)[0]
+        held_out = loader("validation", 8, 0)
+        trainer = stage_trainer(stage, machine, folder, max_minutes, list(callbacks))
+        untrained = trainer.validate(module, held_out, verbose=False)[0]
         if not final.exists():
             if stage.compile:
                 module.network.compile()
-            trainer = stage_trainer(stage, folder, list(callbacks))
             # A resumed run draws clips that its first part did not.
             resumed_at = torch.load(last, weights_only=False)["global_step"] if last.exists() else 0
             L.seed_everything(seed + resumed_at)
-            training = loader("train", stage.batch_size, data.photo_share, resumed_at)
-            checkpoint = last if last.exists() else None
-            trainer.fit(module, training, held_out, ckpt_path=checkpoint, weights_only=False)
-            torch.save(module.state_dict(), final)
+            training = loader("train", stage.batch_size, resumed_at)
+            trainer.fit(module, training, held_out, ckpt_path=last if last.exists() else None, weights_only=False)
+            if trainer.global_step < stage.steps:
+                trainer.save_checkpoint(last)
+                raise SystemExit(f"stopped at step {trainer.global_step} of {stage.steps}; the same command goes on")
+            if trainer.is_global_zero:
+                torch.save(module.state_dict(), final)
+            trainer.strategy.barrier()
         module.load_state_dict(torch.load(final))
         figures = {f"untrained {key}": value for key, value in untrained.items()}
         for name in packs:
-            found = stage_trainer(stage, folder).validate(module, loader(name, 8, 0.0, 0), verbose=False)[0]
+            found = trainer.validate(module, loader(name, 8, 0), verbose=False)[0]
             figures |= {key.replace("val", name): value for key, value in found.items()}
         return figures
 
     L.seed_everything(seed)
-    first = AutoencoderModule(model.autoencoder, autoencoder.learning_rate)
-    report = {"autoencoder": run(first, autoencoder, out / "autoencoder")}
-    second = FlowModule(first.autoencoder, model, transformer.learning_rate)
-    report["transformer"] = run(second, transformer, out / "transformer", EMAWeightAveraging(decay=0.999))
+    first = AutoencoderModule(model.autoencoder, autoencoder.learning_rate, perceptual_weight=perceptual_weight)
+    first.start_from(clips("train", min(data.pool, 1024), 0))
+    report = {"autoencoder": run(first, autoencoder, out / "autoencoder", clips)}
+
+    for name, size in (("train", data.pool), ("validation", 64)):
+        encode_pool(first.autoencoder, clips(name, 16, 0), size, out / f"{name}_latents")
+
+    def latents(name: str, batch_size: int, stream_seed: int) -> DataLoader:
+        return DataLoader(LatentStream(out / f"{name}_latents", stream_seed), batch_size)
+
+    second = FlowModule(model, transformer.learning_rate)
+    ema = EMAWeightAveraging(decay=max(0.0, 1 - 10 / transformer.steps))  # over a tenth of the run
+    report["transformer"] = run(second, transformer, out / "transformer", latents, ema)
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
 
     exported = Nano.untrained(model, revision)
-    exported.autoencoder.load_state_dict(second.autoencoder.state_dict())
+    exported.autoencoder.load_state_dict(first.autoencoder.state_dict())
     exported.transformer.load_state_dict(second.transformer.state_dict())
     exported.words.load_state_dict(second.words.state_dict())
     exported.save(out / "export")
 
 
-def stage_trainer(stage: Stage, folder: Path, callbacks: list[L.Callback] | None = None) -> L.Trainer:
+class ThisRunsTimer(Timer):
+    """Stops after some minutes of this run; Lightning's own counts those before a resume too."""
+
+    def __init__(self, max_minutes: float | None) -> None:
+        super().__init__(None if max_minutes is None else timedelta(minutes=max_minutes))
+
+    def state_dict(self) -> dict:
+        return {}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        pass
+
+
+def stage_trainer(
+    stage: Stage, machine: Machine, folder: Path, max_minutes: float | None, callbacks: list[L.Callback]
+) -> L.Trainer:
     """Trainer of one stage: a checkpoint every 250 steps, validation every 500, a CSV log."""
     checkpoint = ModelCheckpoint(
         folder, save_last=True, every_n_train_steps=250, save_top_k=0, enable_version_counter=False
     )
     return L.Trainer(
+        accelerator=machine.accelerator,
+        devices=machine.devices,
+        precision=machine.precision,
         max_steps=stage.steps,
-        precision=stage.precision,
         gradient_clip_val=1.0,
         val_check_interval=500,
         check_val_every_n_epoch=None,
         limit_val_batches=8,
         logger=CSVLogger(folder, name="log"),
-        callbacks=[checkpoint, TQDMProgressBar(refresh_rate=25), *(callbacks or [])],
+        callbacks=[checkpoint, ThisRunsTimer(max_minutes), TQDMProgressBar(refresh_rate=25), *callbacks],
     )
 
 

@@ -17,7 +17,7 @@ from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.errors import BaseModelMismatchError, BitstreamError
 from vov_lightning.flow import Velocity, guide
 from vov_lightning.sampling.config import SamplerConfig
-from vov_lightning.sampling.sampler import initial_noise, sample_ode
+from vov_lightning.sampling.sampler import initial_noise, integrate
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import dequantize
 from vov_lightning.video import Fitted, Padding, Signal, remove_padding
@@ -69,6 +69,7 @@ def build_file(
     return VovFile(header, caption, symbols.cpu().numpy().astype(np.int32))
 
 
+@torch.no_grad()
 def decode(
     file: VovFile,
     base: BaseModel | None = None,
@@ -103,8 +104,8 @@ def decode(
 
     # Whatever precision the caller works in, a file decodes in its own.
     with torch.autocast(base.device.type, enabled=False), adapted(base, file):
-        latents = sample_ode(velocity, noise, sampler.times().tolist(), stop_at, progress)
-        signal = Signal(base.decode(latents), header.fps, "decoded")
+        latents = integrate(velocity, noise, sampler.times().tolist(), stop_at, progress)
+        signal = Signal(base.decode(latents, size.frames), header.fps, "decoded")
     return remove_padding(signal, Padding(header.pad_frames, header.pad_height, header.pad_width))
 
 
@@ -136,9 +137,7 @@ def adapted(base: BaseModel, file: VovFile) -> Iterator[None]:
 
 def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig) -> Velocity:
     """The base model's velocity under ``caption``, guided and in the sampler's arithmetic."""
-    guided = base.velocity(caption)
-    if sampler.guidance != 1:
-        guided = guide(guided, base.velocity(""), sampler.guidance)
+    guided = guided_velocity(base, caption, sampler.guidance)
     dtype = getattr(torch, sampler.compute_dtype)
 
     def velocity(x_t: Tensor, t: Tensor) -> Tensor:
@@ -146,6 +145,13 @@ def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig) -> Vel
             return guided(x_t, t).float()
 
     return velocity
+
+
+def guided_velocity(base: BaseModel, caption: str, guidance: float) -> Velocity:
+    """The base model's velocity under ``caption`` with classifier-free guidance; 1 is none."""
+    if guidance == 1:
+        return base.velocity(caption)
+    return guide(base.velocity(caption), base.velocity(""), guidance)
 
 
 def check_base(header: Header, base: BaseModel) -> None:

@@ -20,7 +20,7 @@ HASH_STREAM = 1
 INITIAL_NOISE_STREAM = 2
 """Stream of the latents at t = 1 (`vov_lightning.sampling.sampler`)."""
 TRAINING_STREAM = 3
-"""Stream that seeds the draws of a fit (`vov_lightning.fitting.draws`); no file depends on it."""
+"""Stream that seeds the draws of a fit (`vov_lightning.fitting.module`); no file depends on it."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 2**64 - 1

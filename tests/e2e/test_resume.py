@@ -118,7 +118,7 @@ def test_changed_configuration_is_refused(run_fit, capsys):
     assert run_fit() == 0
     assert run_fit("--stage2.lmbda=0.5") == 1
     error = capsys.readouterr().err
-    assert "stage2.lmbda: 0.1 -> 0.5" in error
+    assert "stage2.lmbda: 0.3 -> 0.5" in error
     assert "--overwrite" in error
 
 

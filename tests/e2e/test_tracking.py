@@ -36,7 +36,7 @@ def test_offline_fit_logs_metrics_preview_table_and_file(run_fit, tmp_path, monk
     assert files_below(folder / "wandb", ".mp4")
     summary = dict(logged[0].experiment.summary)
     for key in (
-        "train/flow_loss", "train/loss", "train/bits_per_entry", "train/step_size", "train/learning_rate",
+        "train/distortion", "train/loss", "train/bits_per_entry", "train/step_size", "train/learning_rate",
         "val/flow_loss", "val/psnr_db", "val/bpp", "val/preview", "result", "result/bpp",
     ):  # fmt: skip
         assert key in summary

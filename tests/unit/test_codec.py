@@ -16,7 +16,7 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.codec import adapted, build_file, decode
 from vov_lightning.errors import BaseModelError, BaseModelMismatchError
 from vov_lightning.sampling.config import SamplerConfig
-from vov_lightning.sampling.sampler import initial_noise, sample_ode
+from vov_lightning.sampling.sampler import initial_noise, integrate
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.video import Fitted, Padding, Signal
 
@@ -60,7 +60,7 @@ def decode_twofold(monkeypatch: pytest.MonkeyPatch) -> Callable[[VovFile, Nano],
     def run(file: VovFile, base: Nano) -> tuple[Tensor, Tensor]:
         seen, original = [], base.decode
         with monkeypatch.context() as patch:
-            patch.setattr(base, "decode", lambda latents: seen.append(latents) or original(latents))
+            patch.setattr(base, "decode", lambda latents, count: seen.append(latents) or original(latents, count))
             frames = decode(file, base).frames
         return seen[0], frames
 
@@ -114,7 +114,7 @@ def test_decoding_equals_the_steps_written_out(
     }
     HashedLoRA(layers, rank=2, k=K, seed=3).attach(STEP * torch.tensor(file.symbols, dtype=torch.float32))
     with torch.no_grad():
-        x_t = initial_noise(seed=5, shape=(16, 2, 2, 3))
+        x_t = initial_noise(seed=5, shape=(16, 3, 2, 3))
         for t, s in ((1.0, 6 / 7), (6 / 7, 0.6), (0.6, 0.0)):  # 3 r / (1 + 2 r) at r = 1, 2/3, 1/3, 0
             x_t = x_t + (s - t) * tiny_nano.velocity(CAPTION)(x_t, torch.tensor([t]))
     # Attached and merged updates round differently in float32.
@@ -141,8 +141,8 @@ def test_a_file_without_a_vector_decodes_to_the_unadapted_models_clip(tiny_nano:
     file = without_vector(make_file(tiny_nano))
     signal = decode(VovFile.from_bytes(file.to_bytes()), tiny_nano)
     noise = initial_noise(5, tiny_nano.latent_shape(ClipSize(5, 16, 24)))
-    latents = sample_ode(tiny_nano.velocity(CAPTION), noise, SAMPLER.times().tolist())
-    assert torch.equal(signal.frames, tiny_nano.decode(latents))
+    latents = integrate(tiny_nano.velocity(CAPTION), noise, SAMPLER.times().tolist())
+    assert torch.equal(signal.frames, tiny_nano.decode(latents, 5))
 
 
 def test_zero_symbols_equal_no_vector(tiny_nano: Nano, decoded_latents: Callable[[VovFile, Nano], Tensor]) -> None:

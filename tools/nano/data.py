@@ -1,10 +1,12 @@
-"""Clips and photos for training `nano`: packed once, then cropped, moved and flipped at random.
+"""Clips and photos for training `nano`: packed once into one small file, then cropped, moved and flipped at random.
 
-A pack holds short segments of every clip at 96 rows and every photo at 128
-rows as uint8 tensors in one file, so that a training step touches no decoder.
+A pack holds short segments of every clip at 96 rows (H.264, nearly lossless)
+and every photo at 128 rows (JPEG), so that one file of some tens of megabytes
+is all that travels to another machine. `ClipStream` decodes it into memory.
 Photos become clips under a synthetic camera path (pan and zoom).
 """
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +19,11 @@ from torch.nn import functional as F
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
+from vov_lightning.bases.nano import caption_row
+from vov_lightning.captions import describe, parse
+
 CLIP_ROWS, PHOTO_ROWS, SEGMENT_FRAMES, SEGMENTS = 96, 128, 17, 4
+CLIP_CRF, PHOTO_QUALITY = 17, 92
 VIDEO_ENDINGS, PHOTO_ENDINGS = {".mp4", ".mkv", ".webm", ".mov", ".avi"}, {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -26,56 +32,85 @@ def pack(source: Path, target: Path) -> None:
     clips, photos = [], []
     for path in tqdm(sorted(source.rglob("*")), desc="pack", unit="file"):
         if path.suffix.lower() in VIDEO_ENDINGS:
-            clips += _segments(path)
+            clips += [_encode_clip(segment) for segment in _segments(path)]
         elif path.suffix.lower() in PHOTO_ENDINGS:
-            photos.append(_photo(path))
+            photos.append(_encode_photo(path))
     if not clips and not photos:
         raise SystemExit(f"data.source={source} holds no clip ({VIDEO_ENDINGS}) and no photo ({PHOTO_ENDINGS})")
     target.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"clips": clips, "photos": photos}, target)
 
 
-def _segments(path: Path) -> list[Tensor]:
-    """Up to `SEGMENTS` runs of 17 successive frames ``[17, 3, 96, w]``, evenly spaced over the clip."""
+def _segments(path: Path) -> list[np.ndarray]:
+    """Up to `SEGMENTS` runs of 17 successive frames ``[17, 96, w, 3]``, evenly spaced over the clip."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        width = round(stream.width * CLIP_ROWS / min(stream.width, stream.height))
-        height = round(stream.height * CLIP_ROWS / min(stream.width, stream.height))
+        scale = Fraction(CLIP_ROWS, min(stream.width, stream.height))
+        width, height = (2 * round(side * scale / 2) for side in (stream.width, stream.height))
         frames = [
-            torch.from_numpy(frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA"))
+            frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
             for frame in container.decode(stream)
         ]
     starts = np.unique(np.linspace(0, len(frames) - SEGMENT_FRAMES, SEGMENTS).astype(int))
-    return [
-        torch.stack(frames[start : start + SEGMENT_FRAMES]).permute(0, 3, 1, 2).contiguous()
-        for start in starts
-        if start >= 0
-    ]
+    return [np.stack(frames[start : start + SEGMENT_FRAMES]) for start in starts if start >= 0]
 
 
-def _photo(path: Path) -> Tensor:
+def _encode_clip(frames: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": str(CLIP_CRF), "preset": "fast"})
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def _decode_clip(content: bytes) -> Tensor:
+    with av.open(io.BytesIO(content)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+
+
+def _encode_photo(path: Path) -> bytes:
     image = Image.open(path).convert("RGB")
     scale = Fraction(PHOTO_ROWS, min(image.size))
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BOX)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=PHOTO_QUALITY)
+    return buffer.getvalue()
+
+
+def _decode_photo(content: bytes) -> Tensor:
+    return torch.from_numpy(np.array(Image.open(io.BytesIO(content)))).permute(2, 0, 1).contiguous()
+
+
+def process_rank() -> int:
+    """Number of this training process."""
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
 class ClipStream(IterableDataset):
-    """Endless random clips ``[frames, 3, size, size]`` uint8; ``seed`` and the worker decide the order."""
+    """Endless random clips ``[frames, 3, size, size]`` uint8 and the words that describe them [7].
+
+    ``seed``, the process and the worker decide the order.
+    """
 
     def __init__(self, pack_path: Path, *, frames: int, size: int, photo_share: float, seed: int) -> None:
-        content = torch.load(pack_path, mmap=True)
-        self.clips, self.photos = content["clips"], content["photos"]
+        content = torch.load(pack_path)
+        self.clips = [_decode_clip(clip) for clip in content["clips"]]
+        self.photos = [_decode_photo(photo) for photo in content["photos"]]
         self.frames, self.size, self.seed = frames, size, seed
         self.photo_share = photo_share if self.clips and self.photos else float(bool(self.photos))
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        rng = np.random.default_rng([self.seed, process_rank(), worker.id if worker else 0])
         while True:
             clip = self._moving_photo(rng) if rng.random() < self.photo_share else self._clip(rng)
-            yield clip.flip(-1) if rng.random() < 0.5 else clip
+            clip = clip.flip(-1) if rng.random() < 0.5 else clip
+            yield clip, torch.tensor(caption_row(parse(describe(clip))))
 
     def _clip(self, rng: np.random.Generator) -> Tensor:
         segment = self.clips[rng.integers(len(self.clips))]
@@ -83,21 +118,25 @@ class ClipStream(IterableDataset):
         start = int(rng.integers(len(segment) - (self.frames - 1) * stride))
         segment = segment[start : start + (self.frames - 1) * stride + 1 : stride]
         rows, columns = segment.shape[-2:]
-        side = int(rng.integers(self.size, min(rows, columns) + 1))
+        side = self._side(rng, min(rows, columns))
         top, left = int(rng.integers(rows - side + 1)), int(rng.integers(columns - side + 1))
         crop = segment[..., top : top + side, left : left + side].float()
         return F.interpolate(crop, size=(self.size, self.size), mode="area").round().byte()
 
+    def _side(self, rng: np.random.Generator, longest: int) -> int:
+        """Side of a square crop: half of them as large as can be, since that is how clips are brought to size."""
+        return longest if rng.random() < 0.5 else int(rng.integers(self.size, longest + 1))
+
     def _moving_photo(self, rng: np.random.Generator) -> Tensor:
-        """A camera that pans and zooms over a photo at constant speed, up to 2 pixels and 2 % a frame."""
+        """A camera that pans and zooms over a photo steadily, up to 2 pixels and 2 % a frame, or stands still."""
         photo = self.photos[rng.integers(len(self.photos))]
         rows, columns = photo.shape[-2:]
         time = torch.linspace(-1, 1, self.frames)
         half = (self.frames - 1) / 2
-        side = rng.uniform(self.size, min(rows, columns) * 0.95)
+        side = self._side(rng, int(0.95 * min(rows, columns)))
         sides = side * torch.exp(time * half * rng.choice([0.0, 1.0]) * rng.uniform(-0.02, 0.02))
         sides = sides.clamp(max=min(rows, columns) - 1.0)
-        velocity = torch.tensor(rng.uniform(-2, 2, size=2) * rng.choice([0.0, 1.0], p=[0.3, 0.7]), dtype=torch.float32)
+        velocity = torch.tensor(rng.uniform(-2, 2, size=2) * rng.choice([0.0, 1.0]), dtype=torch.float32)
         centre = torch.tensor(rng.uniform(0, 1, size=2), dtype=torch.float32)
         extent = torch.tensor([columns, rows]) - sides[:, None]  # [T, 2] room for the crop's corner
         corner = centre * extent + time[:, None] * half * velocity * side / self.size

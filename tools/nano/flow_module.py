@@ -4,11 +4,12 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from nano.autoencoder_module import to_unit
 from nano.schedule import warmup_cosine
-from vov_lightning.bases.autoencoder import GroupAutoencoder
-from vov_lightning.bases.nano import NanoConfig, WordEmbedding, build_transformer
-from vov_lightning.captions import describe, parse
+from vov_lightning.bases.nano import NanoConfig, WordEmbedding, build_transformer, caption_row
+from vov_lightning.flow import flow_loss, interpolate, shift_time
+
+Batch = tuple[Tensor, Tensor]
+"""Latents ``[B, z, n, h, w]`` and the rows of their words ``[B, 7]``."""
 
 GRID = torch.linspace(0.05, 0.95, 10)
 """Times at which the validation loss is measured."""
@@ -19,7 +20,6 @@ class FlowModule(L.LightningModule):
 
     def __init__(
         self,
-        autoencoder: GroupAutoencoder,
         config: NanoConfig,
         learning_rate: float = 1e-3,
         shift: float = 2.0,
@@ -28,7 +28,6 @@ class FlowModule(L.LightningModule):
     ) -> None:
         """
         Args:
-            autoencoder: Trained and frozen.
             config: Sizes of the transformer.
             learning_rate: Peak of AdamW's learning rate; warm-up, then cosine to zero over ``trainer.max_steps``.
             shift: ``c`` of the time density ``t = c r / (1 + (c - 1) r)``, r uniform; above 1 prefers noisy times.
@@ -36,44 +35,39 @@ class FlowModule(L.LightningModule):
             drop_attribute: Probability that an attribute of a caption is left out.
         """
         super().__init__()
-        self.save_hyperparameters(ignore=["autoencoder", "config"])
-        self.autoencoder = autoencoder.eval().requires_grad_(False)
+        self.save_hyperparameters(ignore=["config"])
         self.transformer = build_transformer(config)
         self.words = WordEmbedding(config.text_dim)
+        self.register_buffer("unsaid", torch.tensor(caption_row({})), persistent=False)
 
     @property
     def network(self) -> torch.nn.Module:
         """The part that is trained."""
         return self.transformer
 
-    def training_step(self, clips: Tensor, _: int) -> Tensor:
-        latents = self.autoencoder.encode(to_unit(clips))
-        r = (torch.arange(len(clips)) + torch.rand(len(clips))) / len(clips)  # stratified
-        t = self.hparams.shift * r / (1 + (self.hparams.shift - 1) * r)
-        captions = [self._caption(clip) for clip in clips]
-        loss = self._loss(latents, t.to(latents), torch.randn_like(latents), captions)
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        latents, rows = batch
+        r = (torch.arange(len(rows)) + torch.rand(len(rows))) / len(rows)  # stratified
+        t = shift_time(r.to(latents), self.hparams.shift)
+        loss = self._losses(latents, t, torch.randn_like(latents), self._drop(rows)).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, clips: Tensor, batch_index: int) -> None:
-        latents = self.autoencoder.encode(to_unit(clips))
-        generator = torch.Generator().manual_seed(batch_index)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
-        captions = [parse(describe(clip.cpu())) for clip in clips]
-        losses = [self._loss(latents, t.expand(len(clips)).to(latents), noise, captions) for t in GRID]
-        self.log("val/loss", torch.stack(losses).mean(), prog_bar=True)
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        latents, rows = batch
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(batch_index)).to(latents)
+        losses = [self._losses(latents, t.expand(len(rows)).to(latents), noise, rows).mean() for t in GRID]
+        self.log("val/loss", torch.stack(losses).mean(), prog_bar=True, sync_dist=True)
 
-    def _loss(self, x: Tensor, t: Tensor, noise: Tensor, captions: list[dict[str, str]]) -> Tensor:
-        t_wide = t.view(-1, 1, 1, 1, 1)
-        x_t = (1 - t_wide) * x + t_wide * noise
-        velocity = self.transformer(x_t, 1000 * t, self.words(captions), return_dict=False)[0]
-        return (velocity.float() - (noise - x)).square().mean()
+    def _losses(self, x: Tensor, t: Tensor, noise: Tensor, rows: Tensor) -> Tensor:
+        velocity = self.transformer(interpolate(x, noise, t), 1000 * t, self.words(rows), return_dict=False)[0]
+        return flow_loss(velocity.float(), x, noise)
 
-    def _caption(self, clip: Tensor) -> dict[str, str]:
-        if torch.rand(()) < self.hparams.drop_caption:
-            return {}
-        attributes = parse(describe(clip.cpu()))
-        return {name: word for name, word in attributes.items() if torch.rand(()) >= self.hparams.drop_attribute}
+    def _drop(self, rows: Tensor) -> Tensor:
+        """``rows`` [B, 7] with some attributes, and of some clips all, set to "not said"."""
+        dropped = torch.rand(rows.shape, device=rows.device) < self.hparams.drop_attribute
+        dropped |= torch.rand(len(rows), 1, device=rows.device) < self.hparams.drop_caption
+        return torch.where(dropped, self.unsaid, rows)
 
     def configure_optimizers(self):
         parameters = [*self.transformer.parameters(), *self.words.parameters()]

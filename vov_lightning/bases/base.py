@@ -36,7 +36,7 @@ class BaseModel(nn.Module, ABC):
 
     name: ClassVar[str]
     """Registered name, written into files."""
-    size_multiple: ClassVar[tuple[int, int]]
+    size_multiple: tuple[int, int]
     """Height and width are multiples of these, in pixels."""
     temporal_factor: ClassVar[int]
     """Frames are ``1 + n * temporal_factor``."""
@@ -70,8 +70,8 @@ class BaseModel(nn.Module, ABC):
         """Latents [1, C, T', h, w] float32 of ``frames`` [T, 3, H, W] uint8: the posterior mean, never a sample."""
 
     @abstractmethod
-    def decode(self, latents: Tensor) -> Tensor:
-        """Frames [T, 3, H, W] uint8 of ``latents`` [1, C, T', h, w]."""
+    def decode(self, latents: Tensor, num_frames: int) -> Tensor:
+        """The first ``num_frames`` frames [T, 3, H, W] uint8 of ``latents`` [1, C, T', h, w]."""
 
     @abstractmethod
     def embed(self, caption: str) -> Condition:
@@ -84,6 +84,10 @@ class BaseModel(nn.Module, ABC):
     @abstractmethod
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Velocity [B, C, T', h, w] float32 of ``x_t`` at ``t`` [B] float32 in [0, 1]."""
+
+    def latent_weights(self, latents: Tensor) -> Tensor:
+        """What a squared error in an entry of ``latents`` costs in pixels, about: mean 1, broadcastable to them."""
+        return torch.ones(1, device=latents.device)
 
     def describe(self, frames: Tensor) -> str:
         """Automatic caption of ``frames`` [T, 3, H, W] uint8; empty where the model brings no captioner."""

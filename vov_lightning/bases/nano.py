@@ -1,7 +1,7 @@
 """`nano`: the bundled text-to-video model, a Wan in miniature that runs on a CPU.
 
 Diffusers' own `WanTransformer3DModel` at a small configuration, over the
-latents of `GroupAutoencoder`, conditioned on the closed vocabulary of
+latents of `BlockAutoencoder`, conditioned on the closed vocabulary of
 `vov_lightning.captions`. Weights and card lie in ``vov_lightning/assets/nano``;
 ``tools/train_nano.py`` makes them.
 """
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vov_lightning.bases.autoencoder import GROUP, AutoencoderConfig, GroupAutoencoder
+from vov_lightning.bases.autoencoder import BLOCK_FRAMES, BLOCK_LATENTS, AutoencoderConfig, BlockAutoencoder
 from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.captions import ATTRIBUTES, describe, parse
 from vov_lightning.errors import BaseModelError
@@ -39,13 +39,15 @@ class NanoConfig:
     """Inner width of the feed-forward layers."""
     text_dim: int = 64
     """Width of a caption word's embedding."""
+    patch: int = 2
+    """Latent positions a token, along each axis of a latent frame."""
 
 
 def build_transformer(config: NanoConfig) -> nn.Module:
-    """An untrained transformer of ``config``'s sizes; one token a latent position."""
+    """An untrained transformer of ``config``'s sizes."""
     channels = config.autoencoder.z_channels
     transformer: Any = WanTransformer3DModel(  # diffusers types its models as plain objects
-        patch_size=(1, 1, 1),
+        patch_size=(1, config.patch, config.patch),
         num_attention_heads=config.heads,
         attention_head_dim=64,
         in_channels=channels,
@@ -58,42 +60,46 @@ def build_transformer(config: NanoConfig) -> nn.Module:
     return transformer
 
 
+def caption_row(caption: dict[str, str]) -> list[int]:
+    """Row of the word table for each attribute, in the order of `ATTRIBUTES`; the first of each is "not said".
+
+    Example:
+        >>> caption_row({"brightness": "dim"})
+        [2, 4, 8, 17, 21, 25, 30]
+    """
+    row, offset = [], 0
+    for name, words in ATTRIBUTES.items():
+        row.append(offset + (1 + words.index(caption[name]) if name in caption else 0))
+        offset += 1 + len(words)
+    return row
+
+
 class WordEmbedding(nn.Module):
-    """Captions -> ``[B, 7, text_dim]``: one slot an attribute, which holds its word's vector or that of "not said"."""
+    """Rows of `caption_row` ``[B, 7]`` -> ``[B, 7, text_dim]``: one slot an attribute."""
 
     def __init__(self, text_dim: int) -> None:
         super().__init__()
         self.table = nn.Embedding(sum(1 + len(words) for words in ATTRIBUTES.values()), text_dim)
 
-    def forward(self, captions: list[dict[str, str]]) -> Tensor:
-        rows = [self._row(caption) for caption in captions]
-        return self.table(torch.tensor(rows, device=self.table.weight.device))
-
-    @staticmethod
-    def _row(caption: dict[str, str]) -> list[int]:
-        row, offset = [], 0
-        for name, words in ATTRIBUTES.items():
-            row.append(offset + (1 + words.index(caption[name]) if name in caption else 0))
-            offset += 1 + len(words)
-        return row
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.table(rows)
 
 
 class Nano(BaseModel):
-    """The bundled model: clips of ``1 + 4 n`` frames, sides multiples of 8; made for 9 x 64 x 64.
+    """The bundled model: clips of ``1 + 4 n`` frames, sides multiples of 16; made for 9 x 64 x 64.
 
     Args:
         weights: Folder with ``config.json``, ``weights.safetensors``; empty for the bundled one.
     """
 
     name = "nano"
-    temporal_factor = GROUP
+    temporal_factor = 4  # as Wan's
     target_kinds = tuple(
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
         + ["ffn.net.0.proj", "ffn.net.2"]
     )
     default_targets = target_kinds[:4]
     default_size = ClipSize(frames=9, height=64, width=64)
-    size_multiple = (8, 8)
 
     def __init__(self, weights: str = "") -> None:
         super().__init__()
@@ -127,9 +133,10 @@ class Nano(BaseModel):
 
     def _build(self, config: NanoConfig) -> None:
         self.config = config
-        self.autoencoder = GroupAutoencoder(config.autoencoder)
+        self.autoencoder = BlockAutoencoder(config.autoencoder)
         self._transformer = build_transformer(config)
         self.words = WordEmbedding(config.text_dim)
+        self.size_multiple = (config.autoencoder.spatial_factor * config.patch,) * 2
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``weights.safetensors`` (float16) to ``folder``."""
@@ -151,7 +158,7 @@ class Nano(BaseModel):
 
     def latent_shape(self, size: ClipSize) -> tuple[int, ...]:
         factor = self.config.autoencoder.spatial_factor
-        frames = 1 + (size.frames - 1) // GROUP
+        frames = BLOCK_LATENTS * -(-size.frames // BLOCK_FRAMES)
         return self.config.autoencoder.z_channels, frames, size.height // factor, size.width // factor
 
     @torch.no_grad()
@@ -160,16 +167,19 @@ class Nano(BaseModel):
         return self.autoencoder.encode(clip)
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        clip = self.autoencoder.decode(latents.to(self.device).float())[0].transpose(0, 1)
+    def decode(self, latents: Tensor, num_frames: int) -> Tensor:
+        clip = self.autoencoder.decode(latents.to(self.device).float())[0, :, :num_frames].transpose(0, 1)
         return ((clip.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
+
+    def latent_weights(self, latents: Tensor) -> Tensor:
+        return self.autoencoder.latent_weights(latents.shape[2])
 
     def describe(self, frames: Tensor) -> str:
         return describe(frames)
 
     @torch.no_grad()
     def embed(self, caption: str) -> Tensor:
-        return self.words([parse(caption)])
+        return self.words(torch.tensor([caption_row(parse(caption))], device=self.device))
 
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         words = condition.expand(len(x_t), -1, -1)

@@ -11,9 +11,9 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from vov_lightning.cli.common import command, find_configs
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
-from vov_lightning.fitting.draws import ShiftedTime
 from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.module import VOVModule
+from vov_lightning.fitting.objectives import FlowMatching
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, format_metrics, train_and_finish
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
@@ -43,7 +43,7 @@ class FitCLI(LightningCLI):
         parser.set_defaults(
             {
                 "model.quantizer": {"class_path": class_path(NoiseQuantizer)},
-                "model.time_density": {"class_path": class_path(ShiftedTime)},
+                "model.objective": {"class_path": class_path(FlowMatching)},
             }
         )
         parser.add_argument("--name", type=str | None, default=None, help="Name of the run; empty for the source's.")

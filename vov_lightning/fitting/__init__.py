@@ -1,1 +1,1 @@
-"""Finding the vector of one signal with Lightning: draws, stages, module, run folder, tracking."""
+"""Finding the vector of one signal with Lightning: objectives, stages, module, run folder, tracking."""

@@ -86,7 +86,7 @@ class SignalData(L.LightningDataModule):
         return fitted, caption
 
     def train_dataloader(self) -> DataLoader:
-        """One item a batch of draws; `vov_lightning.fitting.draws` makes them from the number alone."""
+        """One item a batch of draws; the module makes them from the number alone."""
         assert self.trainer is not None
         batches = total_iterations(self.trainer) * self.trainer.accumulate_grad_batches
         return _count(batches)

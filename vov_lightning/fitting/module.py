@@ -1,7 +1,7 @@
 """One signal as a LightningModule: frozen base model, hashed LoRA, quantiser, rate.
 
 Objective (paper, eq. 6; DESIGN, section 3):
-``L = E_{t, eps} mean_i (u_v(x_t, t) - (eps - x))_i^2 + lmbda * bits(v) / k``.
+``L = distortion(v) + lmbda * bits(v) / k``; the distortion is an `Objective`.
 Only the vector, the quantiser's step and the density are trained and saved.
 """
 
@@ -14,12 +14,12 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import Limits, VovFile, short_float32
-from vov_lightning.codec import build_file, decode
+from vov_lightning.codec import build_file, decode, guided_velocity
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
-from vov_lightning.fitting.draws import DrawConfig, ShiftedTime, TimeDensity, draw
+from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
 from vov_lightning.fitting.stages import RateControlled
-from vov_lightning.flow import flow_loss, interpolate
+from vov_lightning.randomness import TRAINING_STREAM, random_words
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
@@ -39,8 +39,7 @@ class VOVModule(RateControlled):
         base: Frozen base model.
         adapter: Which layers are adapted, by how many numbers.
         quantizer: What training sees in place of rounding; a `NoiseQuantizer` when left out.
-        time_density: Distribution of the training times; a `ShiftedTime` when left out.
-        draws: How training targets are drawn.
+        objective: Distortion that is minimised; `FlowMatching` when left out.
         sampler: How the decoder samples.
         weight_decay: AdamW's decoupled weight decay of the vector (paper: 1e-4).
         betas: AdamW's averaging constants.
@@ -54,8 +53,7 @@ class VOVModule(RateControlled):
         base: BaseModel,
         adapter: AdapterConfig = AdapterConfig(),
         quantizer: Quantizer | None = None,
-        time_density: TimeDensity | None = None,
-        draws: DrawConfig = DrawConfig(),
+        objective: Objective | None = None,
         sampler: SamplerConfig = SamplerConfig(),
         weight_decay: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
@@ -65,9 +63,9 @@ class VOVModule(RateControlled):
     ) -> None:
         super().__init__()
         self.base = base.requires_grad_(False).eval()
-        self.adapter_config, self.draws, self.sampler = adapter, draws, sampler
+        self.adapter_config, self.sampler = adapter, sampler
         self.quantizer = quantizer or NoiseQuantizer()
-        self.time_density = time_density or ShiftedTime()
+        self.objective = objective or FlowMatching()
         self.weight_decay, self.betas, self.rate_learning_rate = weight_decay, betas, rate_learning_rate
         self.seed = seed
         layers = base.adapted_layers(adapter.targets or base.default_targets)
@@ -130,36 +128,38 @@ class VOVModule(RateControlled):
         return self._prepared[1]
 
     def on_fit_start(self) -> None:
-        self.latents = self.base.encode(self.source.signal.frames)  # [1, C, T', h, w]
-        self.decoder_noise = initial_noise(self.sampler.seed, tuple(self.latents.shape[1:]))
-        self.velocity = self.base.velocity(self.caption)
+        latents = self.base.encode(self.source.signal.frames)
+        self._target = Target(
+            latents=latents,
+            weights=self.base.latent_weights(latents),
+            decoder_noise=initial_noise(self.sampler.seed, tuple(latents.shape[1:])).to(latents.device),
+            times=self.sampler.times().tolist(),
+            velocity=self.base.velocity(self.caption),
+            decoder_velocity=guided_velocity(self.base, self.caption, self.sampler.guidance),
+        )
 
     def begin_rate_constraint(self) -> None:
         """The quantiser's step takes its scale from the vector."""
         self.quantizer.initialise(self.vector)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        number = batch_idx * self.trainer.world_size + self.global_rank
-        targets = draw(
-            self.draws, self.time_density, self.decoder_noise, len(self.vector), seed=self.seed, number=number
-        )
+        generator = self._generator(batch_idx * self.trainer.world_size + self.global_rank)
         bits = torch.zeros((), device=self.device)
         vector: Tensor = self.vector
         if self.rate_constrained:
-            scaled = self.quantizer.relax(self.vector / self.quantizer.step, targets.uniform.to(self.device))
+            uniform = torch.rand(len(vector), generator=generator).to(self.device) - 0.5
+            scaled = self.quantizer.relax(self.vector / self.quantizer.step, uniform)
             vector, bits = scaled * self.quantizer.step, self.rate.bits(scaled)
         self.adapter.attach(vector)
-        losses = self._flow_losses(targets.t, targets.eps)
-        weights = targets.t.to(self.device) ** self.draws.loss_weight_power
-        flow = (losses * weights).sum() / weights.sum()
+        distortion = self.objective.loss(self._target, generator)
         bits_per_entry = bits / len(self.vector)
-        loss = flow + self.lmbda * bits_per_entry
+        loss = distortion + self.lmbda * bits_per_entry
         if not torch.isfinite(loss):
             raise RunError(
                 f"the loss is {loss.item()} at step {self.global_step}; lower learning_rate in "
                 "--stage1 or --stage2, or use --trainer.precision 32-true, and start again with --overwrite true"
             )
-        self.log("train/flow_loss", flow, prog_bar=True)
+        self.log("train/distortion", distortion, prog_bar=True)
         if self.rate_constrained:
             self.log("train/bits_per_entry", bits_per_entry, prog_bar=True)
             self.log("train/step_size", self.quantizer.step)
@@ -210,18 +210,19 @@ class VOVModule(RateControlled):
         ]
         return torch.optim.AdamW(groups, lr=1.0, betas=self.betas)
 
-    def _flow_losses(self, t: Tensor, eps: Tensor) -> Tensor:
-        t, eps = t.to(self.device), eps.to(self.device)
-        u = self.velocity(interpolate(self.latents, eps, t), t)
-        return flow_loss(u, self.latents, eps)
+    def _generator(self, number: int) -> torch.Generator:
+        """Random numbers of batch ``number``, whatever was drawn before: a resumed fit goes on with the same ones."""
+        # Mixed down to 32 bits: PyTorch's CPU generator drops the upper half of a seed.
+        mixed = int(random_words(self.seed, TRAINING_STREAM, 1, start=number)[0]) >> 32
+        return torch.Generator().manual_seed(mixed)
 
     def _validation_loss(self) -> Tensor:
         times = (torch.arange(VALIDATION_TIMES) + 0.5) / VALIDATION_TIMES
         generator = torch.Generator().manual_seed(VALIDATION_SEED)
         losses = []
         for t in times:
-            eps = torch.randn(VALIDATION_NOISES, *self.latents.shape[1:], generator=generator)
-            losses.append(self._flow_losses(t.expand(VALIDATION_NOISES), eps).mean())
+            eps = torch.randn(VALIDATION_NOISES, *self._target.latents.shape[1:], generator=generator)
+            losses.append(flow_losses(self._target, t.expand(VALIDATION_NOISES), eps).mean())
         return torch.stack(losses).mean()
 
     def _decoded_vector(self, file: VovFile) -> Tensor:

@@ -115,7 +115,8 @@ def measure(module: VOVModule, file: VovFile, decoded: Signal) -> dict[str, Any]
     target, data = module.target, file.to_bytes()
     sections = file.section_bytes()
     overhead_bits = 8 * (len(data) - sections["vector"] - sections["count_table"])
-    autoencoded = module.base.decode(module.base.encode(module.source.signal.frames))
+    frames = module.source.signal.frames
+    autoencoded = module.base.decode(module.base.encode(frames), len(frames))
     bound = remove_padding(Signal(autoencoded, target.fps, "autoencoded"), module.source.padding)
     return {
         "name": target.name,

@@ -17,15 +17,14 @@ def initial_noise(seed: int, shape: tuple[int, ...]) -> Tensor:
     return random_normals(seed, INITIAL_NOISE_STREAM, count).view(1, *shape)
 
 
-@torch.no_grad()
-def sample_ode(
+def integrate(
     velocity: Velocity,
     noise: Tensor,
     times: Sequence[float],
     stop_at: float = 0.0,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Tensor:
-    """Latents at the end of the probability-flow ODE.
+    """Latents at the end of the probability-flow ODE; gradients flow through every step where they are enabled.
 
     Args:
         velocity: The model.

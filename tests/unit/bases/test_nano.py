@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize, load_base, registered_bases
-from vov_lightning.bases.nano import Nano, _digest
+from vov_lightning.bases.autoencoder import AutoencoderConfig, BlockAutoencoder
+from vov_lightning.bases.nano import Nano, NanoConfig, _digest
 from vov_lightning.captions import ATTRIBUTES
 from vov_lightning.errors import BaseModelError
 
@@ -40,10 +42,10 @@ class TestAutoencoder:
     @pytest.mark.parametrize("size", SIZES)
     def test_encode_and_decode_have_the_announced_shapes(self, tiny_nano: Nano, size: ClipSize) -> None:
         latents = tiny_nano.encode(random_frames(size))
-        expected = (16, 1 + (size.frames - 1) // 4, size.height // 8, size.width // 8)
+        expected = (16, 3 * -(-size.frames // 9), size.height // 8, size.width // 8)
         assert tuple(latents.shape) == (1, *tiny_nano.latent_shape(size)) == (1, *expected)
         assert latents.dtype == torch.float32
-        frames = tiny_nano.decode(latents)
+        frames = tiny_nano.decode(latents, size.frames)
         assert frames.shape == (size.frames, 3, size.height, size.width)
         assert frames.dtype == torch.uint8
 
@@ -51,35 +53,63 @@ class TestAutoencoder:
         frames = random_frames(ClipSize(5, 16, 24))
         assert torch.equal(tiny_nano.encode(frames), tiny_nano.encode(frames))
 
-    def test_first_frame_stands_alone(self, tiny_nano: Nano) -> None:
-        frames = random_frames(ClipSize(9, 16, 16))
-        # A convolution over one group may sum in another order than over three.
-        alone, together = tiny_nano.encode(frames[:1]), tiny_nano.encode(frames)
-        torch.testing.assert_close(alone[:, :, 0], together[:, :, 0], rtol=1e-5, atol=1e-6)
+    def test_blocks_are_filled_up_with_the_last_frame(self, tiny_nano: Nano) -> None:
+        frames = random_frames(ClipSize(5, 16, 16))
+        filled = torch.cat([frames, frames[-1:].expand(4, -1, -1, -1)])
+        assert torch.equal(tiny_nano.encode(frames), tiny_nano.encode(filled))
 
-    @pytest.mark.parametrize(("frame", "latent"), [(0, 0), (1, 1), (4, 1), (5, 2), (8, 2)])
-    def test_a_frame_reaches_its_own_groups_latent_only(self, tiny_nano: Nano, frame: int, latent: int) -> None:
-        frames = random_frames(ClipSize(9, 16, 16))
+    @pytest.mark.parametrize(("frame", "block"), [(0, 0), (8, 0), (9, 1), (12, 1)])
+    def test_a_frame_reaches_its_own_blocks_latents_only(self, tiny_nano: Nano, frame: int, block: int) -> None:
+        frames = random_frames(ClipSize(13, 16, 16))
         latents = tiny_nano.encode(frames)
         frames[frame] = 255 - frames[frame]
-        changed = tiny_nano.encode(frames) != latents
-        assert [index for index in range(3) if changed[:, :, index].any()] == [latent]
+        changed = (tiny_nano.encode(frames) != latents).amax(dim=(0, 1, 3, 4)).tolist()
+        assert changed == [block == 0] * 3 + [block == 1] * 3
 
-    @pytest.mark.parametrize(("latent", "frames"), [(0, [0]), (1, [1, 2, 3, 4]), (2, [5, 6, 7, 8])])
-    def test_a_latent_reaches_its_own_groups_frames_only(self, tiny_nano: Nano, latent: int, frames: list[int]) -> None:
-        latents = random_tensor(1, 16, 3, 2, 2)
-        before = tiny_nano.decode(latents)
-        latents[:, :, latent] *= -30
-        after = tiny_nano.decode(latents)
-        assert [index for index in range(9) if not torch.equal(after[index], before[index])] == frames
+    def test_a_latent_reaches_its_own_blocks_frames_only(self, tiny_nano: Nano) -> None:
+        latents = random_tensor(1, 16, 6, 2, 2)
+        before = tiny_nano.decode(latents, 18)
+        latents[:, :, 4] *= -30
+        changed = (tiny_nano.decode(latents, 18) != before).flatten(1).any(1).tolist()
+        assert changed == [False] * 9 + [True] * 9
+
+    def test_principal_components_reconstruct_what_they_span(self) -> None:
+        # Clips that are combinations of five patterns need five of the 48 components.
+        patterns = random_tensor(5, 3, 9, 8, 8, seed=1)
+        weights = random_tensor(40, 5, 2, 2, seed=2)
+        clips = torch.einsum("npij,pctyx->nctiyjx", weights, patterns).flatten(5, 6).flatten(3, 4) / 10
+        clips = torch.cat([clips, -clips])
+        autoencoder = BlockAutoencoder(AutoencoderConfig(z_channels=16, widths=(8, 8, 8)))
+        autoencoder.start_from_principal_components(clips)
+        latents = autoencoder.encode(clips)
+        torch.testing.assert_close(autoencoder.decode(latents), clips, rtol=0, atol=1e-3)
+        variances = latents.transpose(1, 2).flatten(1, 2).var(dim=(0, 2, 3))
+        assert bool((variances[:5] > 1e-3).all())
+        assert bool((variances[5:] < 1e-3).all())
+
+    def test_latent_weights_tell_what_errors_cost_in_pixels(self, tiny_nano: Nano) -> None:
+        autoencoder = tiny_nano.autoencoder
+        clips = torch.rand(40, 3, 9, 32, 32, generator=torch.Generator().manual_seed(0)).cumsum(-1) / 16 - 1
+        autoencoder.start_from_principal_components(clips)
+        latents = torch.zeros(1, 16, 6, 2, 2)
+        weights = tiny_nano.latent_weights(latents).expand(1, 16, 6, 1, 1)
+        assert weights.mean().item() == pytest.approx(1)
+        nothing = autoencoder.decode(latents)
+        costs = []
+        for channel, frame in ((0, 0), (5, 1), (15, 5)):
+            changed = latents.clone()
+            changed[0, channel, frame] = 0.1
+            cost = (autoencoder.decode(changed) - nothing).square().sum().item()
+            costs.append(cost / weights[0, channel, frame].item())
+        assert costs == pytest.approx([costs[0]] * 3, rel=1e-2)
 
     def test_decoding_maps_minus_one_to_black_and_one_to_white(
         self, tiny_nano: Nano, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        values = torch.tensor([-7.0, -1.0, 0.0, 0.5, 1.0, 7.0]).view(1, 1, 1, 1, 6).expand(1, 3, 1, 2, 6)
+        values = torch.tensor([-7.0, -1.0, 0.0, 0.5, 1.0, 7.0]).view(1, 1, 1, 1, 6).expand(1, 3, 9, 2, 6)
         monkeypatch.setattr(tiny_nano.autoencoder, "decode", lambda _: values)
         # (0 + 1) * 127.5 = 127.5 rounds to even
-        assert tiny_nano.decode(torch.zeros(1))[0, 0, 0].tolist() == [0, 0, 128, 191, 255, 255]
+        assert tiny_nano.decode(torch.zeros(1), 1)[0, 0, 0].tolist() == [0, 0, 128, 191, 255, 255]
 
     def test_encoding_maps_black_to_minus_one_and_white_to_one(
         self, tiny_nano: Nano, monkeypatch: pytest.MonkeyPatch
@@ -107,6 +137,15 @@ class TestSizes:
         )
         with pytest.raises(BaseModelError, match=message):
             tiny_nano.check_size(size)
+
+    def test_tokens_of_several_positions_need_larger_multiples(self, tiny_nano_config: NanoConfig) -> None:
+        nano = Nano.untrained(replace(tiny_nano_config, patch=2))
+        size = ClipSize(5, 16, 32)
+        nano.check_size(size)
+        x_t = random_tensor(1, *nano.latent_shape(size))
+        assert nano.predict_velocity(x_t, torch.tensor([0.5]), nano.embed("bright")).shape == x_t.shape
+        with pytest.raises(BaseModelError, match="height a multiple of 16, width of 16"):
+            nano.check_size(ClipSize(5, 24, 32))
 
 
 class TestWeights:
@@ -138,7 +177,7 @@ class TestWeights:
         assert torch.equal(first, second)
 
     @pytest.mark.parametrize(
-        "name", ["words.table.weight", "_transformer.blocks.1.ffn.net.2.bias", "autoencoder.normalise.running_var"]
+        "name", ["words.table.weight", "_transformer.blocks.1.ffn.net.2.bias", "autoencoder.spread"]
     )
     def test_one_changed_weight_changes_the_fingerprint(self, tiny_nano: Nano, saved: Path, name: str) -> None:
         tensors = load_file(saved / "weights.safetensors")

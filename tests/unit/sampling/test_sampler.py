@@ -11,7 +11,7 @@ from torch import Tensor
 from vov_lightning.flow import per_sample
 from vov_lightning.randomness import INITIAL_NOISE_STREAM, random_normals
 from vov_lightning.sampling.config import SamplerConfig
-from vov_lightning.sampling.sampler import initial_noise, sample_ode
+from vov_lightning.sampling.sampler import initial_noise, integrate
 
 SHAPE = (16, 3, 4, 5)
 
@@ -50,7 +50,7 @@ def test_a_straight_flow_is_solved_in_any_number_of_steps(noise: Tensor, steps: 
 
     times = SamplerConfig(steps=steps, grid=grid).times().tolist()
     # Dividing by a small t amplifies float32 rounding.
-    torch.testing.assert_close(sample_ode(towards_x, noise, times), x, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(integrate(towards_x, noise, times), x, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("steps", "shift"), [(1, 3.0), (6, 3.0), (20, 1.0)])
@@ -61,20 +61,20 @@ def test_equals_diffusers_on_the_same_sigmas(noise: Tensor, steps: int, shift: f
     for timestep in scheduler.timesteps:
         u = nonlinear(x_t, (timestep / 1000).expand(2))
         x_t = scheduler.step(u, timestep, x_t, return_dict=False)[0]
-    found = sample_ode(nonlinear, noise, SamplerConfig(steps=steps, shift=shift).times().tolist())
+    found = integrate(nonlinear, noise, SamplerConfig(steps=steps, shift=shift).times().tolist())
     torch.testing.assert_close(found, x_t, rtol=1e-5, atol=1e-5)
 
 
 def test_one_evaluation_a_step_at_the_time_before_it(noise: Tensor) -> None:
     velocity, times = Recorder(), SamplerConfig(steps=7).times().tolist()
-    sample_ode(velocity, noise, times)
+    integrate(velocity, noise, times)
     assert velocity.times == times[:-1]
 
 
 def test_samples_of_a_batch_do_not_mix(noise: Tensor) -> None:
     times = SamplerConfig(steps=4).times().tolist()
-    together = sample_ode(nonlinear, noise, times)
-    torch.testing.assert_close(together[1:], sample_ode(nonlinear, noise[1:], times), rtol=1e-5, atol=1e-6)
+    together = integrate(nonlinear, noise, times)
+    torch.testing.assert_close(together[1:], integrate(nonlinear, noise[1:], times), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_samples_of_a_batch_do_not_mix(noise: Tensor) -> None:
 )
 def test_stopping_early_predicts_the_clean_latents(noise: Tensor, stop_at: float, visited: list[float]) -> None:
     velocity, times = Recorder(), [1.0, 0.75, 0.5, 0.25, 0.0]
-    found = sample_ode(velocity, noise, times, stop_at=stop_at)
+    found = integrate(velocity, noise, times, stop_at=stop_at)
     assert velocity.times == visited
     x_t = noise
     for t in visited[:-1]:
@@ -94,14 +94,14 @@ def test_stopping_early_predicts_the_clean_latents(noise: Tensor, stop_at: float
 
 def test_stopping_below_the_last_time_runs_the_whole_grid(noise: Tensor) -> None:
     times = [1.0, 0.5, 0.0]
-    assert torch.equal(sample_ode(nonlinear, noise, times, stop_at=0.1), sample_ode(nonlinear, noise, times))
+    assert torch.equal(integrate(nonlinear, noise, times, stop_at=0.1), integrate(nonlinear, noise, times))
 
 
 @pytest.mark.parametrize("stop_at", [1.0, -0.1, 3.0])
 def test_stopping_times_out_of_range_are_refused(noise: Tensor, stop_at: float) -> None:
     velocity = Recorder()
     with pytest.raises(ValueError, match=rf"stop_at={stop_at} is outside \[0, 1\)"):
-        sample_ode(velocity, noise, [1.0, 0.0], stop_at=stop_at)
+        integrate(velocity, noise, [1.0, 0.0], stop_at=stop_at)
     assert velocity.times == []
 
 
@@ -114,13 +114,15 @@ def test_progress_sees_every_step(noise: Tensor) -> None:
             seen.append(step)
             yield step
 
-    sample_ode(nonlinear, noise, SamplerConfig(steps=5, grid="linear").times().tolist(), progress=progress)
+    integrate(nonlinear, noise, SamplerConfig(steps=5, grid="linear").times().tolist(), progress=progress)
     assert len(seen) == 5
 
 
-def test_sampling_keeps_no_graph(noise: Tensor) -> None:
-    weight = torch.ones((), requires_grad=True)
-    assert not sample_ode(lambda x_t, _: weight * x_t, noise, [1.0, 0.5, 0.0]).requires_grad
+def test_gradients_flow_through_every_step(noise: Tensor) -> None:
+    weight = torch.tensor(0.5, requires_grad=True)
+    integrate(lambda x_t, _: weight * x_t, noise, [1.0, 0.75, 0.0]).sum().backward()
+    # x_0 = x_1 (1 - w / 4) (1 - 3 w / 4), so d x_0 / d w = x_1 (-1 + 3 w / 8)
+    assert weight.grad.item() == pytest.approx(noise.sum().item() * (-1 + 3 * 0.5 / 8), rel=1e-4)
 
 
 def test_golden_initial_noise() -> None:

@@ -1,0 +1,91 @@
+"""Objectives: draws follow the density that was asked for, losses are what their formulas say."""
+
+import pytest
+import torch
+
+from vov_lightning.errors import SettingError
+from vov_lightning.fitting.objectives import FlowMatching, Reconstruction, Target
+from vov_lightning.fitting.times import LogitNormalTime, ShiftedTime, UniformTime
+
+NOISE = torch.full((1, 2, 3), 7.0)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+WEIGHTS = torch.tensor([0.5, 1.5]).view(1, 2, 1)
+
+
+def target(velocity, times: list[float]) -> Target:
+    clean = torch.arange(6.0).view(1, 2, 3)
+    return Target(clean, WEIGHTS, NOISE, times, velocity=velocity, decoder_velocity=velocity)
+
+
+class TestFlowMatching:
+    def test_shapes(self):
+        t, eps = FlowMatching(batch_size=4).draw(NOISE, generator())
+        assert t.shape == (4,)
+        assert eps.shape == (4, 2, 3)
+
+    def test_stratified_draws_hit_every_part_once(self):
+        for seed in range(20):
+            t, _ = FlowMatching(UniformTime(), batch_size=8).draw(NOISE, generator(seed))
+            assert sorted((t * 8).int().tolist()) == list(range(8))
+
+    def test_decoder_noise_takes_the_stated_share(self):
+        objective = FlowMatching(batch_size=1600, decoder_noise=0.25)
+        shared = objective.draw(NOISE, generator())[1].flatten(1).eq(7).all(1)
+        assert shared.float().mean().item() == pytest.approx(0.25, abs=0.04)
+        always = FlowMatching(batch_size=3, decoder_noise=1.0).draw(NOISE, generator())[1]
+        assert torch.equal(always, NOISE.expand(3, -1, -1))
+
+    @pytest.mark.parametrize("power", [0.0, 2.0])
+    def test_loss_of_a_model_that_predicts_nothing(self, power):
+        objective = FlowMatching(UniformTime(), batch_size=5, loss_weight_power=power)
+        found = objective.loss(target(lambda x, _: torch.zeros_like(x), [1.0, 0.0]), generator(3))
+        t, eps = objective.draw(NOISE, generator(3))
+        clean = torch.arange(6.0).view(1, 2, 3)
+        squares = (eps - clean).square().mean(dim=(1, 2))
+        assert found.item() == pytest.approx(((squares * t**power).sum() / (t**power).sum()).item(), rel=1e-5)
+
+    @pytest.mark.parametrize("settings", [{"batch_size": 0}, {"decoder_noise": 1.5}])
+    def test_bad_settings_are_refused(self, settings):
+        name, value = next(iter(settings.items()))
+        with pytest.raises(SettingError, match=f"{name}={value}"):
+            FlowMatching(**settings)
+
+
+class TestReconstruction:
+    def test_loss_is_the_weighted_error_at_the_end_of_the_sampler(self):
+        towards_x = target(lambda x, _: NOISE - torch.arange(6.0).view(1, 2, 3), [1.0, 0.4, 0.0])
+        assert Reconstruction().loss(towards_x, generator()).item() == pytest.approx(0, abs=1e-10)
+        standing = target(lambda x, _: torch.zeros_like(x), [1.0, 0.4, 0.0])
+        expected = (WEIGHTS * (NOISE - torch.arange(6.0).view(1, 2, 3)).square()).mean().item()
+        assert Reconstruction().loss(standing, generator()).item() == pytest.approx(expected)
+
+    def test_gradient_reaches_every_step(self):
+        weights = torch.ones(3, requires_grad=True)
+        steps = iter(weights)
+        loss = Reconstruction().loss(target(lambda x, _: next(steps) * x, [1.0, 0.7, 0.3, 0.0]), generator())
+        loss.backward()
+        assert bool((weights.grad != 0).all())
+
+
+@pytest.mark.parametrize(
+    ("density", "median"), [(UniformTime(), 0.5), (ShiftedTime(6.0), 6 / 7), (LogitNormalTime(0.0, 1.0), 0.5)]
+)
+def test_densities_have_their_median_and_stay_inside(density, median):
+    r = torch.linspace(0.001, 0.999, 999)
+    t = density.quantile(r)
+    assert t[499].item() == pytest.approx(median, abs=1e-4)
+    assert bool((t.diff() > 0).all())
+    assert t.min() >= 0
+    assert t.max() <= 1
+
+
+def test_logit_normal_density_has_normal_logits():
+    t = LogitNormalTime(mean=0.7, std=1.3).quantile(torch.rand(20000, generator=generator()))
+    logits = torch.logit(t.double())
+    assert logits.mean().item() == pytest.approx(0.7, abs=0.04)
+    assert logits.std().item() == pytest.approx(1.3, abs=0.04)

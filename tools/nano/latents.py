@@ -1,0 +1,58 @@
+"""Latents for the flow transformer: a pool of clips is encoded once, so that training touches no autoencoder."""
+
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+from tqdm import tqdm
+
+from nano.autoencoder_module import to_unit
+from nano.data import process_rank
+from vov_lightning.bases.autoencoder import BlockAutoencoder
+
+
+@torch.no_grad()
+def encode_pool(autoencoder: BlockAutoencoder, clips: DataLoader, size: int, folder: Path) -> None:
+    """Fill ``folder`` with latents (float16) and caption rows of ``size`` clips, unless it holds some already.
+
+    Every process encodes its share, in whole batches, into a file of its own.
+    """
+    exists = folder.exists()
+    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    synchronise()
+    if not exists:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        autoencoder = autoencoder.to(device).eval()
+        latents, rows = [], []
+        batches = -(-size // (clips.batch_size * processes))
+        for frames, words in tqdm(islice(clips, batches), desc="encode", total=batches, unit="batch"):
+            with torch.autocast(device, torch.bfloat16):
+                latents.append(autoencoder.encode(to_unit(frames.to(device))).half().cpu())
+            rows.append(words)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save({"latents": torch.cat(latents), "rows": torch.cat(rows)}, folder / f"{process_rank()}.pt")
+    synchronise()
+
+
+class LatentStream(IterableDataset):
+    """Endless ``(latents [z, n, h, w] float32, rows [7])`` of a pool; ``seed`` and the process decide the order."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        parts = [torch.load(path) for path in sorted(folder.glob("*.pt"))]
+        self.latents: Tensor = torch.cat([part["latents"] for part in parts])
+        self.rows: Tensor = torch.cat([part["rows"] for part in parts])
+        self.seed = seed
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(1000 * self.seed + process_rank())
+        while True:
+            for number in torch.randperm(len(self.latents), generator=generator):
+                yield self.latents[number].float(), self.rows[number]
+
+
+def synchronise() -> None:
+    """Wait for the other processes, if there are any."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
