@@ -2,7 +2,7 @@
 
 Every part leaves its result in ``--out``; the same command again goes on where
 it stopped, on this machine or on another one to which the folder was copied
-(the packs are small; ``--data`` is not needed where they lie in it).
+(the packs are small, and where they lie in it the data's folders are not read).
 
     python tools/train_nano.py --config configs/train_nano.yaml --data.source DIR --data.validation DIR
 """
@@ -70,7 +70,7 @@ class Machine:
     accelerator: str = "auto"
     """Lightning's ``accelerator``: auto, cpu, gpu."""
     devices: int = 1
-    """Processes: one a GPU; on a CPU one a core is faster than one with many threads."""
+    """Processes: one a GPU, or one a CPU core."""
     precision: str = "bf16-mixed"
     """Lightning's ``precision``."""
 
@@ -79,9 +79,9 @@ def train(
     data: Data,
     out: Path = Path("runs/nano"),
     model: NanoConfig = NanoConfig(),
-    autoencoder: Stage = Stage(steps=4500, batch_size=8, learning_rate=2e-3),
-    transformer: Stage = Stage(steps=5000, batch_size=32, learning_rate=1e-3),
-    perceptual_weight: float = 0.01,
+    autoencoder: Stage = Stage(steps=1200, batch_size=16, learning_rate=5e-4),
+    transformer: Stage = Stage(steps=1400, batch_size=32, learning_rate=1e-3),
+    perceptual_weight: float = 0.005,
     machine: Machine = Machine(),
     max_minutes: float | None = None,
     revision: str = "untagged",

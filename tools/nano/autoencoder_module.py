@@ -15,14 +15,14 @@ Batch = tuple[Tensor, Tensor]
 
 
 class AutoencoderModule(L.LightningModule):
-    """Squared error plus LPIPS; noise on the latents makes the decoder forgive the flow model's errors."""
+    """Squared error plus LPIPS, with a little noise on the latents."""
 
     def __init__(
         self,
         config: AutoencoderConfig = AutoencoderConfig(),
-        learning_rate: float = 2e-3,
+        learning_rate: float = 5e-4,
         latent_noise: float = 0.02,
-        perceptual_weight: float = 0.01,
+        perceptual_weight: float = 0.005,
     ) -> None:
         """
         Args:
