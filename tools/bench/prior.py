@@ -88,6 +88,7 @@ def measure(path: Path, out: Path, random_weights: Path, more: list[str]) -> lis
     ]
 
 
+@torch.no_grad()
 def distances(frames: Tensor, source: Signal) -> Row:
     """PSNR over all frames; LPIPS and DISTS, means over frames."""
     x_hat, x = frames.float() / 255, source.frames.float() / 255
