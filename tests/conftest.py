@@ -12,8 +12,8 @@ from vov_lightning.bases.nano import Nano, NanoConfig
 @pytest.fixture(scope="session")
 def tiny_nano_config() -> NanoConfig:
     # Three widths: the model's sides are multiples of 8. Widths are multiples of 8: GroupNorm has 8 groups.
-    autoencoder = AutoencoderConfig(z_channels=16, widths=(8, 16, 16), encoder_blocks=1, decoder_blocks=1)
-    return NanoConfig(autoencoder=autoencoder, layers=2, heads=1, ffn_dim=64, text_dim=16, patch=1)
+    autoencoder = AutoencoderConfig(z_channels=16, widths=(8, 16, 16), residual_blocks=1)
+    return NanoConfig(autoencoder=autoencoder, layers=2, heads=1, ffn_dim=64, text_dim=16)
 
 
 @pytest.fixture

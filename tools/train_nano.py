@@ -1,4 +1,4 @@
-"""Train the bundled `nano` model: pack the data, train the autoencoder, encode, train the flow transformer, export.
+"""Train the bundled `nano` model: pack, train the transform and the decoder, encode, train the flow transformer, export.
 
 Every part leaves its result in ``--out``; the same command again goes on where
 it stopped, on this machine or on another one to which the folder was copied
@@ -21,11 +21,12 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).parent))
-from nano.autoencoder_module import AutoencoderModule
+from nano.autoencoder_module import DecoderModule, TransformModule, to_unit
 from nano.data import ClipStream, pack
 from nano.flow_module import FlowModule
 from nano.latents import LatentStream, encode_pool
 
+from vov_lightning.bases.autoencoder import BLOCK_FRAMES, to_blocks
 from vov_lightning.bases.nano import Nano, NanoConfig
 
 
@@ -43,7 +44,7 @@ class Data:
     """Height and width of a training clip in pixels."""
     photo_share: float = 0.3
     """Fraction of training clips that are photos under a synthetic camera path."""
-    pool: int = 24000
+    pool: int = 40000
     """Clips that are encoded for the transformer, once."""
     workers: int = 0
     """Processes that cut clips while the network trains; use as many as there are cores beside a GPU."""
@@ -79,9 +80,10 @@ def train(
     data: Data,
     out: Path = Path("runs/nano"),
     model: NanoConfig = NanoConfig(),
-    autoencoder: Stage = Stage(steps=1200, batch_size=16, learning_rate=5e-4),
-    transformer: Stage = Stage(steps=1400, batch_size=32, learning_rate=1e-3),
-    perceptual_weight: float = 0.005,
+    transform: Stage = Stage(steps=600, batch_size=16, learning_rate=3e-4),
+    decoder: Stage = Stage(steps=3000, batch_size=16, learning_rate=5e-4),
+    transformer: Stage = Stage(steps=3200, batch_size=32, learning_rate=1e-3),
+    perceptual_weight: float = 1.0,
     machine: Machine = Machine(),
     max_minutes: float | None = None,
     revision: str = "untagged",
@@ -93,9 +95,10 @@ def train(
         data: What to train on.
         out: Folder of packs, checkpoints, logs, exported weights and ``report.json``.
         model: Sizes of the model.
-        autoencoder: Length of stage 1.
-        transformer: Length of stage 2.
-        perceptual_weight: Weight of LPIPS in the autoencoder's loss; 0 needs no LPIPS weights.
+        transform: Length of stage 1, the autoencoder's transform.
+        decoder: Length of stage 2, the network that improves its pictures.
+        transformer: Length of stage 3.
+        perceptual_weight: Weight of LPIPS in the decoder's loss; 0 needs no LPIPS weights.
         machine: Where to train.
         max_minutes: Stop a stage after this time, with a checkpoint; the same command goes on from it.
         revision: Version of the weights, written into every file that is fitted on them.
@@ -138,26 +141,32 @@ def train(
             figures |= {key.replace("val", name): value for key, value in found.items()}
         return figures
 
+    def average(stage: Stage) -> L.Callback:
+        return EMAWeightAveraging(decay=max(0.0, 1 - 10 / stage.steps))  # over a tenth of the run
+
     L.seed_everything(seed)
-    first = AutoencoderModule(model.autoencoder, autoencoder.learning_rate, perceptual_weight=perceptual_weight)
-    first.start_from(clips("train", min(data.pool, 1024), 0))
-    report = {"autoencoder": run(first, autoencoder, out / "autoencoder", clips)}
+    exported = Nano.untrained(model, revision)
+    autoencoder, report = exported.autoencoder, {}
+    some_clips = to_unit(next(iter(clips("train", min(data.pool, 1024), 0)))[:, :BLOCK_FRAMES])
+    autoencoder.transform.start_from_principal_components(to_blocks(some_clips).flatten(0, 1))
+    first = TransformModule(autoencoder, transform.learning_rate)
+    report["transform"] = run(first, transform, out / "transform", clips)
+    autoencoder.set_scales(some_clips)
+    second = DecoderModule(autoencoder, decoder.learning_rate, perceptual_weight)
+    report["decoder"] = run(second, decoder, out / "decoder", clips, average(decoder))
 
     for name, size in (("train", data.pool), ("validation", 64)):
-        encode_pool(first.autoencoder, clips(name, 16, 0), size, out / f"{name}_latents")
+        encode_pool(autoencoder, clips(name, 16, 0), size, out / f"{name}_latents")
 
     def latents(name: str, batch_size: int, stream_seed: int) -> DataLoader:
         return DataLoader(LatentStream(out / f"{name}_latents", stream_seed), batch_size)
 
-    second = FlowModule(model, transformer.learning_rate)
-    ema = EMAWeightAveraging(decay=max(0.0, 1 - 10 / transformer.steps))  # over a tenth of the run
-    report["transformer"] = run(second, transformer, out / "transformer", latents, ema)
+    third = FlowModule(model, transformer.learning_rate)
+    report["transformer"] = run(third, transformer, out / "transformer", latents, average(transformer))
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
 
-    exported = Nano.untrained(model, revision)
-    exported.autoencoder.load_state_dict(first.autoencoder.state_dict())
-    exported.transformer.load_state_dict(second.transformer.state_dict())
-    exported.words.load_state_dict(second.words.state_dict())
+    exported.transformer.load_state_dict(third.transformer.state_dict())
+    exported.words.load_state_dict(third.words.state_dict())
     exported.save(out / "export")
 
 

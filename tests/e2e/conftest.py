@@ -20,7 +20,7 @@ def tiny_weights(tmp_path_factory, tiny_nano_config) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     model = Nano.untrained(tiny_nano_config, revision="tiny")
-    model.autoencoder.decoder[-2].weight.mul_(30)  # untrained, it would paint everything grey
+    model.autoencoder.transform.synthesis.weight.mul_(6)  # untrained, it would paint everything grey
     model.save(folder)
     return folder
 

@@ -26,15 +26,16 @@ def test_training_exports_a_model_and_a_report(tmp_path):
         "out": tmp_path / "out",
         "data.pool": 4,
         "model": json.dumps({"autoencoder": {"widths": [8, 8, 8]}, "layers": 1, "heads": 1}),
-        "autoencoder": json.dumps({"steps": 3, "batch_size": 2, "learning_rate": 1e-3}),
+        "transform": json.dumps({"steps": 2, "batch_size": 2, "learning_rate": 1e-4}),
+        "decoder": json.dumps({"steps": 3, "batch_size": 4, "learning_rate": 1e-3}),
         "transformer": json.dumps({"steps": 2, "batch_size": 2, "learning_rate": 1e-3}),
         "perceptual_weight": 0,  # LPIPS weights are not everywhere
         "revision": "test",
     }
     command = [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in settings.items())]
     stopped = subprocess.run([*command, "--max_minutes=0"], capture_output=True, text=True, check=False)
-    assert "stopped at step 0 of 3; the same command goes on" in stopped.stderr
-    assert not (tmp_path / "out" / "autoencoder" / "final.pt").exists()
+    assert "stopped at step 0 of 2; the same command goes on" in stopped.stderr
+    assert not (tmp_path / "out" / "transform" / "final.pt").exists()
     for folder in ("train", "held_out"):
         shutil.rmtree(tmp_path / folder)  # from here on the packs are enough, as on another machine
     subprocess.run(command, check=True, capture_output=True)
@@ -44,4 +45,5 @@ def test_training_exports_a_model_and_a_report(tmp_path):
     assert model.decode(model.encode(frames[:9, :, :64, :64]), 9).shape == (9, 3, 64, 64)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert set(report["transformer"]) == {"untrained val/loss", "train/loss", "validation/loss"}
-    assert set(report["autoencoder"]) == {"untrained val/psnr_db", "train/psnr_db", "validation/psnr_db"}
+    for stage in ("transform", "decoder"):
+        assert set(report[stage]) == {"untrained val/psnr_db", "train/psnr_db", "validation/psnr_db"}

@@ -114,7 +114,7 @@ def test_decoding_equals_the_steps_written_out(
     }
     HashedLoRA(layers, rank=2, k=K, seed=3).attach(STEP * torch.tensor(file.symbols, dtype=torch.float32))
     with torch.no_grad():
-        x_t = initial_noise(seed=5, shape=(16, 3, 2, 3))
+        x_t = initial_noise(seed=5, shape=(16, 1, 2, 3))
         for t, s in ((1.0, 6 / 7), (6 / 7, 0.6), (0.6, 0.0)):  # 3 r / (1 + 2 r) at r = 1, 2/3, 1/3, 0
             x_t = x_t + (s - t) * tiny_nano.velocity(CAPTION)(x_t, torch.tensor([t]))
     # Attached and merged updates round differently in float32.

@@ -4,6 +4,8 @@ For every clip of a folder: the unadapted model, the fit on `nano`, the same fit
 transformer that was never trained, a SIREN with as many coded bytes as nano's whole file, and the autoencoder alone.
 LPIPS (AlexNet) and DISTS are computed on the frames as they are, without enlargement; torch hub has their backbones.
 
+Clips that are already measured in the folder of the runs are not measured again.
+
     python tools/bench/prior.py --clips DIR --out runs/prior [--limit 4] [-- more vov-fit arguments]
 """
 
@@ -43,8 +45,11 @@ def main() -> None:
         save_random_transformer(random_weights)
     rows: list[Row] = []
     for path in sorted(options.clips.glob("*.mp4"))[: options.limit]:
-        rows += measure(path, options.out, random_weights, options.more)
-        (options.out / "prior.json").write_text(json.dumps(rows, indent=2) + "\n")
+        measured = options.out / f"{path.stem}.json"
+        if not measured.exists():
+            found = measure(path, options.out, random_weights, options.more)
+            measured.write_text(json.dumps(found, indent=2) + "\n")
+        rows += json.loads(measured.read_text())
     print_tables(rows)
 
 
@@ -58,7 +63,7 @@ def save_random_transformer(folder: Path) -> None:
 
 
 def measure(path: Path, out: Path, random_weights: Path, more: list[str]) -> list[Row]:
-    """One row a method; finished fits are not repeated."""
+    """One row a method."""
     common = ["--config=nano.yaml", f"--data.path={path}", "--trainer.logger=false", *more]
     files = {}
     for name, extra in (("nano", []), ("random", [f"--model.base.weights={random_weights}"])):

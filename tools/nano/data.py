@@ -8,6 +8,7 @@ Photos become clips under a synthetic camera path (pan and zoom).
 
 import io
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import av
@@ -18,9 +19,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
-
-from vov_lightning.bases.nano import caption_row
-from vov_lightning.captions import describe, parse
 
 CLIP_ROWS, PHOTO_ROWS, SEGMENT_FRAMES, SEGMENTS = 96, 128, 17, 4
 CLIP_CRF, PHOTO_QUALITY = 17, 92
@@ -86,21 +84,23 @@ def _decode_photo(content: bytes) -> Tensor:
     return torch.from_numpy(np.array(Image.open(io.BytesIO(content)))).permute(2, 0, 1).contiguous()
 
 
+@cache
+def _unpack(path: Path) -> tuple[list[Tensor], list[Tensor]]:
+    """Segments ``[17, 3, 96, w]`` and photos ``[3, 128, w]``, which every stage shares."""
+    content = torch.load(path)
+    return [_decode_clip(clip) for clip in content["clips"]], [_decode_photo(photo) for photo in content["photos"]]
+
+
 def process_rank() -> int:
     """Number of this training process."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
 class ClipStream(IterableDataset):
-    """Endless random clips ``[frames, 3, size, size]`` uint8 and the words that describe them [7].
-
-    ``seed``, the process and the worker decide the order.
-    """
+    """Endless random clips ``[frames, 3, size, size]`` uint8; ``seed``, the process and the worker decide the order."""
 
     def __init__(self, pack_path: Path, *, frames: int, size: int, photo_share: float, seed: int) -> None:
-        content = torch.load(pack_path)
-        self.clips = [_decode_clip(clip) for clip in content["clips"]]
-        self.photos = [_decode_photo(photo) for photo in content["photos"]]
+        self.clips, self.photos = _unpack(pack_path)
         self.frames, self.size, self.seed = frames, size, seed
         self.photo_share = photo_share if self.clips and self.photos else float(bool(self.photos))
 
@@ -109,8 +109,7 @@ class ClipStream(IterableDataset):
         rng = np.random.default_rng([self.seed, process_rank(), worker.id if worker else 0])
         while True:
             clip = self._moving_photo(rng) if rng.random() < self.photo_share else self._clip(rng)
-            clip = clip.flip(-1) if rng.random() < 0.5 else clip
-            yield clip, torch.tensor(caption_row(parse(describe(clip))))
+            yield clip.flip(-1) if rng.random() < 0.5 else clip
 
     def _clip(self, rng: np.random.Generator) -> Tensor:
         segment = self.clips[rng.integers(len(self.clips))]

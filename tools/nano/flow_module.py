@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from nano.schedule import warmup_cosine
-from vov_lightning.bases.nano import NanoConfig, WordEmbedding, build_transformer, caption_row
+from vov_lightning.bases.nano import NanoConfig, WordEmbedding, build_transformer, caption_row, transformer_velocity
 from vov_lightning.flow import flow_loss, interpolate, shift_time
 
 Batch = tuple[Tensor, Tensor]
@@ -60,8 +60,8 @@ class FlowModule(L.LightningModule):
         self.log("val/loss", torch.stack(losses).mean(), prog_bar=True, sync_dist=True)
 
     def _losses(self, x: Tensor, t: Tensor, noise: Tensor, rows: Tensor) -> Tensor:
-        velocity = self.transformer(interpolate(x, noise, t), 1000 * t, self.words(rows), return_dict=False)[0]
-        return flow_loss(velocity.float(), x, noise)
+        velocity = transformer_velocity(self.transformer, interpolate(x, noise, t), t, self.words(rows))
+        return flow_loss(velocity, x, noise)
 
     def _drop(self, rows: Tensor) -> Tensor:
         """``rows`` [B, 7] with some attributes, and of some clips all, set to "not said"."""

@@ -10,11 +10,13 @@ from tqdm import tqdm
 
 from nano.autoencoder_module import to_unit
 from nano.data import process_rank
-from vov_lightning.bases.autoencoder import BlockAutoencoder
+from vov_lightning.bases.autoencoder import LappedAutoencoder
+from vov_lightning.bases.nano import caption_row
+from vov_lightning.captions import describe, parse
 
 
 @torch.no_grad()
-def encode_pool(autoencoder: BlockAutoencoder, clips: DataLoader, size: int, folder: Path) -> None:
+def encode_pool(autoencoder: LappedAutoencoder, clips: DataLoader, size: int, folder: Path) -> None:
     """Fill ``folder`` with latents (float16) and caption rows of ``size`` clips, unless it holds some already.
 
     Every process encodes its share, in whole batches, into a file of its own.
@@ -27,10 +29,10 @@ def encode_pool(autoencoder: BlockAutoencoder, clips: DataLoader, size: int, fol
         autoencoder = autoencoder.to(device).eval()
         latents, rows = [], []
         batches = -(-size // (clips.batch_size * processes))
-        for frames, words in tqdm(islice(clips, batches), desc="encode", total=batches, unit="batch"):
+        for frames in tqdm(islice(clips, batches), desc="encode", total=batches, unit="batch"):
             with torch.autocast(device, torch.bfloat16):
                 latents.append(autoencoder.encode(to_unit(frames.to(device))).half().cpu())
-            rows.append(words)
+            rows.append(torch.tensor([caption_row(parse(describe(clip))) for clip in frames]))
         folder.mkdir(parents=True, exist_ok=True)
         torch.save({"latents": torch.cat(latents), "rows": torch.cat(rows)}, folder / f"{process_rank()}.pt")
     synchronise()

@@ -1,14 +1,15 @@
 """`nano`: the bundled text-to-video model, a Wan in miniature that runs on a CPU.
 
 Diffusers' own `WanTransformer3DModel` at a small configuration, over the
-latents of `BlockAutoencoder`, conditioned on the closed vocabulary of
-`vov_lightning.captions`. Weights and card lie in ``vov_lightning/assets/nano``;
+latents of `LappedAutoencoder` with their positions, conditioned on the closed
+vocabulary of `vov_lightning.captions`. Weights and card lie in ``vov_lightning/assets/nano``;
 ``tools/train_nano.py`` makes them.
 """
 
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -20,10 +21,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vov_lightning.bases.autoencoder import BLOCK_FRAMES, BLOCK_LATENTS, AutoencoderConfig, BlockAutoencoder
+from vov_lightning.bases.autoencoder import BLOCK_FRAMES, AutoencoderConfig, LappedAutoencoder
 from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.captions import ATTRIBUTES, describe, parse
 from vov_lightning.errors import BaseModelError
+
+
+POSITION_WAVES = 4
+"""Cosines along each axis whose products tell the transformer where a token lies."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +44,16 @@ class NanoConfig:
     """Inner width of the feed-forward layers."""
     text_dim: int = 64
     """Width of a caption word's embedding."""
-    patch: int = 2
-    """Latent positions a token, along each axis of a latent frame."""
 
 
 def build_transformer(config: NanoConfig) -> nn.Module:
     """An untrained transformer of ``config``'s sizes."""
     channels = config.autoencoder.z_channels
     transformer: Any = WanTransformer3DModel(  # diffusers types its models as plain objects
-        patch_size=(1, config.patch, config.patch),
+        patch_size=(1, 1, 1),
         num_attention_heads=config.heads,
         attention_head_dim=64,
-        in_channels=channels,
+        in_channels=channels + POSITION_WAVES**2 - 1,
         out_channels=channels,
         text_dim=config.text_dim,
         freq_dim=64,
@@ -58,6 +61,29 @@ def build_transformer(config: NanoConfig) -> nn.Module:
         num_layers=config.layers,
     )
     return transformer
+
+
+def position_planes(height: int, width: int) -> Tensor:
+    """Two-dimensional cosines of unit variance ``[1, 15, 1, height, width]``, without the constant.
+
+    Wan's rotary embedding tells tokens where they lie relative to each other.
+    A low-rank update of a layer can only turn its input into a picture where
+    that input says where a token lies on the screen.
+    """
+
+    def waves(size: int) -> Tensor:
+        u = (torch.arange(size) + 0.5) / size
+        return torch.stack([torch.ones(size)] + [2**0.5 * torch.cos(math.pi * n * u) for n in range(1, POSITION_WAVES)])
+
+    products = waves(height)[:, None, :, None] * waves(width)[None, :, None, :]
+    return products.flatten(0, 1)[1:].view(1, -1, 1, height, width)
+
+
+def transformer_velocity(transformer: nn.Module, x_t: Tensor, t: Tensor, words: Tensor) -> Tensor:
+    """Velocity [B, z, T', h, w] of latents ``x_t`` at times ``t`` [B] under embedded captions ``words`` [B, 7, d]."""
+    batch, _, frames, height, width = x_t.shape
+    planes = position_planes(height, width).to(x_t).expand(batch, -1, frames, -1, -1)
+    return transformer(torch.cat([x_t, planes], dim=1), 1000 * t, words, return_dict=False)[0].float()
 
 
 def caption_row(caption: dict[str, str]) -> list[int]:
@@ -86,7 +112,7 @@ class WordEmbedding(nn.Module):
 
 
 class Nano(BaseModel):
-    """The bundled model: clips of ``1 + 4 n`` frames, sides multiples of 16; made for 9 x 64 x 64.
+    """The bundled model: clips of ``1 + 4 n`` frames, sides multiples of 8; made for 9 x 64 x 64.
 
     Args:
         weights: Folder with ``config.json``, ``weights.safetensors``; empty for the bundled one.
@@ -98,7 +124,7 @@ class Nano(BaseModel):
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
         + ["ffn.net.0.proj", "ffn.net.2"]
     )
-    default_targets = target_kinds[:4]
+    default_targets = target_kinds[:4] + target_kinds[8:]  # without the attention to the caption
     default_size = ClipSize(frames=9, height=64, width=64)
 
     def __init__(self, weights: str = "") -> None:
@@ -133,10 +159,10 @@ class Nano(BaseModel):
 
     def _build(self, config: NanoConfig) -> None:
         self.config = config
-        self.autoencoder = BlockAutoencoder(config.autoencoder)
+        self.autoencoder = LappedAutoencoder(config.autoencoder)
         self._transformer = build_transformer(config)
         self.words = WordEmbedding(config.text_dim)
-        self.size_multiple = (config.autoencoder.spatial_factor * config.patch,) * 2
+        self.size_multiple = (config.autoencoder.spatial_factor,) * 2
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``weights.safetensors`` (float16) to ``folder``."""
@@ -158,7 +184,7 @@ class Nano(BaseModel):
 
     def latent_shape(self, size: ClipSize) -> tuple[int, ...]:
         factor = self.config.autoencoder.spatial_factor
-        frames = BLOCK_LATENTS * -(-size.frames // BLOCK_FRAMES)
+        frames = -(-size.frames // BLOCK_FRAMES)
         return self.config.autoencoder.z_channels, frames, size.height // factor, size.width // factor
 
     @torch.no_grad()
@@ -172,7 +198,7 @@ class Nano(BaseModel):
         return ((clip.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
 
     def latent_weights(self, latents: Tensor) -> Tensor:
-        return self.autoencoder.latent_weights(latents.shape[2])
+        return self.autoencoder.latent_weights()
 
     def describe(self, frames: Tensor) -> str:
         return describe(frames)
@@ -183,7 +209,7 @@ class Nano(BaseModel):
 
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         words = condition.expand(len(x_t), -1, -1)
-        return self._transformer(x_t, 1000 * t, words, return_dict=False)[0].float()
+        return transformer_velocity(self._transformer, x_t, t, words)
 
 
 def _autoencoder_config(settings: dict) -> AutoencoderConfig:

@@ -26,7 +26,7 @@ class AdapterConfig:
     rank: int = 2
     """Rank of every layer's update."""
     targets: tuple[str, ...] = ()
-    """Linear layers of each block that are adapted; empty for the base model's default (Q, K, V, O)."""
+    """Linear layers of each block that are adapted; empty for the base model's default."""
     seed: int = 0
     """Seed of the hash that spreads the vector over the LoRA entries."""
 
