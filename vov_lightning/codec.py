@@ -4,6 +4,7 @@ Decoding sees only the file and the base model. The encoder calls the same
 `decode` to measure what it made, so both see the same frames bit for bit.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,10 +15,12 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize, load_base
 from vov_lightning.bitstream import Header, VovFile
-from vov_lightning.errors import BaseModelMismatchError, BitstreamError
+from vov_lightning.bitstream.indices import Indices, check_indices
+from vov_lightning.errors import BaseModelMismatchError, BitstreamError, SettingError
 from vov_lightning.flow import Velocity, guide
-from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise, integrate
+from vov_lightning.sampling.steering import Replay, Search, Steering
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import dequantize
 from vov_lightning.video import Fitted, Padding, Signal, remove_padding
@@ -91,6 +94,95 @@ def decode(
     """
     header = file.header
     base = load_base(header.base_name) if base is None else base
+    size = checked_size(header, base)
+    steering = None
+    if file.indices:
+        num_entries = math.prod(base.latent_shape(size))
+        most = max(map(len, file.indices))
+        if most > num_entries:
+            raise BitstreamError(f"a step carries {most} indices for {num_entries} latent entries; the file is damaged")
+        indices = [torch.from_numpy(step.copy()) for step in file.indices]
+        steering = Replay(scaling_of(header), num_entries, header.seed, indices)
+    latents = sample(file, base, steering, stop_at, progress)
+    with torch.autocast(base.device.type, enabled=False):
+        signal = Signal(base.decode(latents, size.frames), header.fps, "decoded")
+    return remove_padding(signal, Padding(header.pad_frames, header.pad_height, header.pad_width))
+
+
+@torch.no_grad()
+def scale(
+    file: VovFile,
+    base: BaseModel,
+    source: Signal,
+    config: ScalingConfig,
+    *,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> VovFile:
+    """``file`` with indices that lead its decoder towards ``source``; vector and caption stay as they are.
+
+    Args:
+        file: Any file; indices that it holds are replaced.
+        base: The model that it was fitted on.
+        source: The clip at the file's size, padding included.
+        config: How many index bits, and what they choose from.
+        progress: Wraps the sampler's steps, e.g. in a progress bar.
+
+    Raises:
+        BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
+        SettingError: If ``source`` is not of the file's size.
+    """
+    size = checked_size(file.header, base)
+    if source.frames.shape != (size.frames, 3, size.height, size.width):
+        raise SettingError(
+            f"the source has {tuple(source.frames.shape)} frames, channels, rows and columns; the file wants "
+            f"{(size.frames, 3, size.height, size.width)}"
+        )
+    plain = keep_steps(file, 0)
+    search = Search(config, base.encode(source.frames), plain.header.seed, plain.header.steps)
+    sample(plain, base, search, progress=progress)
+    indices = check_indices([step.cpu().numpy() for step in search.indices], config.index_bits)
+    return with_indices(plain, indices, config)
+
+
+def keep_steps(file: VovFile, number: int) -> VovFile:
+    """``file`` with the indices of its first ``number`` steps only: shorter, and still valid."""
+    return with_indices(file, file.indices[:number], scaling_of(file.header))
+
+
+def with_indices(file: VovFile, indices: Indices, config: ScalingConfig) -> VovFile:
+    """``file`` with ``indices`` in place of its own; without any, its kernel is the plain one."""
+    fields = {"kernel": "ode"}
+    if any(map(len, indices)):
+        fields = {"kernel": config.kernel, "codebook": config.codebook, "index_bits": config.index_bits}
+        if config.kernel == "ancestral":
+            fields["eta"] = config.eta
+    header = replace(file.header, **{"eta": 0.0, "codebook": "hadamard", "index_bits": 8, **fields})
+    return VovFile(header, file.caption, file.symbols, indices)
+
+
+def sample(
+    file: VovFile,
+    base: BaseModel,
+    steering: Steering | None = None,
+    stop_at: float = 0.0,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> Tensor:
+    """Latents ``[1, ...]`` that the adapted model generates from the file's noise."""
+    sampler, size = sampler_of(file.header), checked_size(file.header, base)
+    velocity = velocity_field(base, file.caption, sampler)
+    noise = initial_noise(sampler.seed, base.latent_shape(size)).to(base.device)
+    # Whatever precision the caller works in, a file decodes in its own.
+    with torch.autocast(base.device.type, enabled=False), adapted(base, file):
+        return integrate(velocity, noise, sampler.times().tolist(), stop_at, progress, steering)
+
+
+def checked_size(header: Header, base: BaseModel) -> ClipSize:
+    """Size that the base model generates for ``header``, padding included, once it is found to be able to.
+
+    Raises:
+        BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
+        BitstreamError, BaseModelError: If the file asks for what the base model does not have.
+    """
     check_base(header, base)
     size = ClipSize(
         header.frames + header.pad_frames, header.height + header.pad_height, header.width + header.pad_width
@@ -98,15 +190,15 @@ def decode(
     base.check_size(size)
     if header.vae_tiling:
         raise BitstreamError(f"the file asks for VAE tiling, which base model {base.name} does not have; upgrade")
-    sampler = sampler_of(header)
-    velocity = velocity_field(base, file.caption, sampler)
-    noise = initial_noise(header.seed, base.latent_shape(size)).to(base.device)
+    return size
 
-    # Whatever precision the caller works in, a file decodes in its own.
-    with torch.autocast(base.device.type, enabled=False), adapted(base, file):
-        latents = integrate(velocity, noise, sampler.times().tolist(), stop_at, progress)
-        signal = Signal(base.decode(latents, size.frames), header.fps, "decoded")
-    return remove_padding(signal, Padding(header.pad_frames, header.pad_height, header.pad_width))
+
+def scaling_of(header: Header) -> ScalingConfig:
+    """What the file's indices choose from; the default's for a file without any."""
+    if header.kernel == "ode":
+        return ScalingConfig()
+    eta = header.eta if header.kernel == "ancestral" else 1.0
+    return ScalingConfig(index_bits=header.index_bits, codebook=header.codebook, kernel=header.kernel, eta=eta)
 
 
 def sampler_of(header: Header) -> SamplerConfig:

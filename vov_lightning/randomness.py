@@ -19,6 +19,10 @@ HASH_STREAM = 1
 """Stream that places LoRA entries (`vov_lightning.vector.hashing`)."""
 INITIAL_NOISE_STREAM = 2
 """Stream of the latents at t = 1 (`vov_lightning.sampling.sampler`)."""
+CANDIDATE_STREAM = 4
+"""Stream of the candidates of a step (`vov_lightning.sampling.candidates`)."""
+GROUPING_STREAM = 5
+"""Stream that orders the latents into groups (`vov_lightning.sampling.candidates`)."""
 TRAINING_STREAM = 3
 """Stream that seeds the draws of a fit (`vov_lightning.fitting.module`); no file depends on it."""
 
@@ -57,15 +61,15 @@ def random_normals(seed: int, stream: int, count: int) -> Tensor:
     words = random_words(seed, stream, -(-count // 4))
     shifts = np.arange(0, 64, 16, dtype=np.uint64)
     halves = ((words[:, None] >> shifts) & np.uint64(0xFFFF)).reshape(-1)[:count]
-    return torch.from_numpy(_normal_table()[halves.astype(np.int64)])
+    return normal_table()[torch.from_numpy(halves.astype(np.int64))]
 
 
 @cache
-def _normal_table() -> np.ndarray:
+def normal_table(device: torch.device = torch.device("cpu")) -> Tensor:
     """Quantiles ``[65536]`` float32 at ``(i + 1/2) / 65536``, rounded to 2^-12: far from any rounding boundary."""
     quantile = NormalDist().inv_cdf
     half = [round(quantile((index + 0.5) / 2**16) * 2**12) for index in range(2**15)]
-    return np.array(half + [-value for value in reversed(half)], dtype=np.float32) / np.float32(2**12)
+    return torch.tensor(half + [-value for value in reversed(half)], dtype=torch.float32, device=device) / 2**12
 
 
 def _mix_int(z: int) -> int:

@@ -23,6 +23,7 @@ from vov_lightning.bitstream import (
 )
 from vov_lightning.bitstream import describe as describe_file
 from vov_lightning.bitstream.counts import CountTable
+from vov_lightning.bitstream.indices import decode_indices, encode_indices
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS
 from vov_lightning.bitstream.wire import Reader, write_varint
 
@@ -40,7 +41,7 @@ symbol_lists = st.one_of(
 
 
 @st.composite
-def headers(draw, k: int | None = None) -> Header:
+def headers(draw, k: int | None = None, steps: int | None = None, **more) -> Header:
     k = draw(st.integers(0, 2**32 - 1)) if k is None else k
     grid = draw(st.sampled_from(["linear", "shifted"]))
     vector = {}
@@ -69,20 +70,28 @@ def headers(draw, k: int | None = None) -> Header:
         shift=draw(floats) if grid == "shifted" else 3.0,
         k=k,
         guidance=draw(st.one_of(st.just(0.0), floats)),
-        steps=draw(st.integers(1, 1000)),
+        steps=draw(st.integers(1, 1000)) if steps is None else steps,
         pad_frames=draw(st.integers(0, 16)),
         pad_height=draw(st.integers(0, 16)),
         pad_width=draw(st.integers(0, 16)),
         vae_tiling=draw(st.booleans()),
         seed=draw(seeds),
         **vector,
+        **more,
     )
 
 
 @st.composite
 def files(draw) -> VovFile:
     symbols = draw(symbol_lists)
-    return VovFile(draw(headers(k=len(symbols))), draw(captions), symbols)
+    index_bits = draw(st.integers(1, 24))
+    step = st.lists(st.integers(0, 2**index_bits - 1), max_size=5)
+    indices = [np.array(values, np.int64) for values in draw(st.lists(step, max_size=8))]
+    scaling = {}
+    if any(map(len, indices)):
+        scaling = {"steps": 9, "index_bits": index_bits, "codebook": draw(st.sampled_from(["hadamard", "iid"]))}
+        scaling |= draw(st.sampled_from([{"kernel": "ancestral", "eta": 0.5}, {"kernel": "euler_maruyama"}]))
+    return VovFile(draw(headers(k=len(symbols), **scaling)), draw(captions), symbols, indices)
 
 
 def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> VovFile | None:
@@ -116,9 +125,24 @@ def split(data: bytes) -> list[tuple[int, bytes]]:
 
 
 SMALL = VovFile(
-    Header("nano", "1", bytes(range(8)), frames=9, height=64, width=64, fps=Fraction(24), k=12, step=0.5, seed=3),
+    Header(
+        base_name="nano",
+        base_revision="1",
+        base_fingerprint=bytes(range(8)),
+        frames=9,
+        height=64,
+        width=64,
+        fps=Fraction(24),
+        k=12,
+        step=0.5,
+        seed=3,
+        steps=6,
+        kernel="ancestral",
+        eta=1.0,
+    ),
     "red, still",
     np.array([0, 1, 0, -1, 0, 0, 2, 0, -1, 0, 1, 0]),
+    [np.array([3]), np.array([], np.int64), np.array([200, 7])],
 )
 
 
@@ -128,7 +152,7 @@ def test_any_file_comes_back(file):
     data = file.to_bytes()
     again = VovFile.from_bytes(data, Limits(output_samples=2**40))
     assert again == file
-    assert VovFile(again.header, again.caption, again.symbols).to_bytes() == data
+    assert VovFile(again.header, again.caption, again.symbols, again.indices).to_bytes() == data
     assert sum(again.section_bytes().values()) == len(data)
     assert all(line.isprintable() for line in format_description(describe_file(again)).splitlines())
 
@@ -171,6 +195,16 @@ def test_any_payload_behind_a_sound_table_is_exact_or_refused(values, payload):
     except BitstreamError:
         return
     assert b"".join(encode_symbols(decoded)) == data
+
+
+@MANY
+@given(st.binary(max_size=60), st.integers(1, 24))
+def test_decoded_indices_encode_to_the_same_bytes(data, index_bits):
+    try:
+        indices = decode_indices(data, index_bits, max_steps=100, max_indices=1000)
+    except BitstreamError:
+        return
+    assert encode_indices(indices, index_bits) == data
 
 
 @MANY

@@ -1,6 +1,6 @@
-"""The ``.vov`` file: magic, version, and up to three checked sections (FORMAT.md).
+"""The ``.vov`` file: magic, version, and up to four checked sections (FORMAT.md).
 
-    V O V 1 | header | caption (omitted if empty) | vector (omitted if k = 0)
+    V O V 1 | header | caption (omitted if empty) | vector (omitted if k = 0) | indices (omitted if kernel = ode)
 
 A section is ``id, length, content, CRC-32``; its checksum covers all three, and the last section's id carries a mark,
 so that a file which was cut between two sections is known to be cut. Sections stand in the order of their ids. Parsing
@@ -18,6 +18,7 @@ from vov_lightning.bitstream.caption import decode_caption, encode_caption
 from vov_lightning.bitstream.coder import decode_symbols, encode_symbols
 from vov_lightning.bitstream.counts import check_symbols
 from vov_lightning.bitstream.header import Header
+from vov_lightning.bitstream.indices import Indices, check_indices, decode_indices, encode_indices
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS, Limits
 from vov_lightning.bitstream.wire import Reader, write_varint
 from vov_lightning.errors import BitstreamError
@@ -25,14 +26,14 @@ from vov_lightning.files import atomic_write
 
 MAGIC = b"VOV"
 VERSION = 1
-SECTIONS = {1: "header", 2: "caption", 3: "vector"}
+SECTIONS = {1: "header", 2: "caption", 3: "vector", 4: "indices"}
 LAST = 0x80
 """Set in the id of the last section."""
 
 
 @dataclass(frozen=True, eq=False)
 class VovFile:
-    """What a ``.vov`` file says. ``symbols`` is the quantised vector, int32 ``[k]``, read-only.
+    """What a ``.vov`` file says. ``symbols`` is the quantised vector, int32 ``[k]``, ``indices`` those of each step.
 
     Example:
         >>> from fractions import Fraction
@@ -41,12 +42,13 @@ class VovFile:
         >>> VovFile.from_bytes(file.to_bytes()) == file
         True
         >>> file.section_bytes()
-        {'container': 22, 'header': 24, 'caption': 7, 'count_table': 7, 'vector': 4}
+        {'container': 22, 'header': 24, 'caption': 7, 'count_table': 7, 'vector': 4, 'indices': 0}
     """
 
     header: Header
     caption: str = ""
     symbols: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    indices: Indices = ()
 
     def __post_init__(self) -> None:
         symbols = check_symbols(self.symbols).copy()  # the bytes are kept, so the symbols must not change
@@ -54,12 +56,20 @@ class VovFile:
             raise BitstreamError(f"header says k={self.header.k}, but {len(symbols)} symbols are given")
         symbols.setflags(write=False)
         object.__setattr__(self, "symbols", symbols)
+        indices = check_indices(self.indices, self.header.index_bits)
+        if bool(indices) != (self.header.kernel != "ode") or len(indices) > self.header.steps - 1:
+            raise BitstreamError(
+                f"header says kernel={self.header.kernel}, steps={self.header.steps}, but indices of {len(indices)} "
+                "steps are given; ode takes none, another kernel some for all steps but the last"
+            )
+        object.__setattr__(self, "indices", indices)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VovFile):
             return NotImplemented
         same_words = (self.header, self.caption) == (other.header, other.caption)
-        return same_words and np.array_equal(self.symbols, other.symbols)
+        same_steps = len(self.indices) == len(other.indices) and all(map(np.array_equal, self.indices, other.indices))
+        return same_words and same_steps and np.array_equal(self.symbols, other.symbols)
 
     def __hash__(self) -> int:
         return hash((self.header, self.caption, self.symbols.tobytes()))
@@ -69,14 +79,15 @@ class VovFile:
         """The file, and the bytes of each of its parts. A file that was read keeps the bytes that it was read from."""
         header, caption = self.header.to_bytes(), encode_caption(self.caption)
         table, payload = encode_symbols(self.symbols)
-        contents = {1: header, 2: caption, 3: table + payload}
+        indices = encode_indices(self.indices, self.header.index_bits)
+        contents = {1: header, 2: caption, 3: table + payload, 4: indices}
         present = [number for number, content in contents.items() if content]
         data = MAGIC + bytes([VERSION])
         for number in present:
             mark = LAST if number == present[-1] else 0
             section = bytes([number | mark]) + write_varint(len(contents[number])) + contents[number]
             data += section + zlib.crc32(section).to_bytes(4, "little")
-        return data, _sizes(data, header, caption, len(table), len(payload))
+        return data, _sizes(data, header, caption, len(table), len(payload), len(indices))
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -85,7 +96,7 @@ class VovFile:
     def section_bytes(self) -> dict[str, int]:
         """Bytes of each part of the file; they sum to its size.
 
-        ``container`` (magic, ids, lengths, checksums), ``header``, ``caption``, ``count_table``, ``vector``.
+        ``container`` (magic, ids, lengths, checksums), ``header``, ``caption``, ``count_table``, ``vector``, ``indices``.
         """
         return dict(self._encoded[1])
 
@@ -96,14 +107,23 @@ class VovFile:
         contents = _split(data, limits)
         header = Header.from_bytes(contents["header"])
         limits.check_header(header)
-        if ("vector" in contents) != (header.k > 0):
-            have = "has" if "vector" in contents else "lacks"
-            raise BitstreamError(f"header says k={header.k}, but the file {have} a vector section")
+        for name, title, wanted, reason in (
+            ("vector", "a vector section", header.k > 0, f"k={header.k}"),
+            ("indices", "an index section", header.kernel != "ode", f"kernel={header.kernel}"),
+        ):
+            if (name in contents) != wanted:
+                have = "has" if name in contents else "lacks"
+                raise BitstreamError(f"header says {reason}, but the file {have} {title}")
         coded_caption, coded_vector = contents.get("caption"), contents.get("vector", b"")
         caption = "" if coded_caption is None else decode_caption(coded_caption, limits.caption_bytes)
         symbols, table_size = decode_symbols(coded_vector, header.k)
-        file = cls(header, caption, symbols)
-        sizes = _sizes(data, contents["header"], coded_caption or b"", table_size, len(coded_vector) - table_size)
+        coded_indices, indices = contents.get("indices", b""), ()
+        if coded_indices:
+            indices = decode_indices(coded_indices, header.index_bits, header.steps - 1, limits.indices)
+            limits.check("candidates", sum(map(len, indices)) << header.index_bits)
+        file = cls(header, caption, symbols, indices)
+        parts = (coded_caption or b"", table_size, len(coded_vector) - table_size, len(coded_indices))
+        sizes = _sizes(data, contents["header"], *parts)
         file.__dict__["_encoded"] = (data, sizes)  # fills the cached property
         return file
 
@@ -128,8 +148,9 @@ class VovFile:
             raise BitstreamError(f"{path}: {error}") from error
 
 
-def _sizes(data: bytes, header: bytes, caption: bytes, table: int, payload: int) -> dict[str, int]:
+def _sizes(data: bytes, header: bytes, caption: bytes, table: int, payload: int, indices: int) -> dict[str, int]:
     contents = {"header": len(header), "caption": len(caption), "count_table": table, "vector": payload}
+    contents["indices"] = indices
     return {"container": len(data) - sum(contents.values()), **contents}
 
 

@@ -64,9 +64,11 @@ class Header:
     seed: int = _wire(Unsigned(0, 2**64 - 1), "noise seed", 0)
     hash_seed: int = _wire(Unsigned(0, 2**64 - 1), "hash seed", 0)
     eta: float = _wire(Float32(zero=True), "kernel noise (eta)", 0.0)
-    kernel: str = _wire(Choice(2, ("ode",)), "kernel", "ode")
+    kernel: str = _wire(Choice(2, ("ode", "ancestral", "euler_maruyama")), "kernel", "ode")
     scheduler: str = _wire(Choice(2, ("flow_euler",)), "scheduler", "flow_euler")
     hash_scheme: str = _wire(Choice(2, ("v1",)), "hash scheme", "v1")
+    codebook: str = _wire(Choice(2, ("hadamard", "iid")), "codebook of the indices", "hadamard")
+    index_bits: int = _wire(Unsigned(1, 24), "bits an index", 8)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -80,7 +82,11 @@ class Header:
         if self.grid == "linear":
             self._want_defaults("the linear grid has no shift", "shift")
         if self.kernel == "ode":
-            self._want_defaults("the ode kernel adds no noise", "eta")
+            self._want_defaults("the ode kernel takes no indices", "eta", "codebook", "index_bits")
+        if self.kernel == "euler_maruyama":
+            self._want_defaults("the euler_maruyama kernel has no eta", "eta")
+        if self.kernel == "ancestral" and not 0 < self.eta <= 1:
+            raise BitstreamError(f"header field eta: {self.eta} is outside (0, 1], as the ancestral kernel wants it")
 
     def _want_defaults(self, reason: str, *names: str) -> None:
         """Refuse values that decoding would ignore: a header says what is done, and says it in one way."""

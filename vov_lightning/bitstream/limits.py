@@ -23,6 +23,10 @@ class Limits:
     """Rank of the adapter."""
     steps: int = 1000
     """Denoising steps."""
+    indices: int = 2**22
+    """Indices of all steps."""
+    candidates: int = 2**32
+    """Candidates behind all indices: indices x 2^bits, which bounds the time to redraw them."""
     caption_bytes: int = 4096
     """The caption in UTF-8, decompressed."""
 

@@ -20,7 +20,7 @@ from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
 from vov_lightning.fitting.stages import RateControlled
 from vov_lightning.randomness import TRAINING_STREAM, random_words
-from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
@@ -41,6 +41,7 @@ class VOVModule(RateControlled):
         quantizer: What training sees in place of rounding; a `NoiseQuantizer` when left out.
         objective: Distortion that is minimised; `FlowMatching` when left out.
         sampler: How the decoder samples.
+        scaling: Index bits that steer the decoder, added once the vector is fitted.
         weight_decay: AdamW's decoupled weight decay of the vector (paper: 1e-4).
         betas: AdamW's averaging constants.
         init_range: The vector starts uniform in +- this (paper: 0.02).
@@ -55,6 +56,7 @@ class VOVModule(RateControlled):
         quantizer: Quantizer | None = None,
         objective: Objective | None = None,
         sampler: SamplerConfig = SamplerConfig(),
+        scaling: ScalingConfig = ScalingConfig(),
         weight_decay: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
         init_range: float = 0.02,
@@ -63,13 +65,14 @@ class VOVModule(RateControlled):
     ) -> None:
         super().__init__()
         self.base = base.requires_grad_(False).eval()
-        self.adapter_config, self.sampler = adapter, sampler
+        self.adapter_config, self.sampler, self.scaling = adapter, sampler, scaling
         self.quantizer = quantizer or NoiseQuantizer()
         self.objective = objective or FlowMatching()
         self.weight_decay, self.betas, self.rate_learning_rate = weight_decay, betas, rate_learning_rate
         self.seed = seed
-        layers = base.adapted_layers(adapter.targets or base.default_targets)
-        self.adapter = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed)
+        if adapter.k:
+            layers = base.adapted_layers(adapter.targets or base.default_targets)
+            self.adapter = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.vector = nn.Parameter(torch.empty(adapter.k).uniform_(-init_range, init_range))
@@ -184,7 +187,9 @@ class VOVModule(RateControlled):
         self.log("val/bpp", 8 * len(file.to_bytes()) / self.target.num_pixels, prog_bar=True, batch_size=1)
 
     def to_file(self) -> VovFile:
-        """File of the vector as it is now; before stage 2, quantised as stage 2 would begin."""
+        """File of the vector as it is now, without indices; before stage 2, quantised as stage 2 would begin."""
+        if not self.adapter_config.k:
+            return build_file(self.base, self.source, self.caption, self.vector, 1.0, self.adapter_config, self.sampler)
         if not self.rate_constrained:
             self.quantizer.initialise(self.vector)
         step = short_float32(self.quantizer.step.item())

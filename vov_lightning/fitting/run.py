@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec import decode
+from vov_lightning.codec import decode, scale
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.module import VOVModule, psnr_db
@@ -91,11 +91,20 @@ def train_and_finish(
     ``metrics.json`` is written last: without it the run counts as unfinished.
     """
     run.metrics.unlink(missing_ok=True)
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False)
+    seconds: dict[str, float] = {}
+    if module.adapter_config.k:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False)
+        trainer.save_checkpoint(run.last_checkpoint, weights_only=False)
+        seconds = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}
+    else:  # nothing to fit: the file holds caption and indices
+        module.prepare(data)
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
-    trainer.save_checkpoint(run.last_checkpoint, weights_only=False)
-    seconds = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}
-    module.to_file().save(run.file)
+    fitted = module.to_file()
+    if module.scaling.bits:
+        started_s = time.perf_counter()
+        fitted = scale(fitted, module.base, module.source.signal, module.scaling)
+        seconds["scale"] = time.perf_counter() - started_s
+    fitted.save(run.file)
 
     file = VovFile.open(run.file)
     started_s = time.perf_counter()
@@ -129,7 +138,7 @@ def measure(module: VOVModule, file: VovFile, decoded: Signal) -> dict[str, Any]
         "section_bytes": sections,
         "bpp": 8 * len(data) / target.num_pixels,
         "bpp_estimated": (module.estimated_bits() + overhead_bits) / target.num_pixels,
-        "bits_per_entry": 8 * sections["vector"] / file.header.k,
+        "bits_per_entry": 8 * sections["vector"] / max(1, file.header.k),
         "psnr_db": psnr_db(decoded, target),
         "autoencoder_psnr_db": psnr_db(bound, target),
         "sha256": hashlib.sha256(data).hexdigest(),

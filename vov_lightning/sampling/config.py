@@ -1,4 +1,4 @@
-"""Times that a sampler visits, from 1 (noise) to 0 (clean)."""
+"""The decoder's settings: times that it visits, from 1 (noise) to 0 (clean), and how indices steer it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,6 +8,8 @@ from torch import Tensor
 
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import shift_time
+from vov_lightning.sampling.candidates import Codebook, HadamardCodebook, IidCodebook
+from vov_lightning.sampling.kernels import KernelName
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,40 @@ class SamplerConfig:
         """
         r = torch.linspace(1, 0, self.steps + 1, dtype=torch.float64)
         return (r if self.grid == "linear" else shift_time(r, self.shift)).float()
+
+
+CODEBOOKS: dict[str, type[Codebook]] = {"hadamard": HadamardCodebook, "iid": IidCodebook}
+
+
+@dataclass(frozen=True)
+class ScalingConfig:
+    """Inference-time scaling: how many index bits, and what they choose from (paper, section 3.3).
+
+    Raises:
+        SettingError: If a setting is out of range.
+    """
+
+    bits: int = 0
+    """Index bits of the whole clip; 0 is none."""
+    index_bits: int = 8
+    """Bits of one index: 2^this candidates a group."""
+    codebook: Literal["hadamard", "iid"] = "hadamard"
+    """``hadamard``: rows of a randomised Hadamard transform, nearly free; ``iid``: independent normals, as the paper."""
+    kernel: KernelName = "ancestral"
+    """``ancestral``: the exact posterior; ``euler_maruyama``: the paper's SDE."""
+    eta: float = 1.0
+    """Of the ancestral kernel: share of the posterior's noise, in (0, 1]; more noise is more to choose."""
+    selection: Literal["argmax", "importance"] = "argmax"
+    """The best candidate, or one drawn by importance weights as in the paper, which keeps the model's statistics."""
+
+    def __post_init__(self) -> None:
+        if self.bits < 0:
+            raise SettingError(f"bits={self.bits} is below 0; use 0 for no indices, 2000 to begin with")
+        if not 1 <= self.index_bits <= 24:
+            raise SettingError(f"index_bits={self.index_bits} is outside 1 .. 24; use 8, or 12 to 18 as the paper does")
+        if not 0 < self.eta <= 1:
+            raise SettingError(f"eta={self.eta} is outside (0, 1]; 1 is the posterior's noise")
+
+    def codebook_of(self, seed: int) -> Codebook:
+        """The codebook under the sampler's seed."""
+        return CODEBOOKS[self.codebook](self.index_bits, seed)

@@ -9,6 +9,7 @@ from torch import Tensor
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import Velocity, ode_step, predict_clean
 from vov_lightning.randomness import INITIAL_NOISE_STREAM, random_normals
+from vov_lightning.sampling.steering import Steering
 
 
 def initial_noise(seed: int, shape: tuple[int, ...]) -> Tensor:
@@ -23,6 +24,7 @@ def integrate(
     times: Sequence[float],
     stop_at: float = 0.0,
     progress: Callable[[Iterable], Iterable] = iter,
+    steering: Steering | None = None,
 ) -> Tensor:
     """Latents at the end of the probability-flow ODE; gradients flow through every step where they are enabled.
 
@@ -34,6 +36,7 @@ def integrate(
             predicted clean latents there: lower distortion, less detail
             (paper, appendix B.1). 0 runs the whole grid.
         progress: Wraps the steps, e.g. in a progress bar.
+        steering: Takes the steps that carry indices; the last step never does.
 
     Raises:
         SettingError: If ``stop_at`` is outside [0, 1).
@@ -41,10 +44,11 @@ def integrate(
     if not 0 <= stop_at < 1:
         raise SettingError(f"stop_at={stop_at} is outside [0, 1); 0 runs the whole grid, 0.3 stops early")
     x_t = noise
-    for t, s in progress(list(pairwise(times))):
+    for number, (t, s) in enumerate(progress(list(pairwise(times)))):
         batch_t = torch.full((len(x_t),), t, dtype=torch.float32, device=x_t.device)
         u = velocity(x_t, batch_t)
         if t <= stop_at:
             return predict_clean(x_t, u, batch_t)
-        x_t = ode_step(x_t, u, t, s)
+        steered = steering.step(number, x_t, predict_clean(x_t, u, batch_t), t, s) if steering and s > 0 else None
+        x_t = ode_step(x_t, u, t, s) if steered is None else steered
     return x_t

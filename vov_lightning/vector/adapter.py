@@ -22,7 +22,7 @@ class AdapterConfig:
     """Which layers are adapted, and by how many numbers; stored in the file."""
 
     k: int = 4096
-    """Length of the vector."""
+    """Length of the vector; 0 sends none, and the file holds caption and indices only."""
     rank: int = 2
     """Rank of every layer's update."""
     targets: tuple[str, ...] = ()

@@ -39,7 +39,7 @@ def test_round_trip(file):
     assert again == file
     assert again.to_bytes() == data
     assert again.section_bytes() == file.section_bytes()
-    assert list(file.section_bytes()) == ["container", "header", "caption", "count_table", "vector"]
+    assert list(file.section_bytes()) == ["container", "header", "caption", "count_table", "vector", "indices"]
     assert sum(file.section_bytes().values()) == len(data)
     assert again.symbols.dtype == np.int32
 
@@ -122,7 +122,8 @@ def test_wrong_symbols_are_refused(symbols, message):
         (built(PARTS[1], PARTS[2]), "starts with section caption, wanted header"),
         (built(PARTS[0], PARTS[2], PARTS[1]), "section caption is repeated or out of order"),
         (built(PARTS[0], PARTS[0], PARTS[2]), "section header is repeated"),
-        (built(*PARTS, (4, b"")), "section 4 is unknown to version 1"),
+        (built(*PARTS, (4, b"")), "header says kernel=ode, but the file has an index section"),
+        (built(*PARTS, (5, b"")), "section 5 is unknown to version 1"),
         (built((0, b""), *PARTS), "section 0 is unknown"),
         (built(PARTS[0], (2, b""), PARTS[2]), "caption starts with nothing"),
         (built(PARTS[0], (2, b"\0"), PARTS[2]), "caption section is empty"),

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import vov_lightning.bitstream as bitstream
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.bitstream.header import _field_groups
 from vov_lightning.bitstream.wire import Choice
+from vov_lightning.randomness import normal_table
+from vov_lightning.sampling.candidates import HadamardCodebook, IidCodebook
 
 PAGE = (Path(bitstream.__file__).parent / "FORMAT.md").read_text()
 
@@ -114,3 +117,67 @@ def test_the_page_lists_every_header_field_with_its_bits_and_default():
         assert listed.pop(item.name) == ((at, at + size - 1), default)
         at += size
     assert not listed
+
+
+def read_indices(data: bytes, index_bits: int) -> list[list[int]]:
+    steps, at = read_varint(data, 0)
+    bits = "".join(f"{byte:08b}" for byte in data[at:])
+    count, counts, at = 0, [], 0
+    for _ in range(steps):
+        zeros = bits.index("1", at) - at
+        z, at = int(bits[at + zeros : at + 2 * zeros + 1], 2) - 1, at + 2 * zeros + 1
+        count += z // 2 if z % 2 == 0 else -(z + 1) // 2
+        counts.append(count)
+    indices = []
+    for count in counts:
+        indices.append([int(bits[at + n * index_bits : at + (n + 1) * index_bits], 2) for n in range(count)])
+        at += count * index_bits
+    assert set(bits[at:]) <= {"0"}
+    return indices
+
+
+@pytest.mark.parametrize("index_bits", [1, 8, 11])
+def test_a_second_reader_reads_the_indices(index_bits):
+    rng = np.random.default_rng(0)
+    indices = [rng.integers(0, 2**index_bits, count) for count in (0, 2, 7, 7, 3)]
+    plain = Header("nano", "1", bytes(8), frames=1, height=8, width=8, fps=Fraction(1), steps=6)
+    header = replace(plain, kernel="ancestral", eta=1.0, index_bits=index_bits)
+    content = read_sections(VovFile(header, indices=indices).to_bytes())[4]
+    assert read_indices(content, index_bits) == [step.tolist() for step in indices]
+
+
+def mix(z: int) -> int:
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
+
+
+def word(seed: int, stream: int, i: int) -> int:
+    g = 0x9E3779B97F4A7C15
+    return mix((mix((mix((seed + g) % 2**64) + stream) % 2**64) + (i + 1) * g) % 2**64)
+
+
+@pytest.mark.parametrize(("length", "index_bits"), [(5, 2), (3, 4)])
+def test_a_second_reader_draws_the_candidates(length, index_bits):
+    seed, step, group, index = 11, 3, 1, 2
+    step_seed = word(seed, 4, step)
+    size = max(2**index_bits, 8 if length > 4 else 4)
+
+    def sign(number: int) -> int:
+        return 2 * (word(step_seed, 4, number // 64) >> number % 64 & 1) - 1
+
+    def hadamard(vector: list[int]) -> list[int]:
+        return [sum((-1) ** (a & b).bit_count() * value for b, value in enumerate(vector)) for a in range(size)]
+
+    inner = hadamard([int(m == index) for m in range(size)])
+    outer = hadamard([sign(2 * group * size + a) * value for a, value in enumerate(inner)])
+    expected = [sign((2 * group + 1) * size + a) * outer[a] / size**0.5 for a in range(length)]
+    chosen = torch.tensor([0, index])
+    drawn = HadamardCodebook(index_bits, seed).draw(chosen, length, step)[group]
+    assert drawn.tolist() == pytest.approx(expected)
+
+    words = -(-length // 4)
+    first = (group * 2**index_bits + index) * words
+    table = normal_table()
+    expected = [table[word(step_seed, 4, first + n // 4) >> 16 * (n % 4) & 0xFFFF].item() for n in range(length)]
+    assert IidCodebook(index_bits, seed).draw(chosen, length, step)[group].tolist() == expected

@@ -57,12 +57,16 @@ def test_every_field_round_trips_away_from_its_default():
         vae_tiling=True,
         seed=2**64 - 1,
         hash_seed=2**63,
+        kernel="ancestral",
+        eta=0.5,
+        codebook="iid",
+        index_bits=12,
     )
     assert Header.from_bytes(header.to_bytes()) == header
     unchanged = {item.name for item in fields(header) if getattr(header, item.name) == item.default}
     assert replace(NANO, grid="linear").to_bytes() != NANO.to_bytes()
     assert Header.from_bytes(replace(NANO, grid="linear").to_bytes()).grid == "linear"
-    assert unchanged == {"grid", "eta", "kernel", "scheduler", "hash_scheme"}  # version 1 knows a single value
+    assert unchanged == {"grid", "scheduler", "hash_scheme"}  # version 1 knows a single value of two
 
 
 def test_header_is_frozen_and_hashable():
@@ -115,7 +119,7 @@ def test_numpy_numbers_become_plain_ones_and_floats_float32():
         ({"scheduler": "unipc"}, "scheduler: 'unipc' is not one of 'flow_euler'"),
         ({"kernel": "ancestral"}, "kernel"),
         ({"hash_scheme": "v2"}, "hash_scheme"),
-        ({"eta": 0.5}, "eta: 0.5, but the ode kernel adds no noise; leave it at 0.0"),
+        ({"eta": 0.5}, "eta: 0.5, but the ode kernel takes no indices; leave it at 0.0"),
         ({"grid": "linear", "shift": 5.0}, "shift: 5.0, but the linear grid has no shift; leave it at 3.0"),
         ({"k": 0}, "step: 0.5, but k=0 sends no vector; leave it at 1.0"),
         ({"k": 0, "step": 1.0, "rank": 2}, "rank"),
@@ -144,7 +148,7 @@ HEAD = bytes.fromhex("046e616e6f" + "0131" + "0001020304050607" + "094040")
         (HEAD + bytes.fromhex("180103"), "compute_dtype: choice 3 is unknown"),
         (HEAD + bytes.fromhex("18010800"), "canonical"),  # k, announced but 0
         (HEAD + bytes.fromhex("18018080808004"), "flags that this version"),  # bit 30
-        (HEAD + bytes.fromhex("1801808008"), "kernel: choice 1 is unknown to this version"),
+        (HEAD + bytes.fromhex("1801808018"), "kernel: choice 3 is unknown to this version"),
         (HEAD + bytes.fromhex("18018001" + "00"), "steps: 0"),
         (HEAD + bytes.fromhex("18018004ffffffffff7f"), "more than 32 bits"),
         (HEAD + bytes.fromhex("18018004" + "fe03"), "guidance: inf"),

@@ -1,0 +1,95 @@
+"""Index bits end to end: the decoder sees the encoder's frames, more bits show more of the clip, files can be cut."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vov_lightning.bases import ClipSize
+from vov_lightning.bases.nano import Nano
+from vov_lightning.bitstream import BitstreamError, VovFile
+from vov_lightning.cli import fit, scale
+from vov_lightning.codec import decode as decode_file
+from vov_lightning.codec import keep_steps, with_indices
+from vov_lightning.codec import scale as scale_file
+from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.video import read_signal
+
+
+@pytest.fixture
+def fitted(fit_arguments, tiny_weights, tmp_path) -> Path:
+    """A .vov file of the tiny model with 25 steps."""
+    assert fit.main([*fit_arguments, "--model.sampler.steps=25", "--name=fit"]) == 0
+    return next((tmp_path / "runs" / "fit").glob("*.vov"))
+
+
+def base_arguments(tiny_weights: Path) -> list[str]:
+    return ["--base=vov_lightning.bases.nano.Nano", f"--base.weights={tiny_weights}"]
+
+
+@pytest.mark.parametrize("more", [[], ["--scaling.codebook=iid", "--scaling.kernel=euler_maruyama"]])
+def test_a_scaled_file_decodes_elsewhere_to_the_encoders_frames(fitted, clip, tiny_weights, tmp_path, capsys, more):
+    out = tmp_path / "scaled.vov"
+    arguments = [str(fitted), f"--source={clip}", "-o", str(out), "--scaling.bits=400", *more]
+    assert scale.main([*arguments, *base_arguments(tiny_weights)]) == 0
+    assert f"{len(out.read_bytes())} bytes" in capsys.readouterr().out
+    plain, scaled = VovFile.open(fitted), VovFile.open(out)
+    assert (scaled.caption, scaled.symbols.tolist()) == (plain.caption, plain.symbols.tolist())
+    assert 300 < 8 * scaled.section_bytes()["indices"] < 400 + 80
+
+    shown = decode_file(scaled, Nano(str(tiny_weights)))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(out, elsewhere / "copy.vov")
+    command = [sys.executable, "-c", "import sys; from vov_lightning.cli.decode import main; sys.exit(main())"]
+    arguments = ["copy.vov", "-o", "frames", *base_arguments(tiny_weights)]
+    done = subprocess.run([*command, *arguments], cwd=elsewhere, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert torch.equal(read_signal(elsewhere / "frames").frames, shown.frames)
+
+
+def test_more_bits_lead_nearer_to_the_clip(fitted, tiny_weights):
+    base, file = Nano(str(tiny_weights)), VovFile.open(fitted)
+    header = file.header
+    size = ClipSize(header.frames, header.height, header.width)
+    clean = torch.randn(1, *base.latent_shape(size), generator=torch.Generator().manual_seed(0))
+    source = decode_file(file, base)
+    source = type(source)(base.decode(clean, size.frames), source.fps, "random latents")
+    clean = base.encode(source.frames)
+    errors = []
+    for bits in (0, 200, 2000):
+        scaled = scale_file(file, base, source, ScalingConfig(bits=bits))
+        shown = base.encode(decode_file(scaled, base).frames)
+        errors.append((shown - clean).square().mean().item())
+    assert errors[2] < errors[1] < errors[0]
+
+
+def test_fewer_steps_make_a_shorter_file_that_still_decodes(fitted, clip, tiny_weights, tmp_path):
+    base, out, shorter = Nano(str(tiny_weights)), tmp_path / "scaled.vov", tmp_path / "shorter.vov"
+    scale.main([str(fitted), f"--source={clip}", "-o", str(out), "--scaling.bits=400", *base_arguments(tiny_weights)])
+    full = VovFile.open(out)
+    assert scale.main([str(out), "--keep_steps=20", "-o", str(shorter)]) == 0
+    cut = VovFile.open(shorter)
+    assert len(cut.to_bytes()) < len(full.to_bytes())
+    assert [step.tolist() for step in cut.indices] == [step.tolist() for step in full.indices[:20]]
+    decode_file(cut, base)
+    assert keep_steps(full, 0) == VovFile.open(fitted)
+    assert keep_steps(full, 25) == full
+
+
+def test_more_indices_than_latents_are_refused(fitted, tiny_weights):
+    file, base = VovFile.open(fitted), Nano(str(tiny_weights))
+    many = with_indices(file, (np.zeros(100_000, np.int64),), ScalingConfig())
+    with pytest.raises(BitstreamError, match="a step carries 100000 indices for"):
+        decode_file(many, base)
+
+
+@pytest.mark.parametrize("given", [[], ["--source=x.mp4", "--keep_steps=3"]])
+def test_source_or_steps_must_be_given(fitted, tmp_path, capsys, given):
+    assert scale.main([str(fitted), "-o", str(tmp_path / "out.vov"), *given]) == 1
+    assert "give --source to add index bits, or --keep_steps to drop some" in capsys.readouterr().err
+    assert not (tmp_path / "out.vov").exists()

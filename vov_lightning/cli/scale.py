@@ -1,0 +1,76 @@
+"""``vov-scale``: add index bits to a .vov file, or drop some."""
+
+from dataclasses import replace
+from functools import partial
+
+from jsonargparse import ArgumentParser
+from tqdm import tqdm
+
+from vov_lightning.bases import BaseModel, load_base
+from vov_lightning.bitstream import Limits, VovFile
+from vov_lightning.cli.common import command
+from vov_lightning.codec import decode, keep_steps, scale
+from vov_lightning.errors import SettingError
+from vov_lightning.fitting.data import SignalData
+from vov_lightning.fitting.module import psnr_db
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.video import Fitted, remove_padding
+
+DESCRIPTION = """Steer the decoder of a .vov file towards the clip with index bits; the vector stays as it is.
+
+  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.bits 4000    a better picture for 500 bytes
+  vov-scale in.vov --keep_steps 12 -o out.vov                          a shorter file, without the source"""
+
+
+@command
+def main(args: list[str] | None = None) -> None:
+    parser = ArgumentParser(prog="vov-scale", description=DESCRIPTION)
+    parser.add_argument("file", type=str, help="The .vov file.")
+    parser.add_argument("-o", "--output", type=str, required=True, help="The .vov file to write.")
+    parser.add_argument("--source", type=str | None, default=None, help="The clip that was compressed: file or folder.")
+    parser.add_argument("--start", type=int, default=0, help="First frame of the source.")
+    parser.add_argument(
+        "--fit", type=str, default="resize", help="How the source was brought to size: resize, crop or pad."
+    )
+    parser.add_argument("--steps", type=int | None, default=None, help="Denoising steps; empty for the file's own.")
+    parser.add_argument("--keep_steps", type=int | None, default=None, help="Keep the indices of the first steps only.")
+    parser.add_class_arguments(ScalingConfig, "scaling")
+    parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
+    parser.add_subclass_arguments(
+        BaseModel, "base", required=False, help="Base model by class path, in place of the registered one."
+    )
+    parser.add_class_arguments(Limits, "limits")
+    options = parser.instantiate_classes(parser.parse_args(args))
+    if (options.source is None) == (options.keep_steps is None):
+        raise SettingError("give --source to add index bits, or --keep_steps to drop some, and not both")
+
+    file = VovFile.open(options.file, options.limits)
+    if options.steps is not None:
+        SamplerConfig(steps=options.steps)
+        file = VovFile(replace(keep_steps(file, 0).header, steps=options.steps), file.caption, file.symbols)
+    if options.keep_steps is not None:
+        if options.keep_steps < 0:
+            raise SettingError(f"keep_steps={options.keep_steps} is below 0; 0 drops all indices")
+        shorter = keep_steps(file, options.keep_steps)
+        shorter.save(options.output)
+        print(f"{options.output}: {len(shorter.to_bytes())} of {len(file.to_bytes())} bytes")
+        return
+    base = (options.get("base") or load_base(file.header.base_name)).to(options.device)
+    source = source_of(file, base, options.source, options.start, options.fit)
+    progress = partial(tqdm, desc="scale", unit="step", leave=False)
+    scaled = scale(file, base, source.signal, options.scaling, progress=progress)
+    scaled.save(options.output)
+    target = remove_padding(source.signal, source.padding)
+    before, after = (psnr_db(decode(each, base), target) for each in (file, scaled))
+    print(
+        f"{options.output}: {len(scaled.to_bytes())} bytes, {8 * len(scaled.to_bytes()) / target.num_pixels:.4f} bpp, "
+        f"{after:.2f} dB; was {len(file.to_bytes())} bytes, {before:.2f} dB"
+    )
+
+
+def source_of(file: VovFile, base: BaseModel, path: str, start: int, fit: str) -> Fitted:
+    """The source at the file's size, as the file's fit saw it."""
+    header = file.header
+    size = {} if fit == "pad" else {"height": header.height, "width": header.width}
+    data = SignalData(path, start=start, frames=header.frames, fit=fit, caption=file.caption, **size)
+    return data.load(base)[0]

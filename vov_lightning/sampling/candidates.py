@@ -1,0 +1,143 @@
+"""Codebooks: the candidates among which an index chooses the noise of a step, redrawn by the decoder.
+
+Latent entries are permuted (seeded) and cut into groups; each group has its own
+candidates, and an index names one of them. Candidates are functions of (seed,
+step, group, index), part of the format (FORMAT.md, "Candidates").
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vov_lightning.randomness import CANDIDATE_STREAM, GROUPING_STREAM, normal_table, random_words
+
+CHUNK_NORMALS = 2**22
+"""Normals of `IidCodebook` in memory at once."""
+
+
+class Codebook(ABC):
+    """``2^bits`` candidates a group.
+
+    Args:
+        bits: Of an index, 1 to 24.
+        seed: In [0, 2^64).
+    """
+
+    def __init__(self, bits: int, seed: int) -> None:
+        self.bits, self.seed = bits, seed
+
+    @property
+    def num_candidates(self) -> int:
+        """Candidates a group."""
+        return 2**self.bits
+
+    @abstractmethod
+    def scores(self, wish: Tensor, step: int) -> Tensor:
+        """Inner products [G, 2^bits] of ``wish`` [G, L] with the candidates of each group."""
+
+    @abstractmethod
+    def draw(self, indices: Tensor, length: int, step: int) -> Tensor:
+        """Candidates [G, length] that ``indices`` [G] name, float32 on the indices' device."""
+
+    def _step_seed(self, step: int) -> int:
+        return int(random_words(self.seed, CANDIDATE_STREAM, 1, start=step)[0])
+
+
+class HadamardCodebook(Codebook):
+    """Columns of a randomised Hadamard transform: orthogonal, near-Gaussian, all scored by one fast transform.
+
+    ``z_m = S2 H S1 H e_m / sqrt(n)`` with the Walsh-Hadamard matrix H of entries
+    +-1, ``n`` the least power of two that holds a group and all candidates, and
+    sign flips S1, S2 of the step and group's own (DESIGN, section 3). Each
+    has norm ``sqrt(n)`` before the padding is cut off.
+    """
+
+    def scores(self, wish: Tensor, step: int) -> Tensor:
+        groups, length = wish.shape
+        first, second = self._signs(groups, length, step, wish.device)
+        padded = torch.nn.functional.pad(wish, (0, first.shape[1] - length))
+        products = walsh_hadamard(first * walsh_hadamard(second * padded))
+        return products[:, : self.num_candidates] / first.shape[1] ** 0.5
+
+    def draw(self, indices: Tensor, length: int, step: int) -> Tensor:
+        first, second = self._signs(len(indices), length, step, indices.device)
+        chosen = torch.zeros_like(first).scatter_(1, indices.long()[:, None], 1.0)
+        integers = second * walsh_hadamard(first * walsh_hadamard(chosen))  # exact: below 2^24
+        return (integers / first.shape[1] ** 0.5)[:, :length]
+
+    def _signs(self, groups: int, length: int, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """S1 and S2 [G, n] of +-1."""
+        size = max(self.num_candidates, 1 << (length - 1).bit_length())
+        count = 2 * groups * size
+        words = random_words(self._step_seed(step), CANDIDATE_STREAM, -(-count // 64))
+        bits = np.unpackbits(words.astype("<u8").view(np.uint8), count=count, bitorder="little")
+        signs = torch.from_numpy(bits).to(device).view(groups, 2, size) * 2.0 - 1
+        return signs[:, 0], signs[:, 1]
+
+
+class IidCodebook(Codebook):
+    """Independent normals, as in the paper: every candidate of every group is drawn and scored on its own."""
+
+    def scores(self, wish: Tensor, step: int) -> Tensor:
+        groups, length = wish.shape
+        words = -(-length // 4)
+        scores = wish.new_empty(groups, self.num_candidates)
+        chunk = max(1, CHUNK_NORMALS // (4 * words))
+        for group in range(groups):
+            for start in range(0, self.num_candidates, chunk):
+                stop = min(start + chunk, self.num_candidates)
+                scores[group, start:stop] = self._normals(group, start, stop, length, step, wish.device) @ wish[group]
+        return scores
+
+    def draw(self, indices: Tensor, length: int, step: int) -> Tensor:
+        rows = [self._normals(group, m, m + 1, length, step, indices.device) for group, m in enumerate(indices.tolist())]
+        return torch.cat(rows)
+
+    def _normals(self, group: int, start: int, stop: int, length: int, step: int, device: torch.device) -> Tensor:
+        """Candidates ``start`` to ``stop - 1`` of a group [stop - start, length]: four normals a word."""
+        words = -(-length // 4)
+        first = (group * self.num_candidates + start) * words
+        drawn = random_words(self._step_seed(step), CANDIDATE_STREAM, (stop - start) * words, start=first)
+        places = torch.from_numpy(drawn.astype("<u8").view("<u2").astype(np.int32)).to(device)
+        return normal_table(device)[places].view(stop - start, 4 * words)[:, :length]
+
+
+class Groups:
+    """Latents cut into groups of nearly equal size, entries in a seeded order.
+
+    Args:
+        num_entries: D, entries of the latents.
+        seed: In [0, 2^64).
+    """
+
+    def __init__(self, num_entries: int, seed: int) -> None:
+        words = random_words(seed, GROUPING_STREAM, num_entries)
+        self.order = torch.from_numpy(np.argsort(words, kind="stable"))
+
+    def split(self, latents: Tensor, groups: int) -> Tensor:
+        """Entries of ``latents`` [1, ...] as [groups, ceil(D / groups)], the last filled with zeros."""
+        entries = latents.flatten()[self.order.to(latents.device)]
+        length = self.length(groups)
+        return torch.nn.functional.pad(entries, (0, groups * length - len(entries))).view(groups, length)
+
+    def join(self, entries: Tensor, like: Tensor) -> Tensor:
+        """The inverse of `split`, of the shape of ``like``."""
+        flat = torch.empty_like(like).flatten()
+        flat[self.order.to(like.device)] = entries.flatten()[: flat.numel()].to(flat.dtype)
+        return flat.view_as(like)
+
+    def length(self, groups: int) -> int:
+        """Entries of a group, padding included."""
+        return -(-len(self.order) // groups)
+
+
+def walsh_hadamard(x: Tensor) -> Tensor:
+    """``H x`` along the last axis, whose length is a power of two, in Sylvester's order and without a scale."""
+    span = 1
+    while span < x.shape[-1]:
+        low, high = x.unflatten(-1, (-1, 2, span)).unbind(-2)
+        x = torch.stack([low + high, low - high], dim=-2).flatten(-3)
+        span *= 2
+    return x

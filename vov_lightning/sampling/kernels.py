@@ -1,0 +1,45 @@
+"""Stochastic steps of the sampler: where the indices of inference-time scaling act (DESIGN, section 3).
+
+From time t to s < t, ``x_s = mean + gamma z`` with standard normal z. The same
+formulas with the true latents in place of the predicted ones give the step that
+an encoder would like to take.
+"""
+
+import math
+from typing import Literal
+
+from torch import Tensor
+
+from vov_lightning.errors import SettingError
+
+KernelName = Literal["ancestral", "euler_maruyama"]
+MAX_DIFFUSION = 5.0
+"""Upper limit of Euler-Maruyama's diffusion coefficient, which has a pole at t = 1 (paper, appendix C)."""
+
+
+def transition(
+    kernel: KernelName, eta: float, x_t: Tensor, clean: Tensor, t: float, s: float
+) -> tuple[Tensor, float]:
+    """Mean of ``x_s``, of ``x_t``'s shape, and its standard deviation gamma.
+
+    Args:
+        kernel: ``ancestral``: the exact posterior of the flow's Gaussian path, scaled by ``eta``;
+            ``euler_maruyama``: one step of the paper's SDE.
+        eta: Of the ancestral kernel: 0 is the deterministic sampler, 1 the full posterior noise.
+        x_t: Latents at ``t``.
+        clean: Clean latents, predicted by the model (the decoder) or the true ones (the encoder's wish).
+        t: Time in (0, 1].
+        s: Time in (0, t).
+
+    Raises:
+        SettingError: If ``eta`` is outside [0, 1].
+    """
+    noise = (x_t - (1 - t) * clean) / t
+    if kernel == "euler_maruyama":
+        g = min(MAX_DIFFUSION, math.sqrt(2 * t / (1 - t))) if t < 1 else MAX_DIFFUSION
+        drift = (noise - clean) + noise * (g * g / (2 * t))
+        return x_t + (s - t) * drift, g * math.sqrt(t - s)
+    if not 0 <= eta <= 1:
+        raise SettingError(f"eta={eta} is outside [0, 1]; 1 is the full noise of the posterior, 0 none")
+    gamma = eta * (s / t) * math.sqrt(t * t - ((1 - t) / (1 - s)) ** 2 * s * s)
+    return (1 - s) * clean + math.sqrt(s * s - gamma * gamma) * noise, gamma

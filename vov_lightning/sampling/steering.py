@@ -1,0 +1,104 @@
+"""Inference-time scaling (paper, section 3.3, Algorithm 1): indices choose the noise of the sampler's steps.
+
+The encoder (`Search`) and the decoder (`Replay`) take a step by the same code
+once the indices are known, so their latents are the same at every step.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vov_lightning.sampling.candidates import Codebook, Groups
+from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.sampling.kernels import transition
+
+
+class Steering(ABC):
+    """Takes steps of the sampler by indices.
+
+    Args:
+        config: Kernel and codebook.
+        num_entries: Entries of the latents.
+        seed: Seed of codebook and groups: the sampler's.
+    """
+
+    def __init__(self, config: ScalingConfig, num_entries: int, seed: int) -> None:
+        self.config = config
+        self.codebook: Codebook = config.codebook_of(seed)
+        self.groups = Groups(num_entries, seed)
+
+    def step(self, number: int, x_t: Tensor, clean: Tensor, t: float, s: float) -> Tensor | None:
+        """Latents at ``s``, or nothing where the step carries no index and is taken without noise.
+
+        Args:
+            number: Of the step, from 0.
+            x_t: Latents ``[1, ...]`` at ``t``.
+            clean: Clean latents that the model predicts.
+            t: Time in (0, 1].
+            s: Time in (0, t).
+        """
+        mean, gamma = transition(self.config.kernel, self.config.eta, x_t, clean, t, s)
+        indices = self._indices(number, x_t, mean, gamma, t, s)
+        if not len(indices):
+            return None
+        noise = self.codebook.draw(indices, self.groups.length(len(indices)), number)
+        return mean + gamma * self.groups.join(noise, x_t)
+
+    @abstractmethod
+    def _indices(self, number: int, x_t: Tensor, mean: Tensor, gamma: float, t: float, s: float) -> Tensor:
+        """Index of each group [G] int64."""
+
+
+class Replay(Steering):
+    """The decoder: indices come from the file."""
+
+    def __init__(self, config: ScalingConfig, num_entries: int, seed: int, indices: Sequence[Tensor]) -> None:
+        super().__init__(config, num_entries, seed)
+        self.indices = indices
+
+    def _indices(self, number: int, x_t: Tensor, mean: Tensor, gamma: float, t: float, s: float) -> Tensor:
+        if number >= len(self.indices):
+            return torch.zeros(0, dtype=torch.int64)
+        return self.indices[number].to(x_t.device)
+
+
+class Search(Steering):
+    """The encoder: knows the clip, and spends ``config.bits`` where the model is wrong.
+
+    A step of KL divergence K (bits) gets K, but no more than an even share of
+    what is left. Since K grows from noise to clean, that is water-filling in one
+    pass. The whole bits go into groups of ``config.index_bits`` each.
+    """
+
+    def __init__(self, config: ScalingConfig, clean: Tensor, seed: int, num_steps: int) -> None:
+        super().__init__(config, clean.numel(), seed)
+        self.clean, self.num_steps = clean, num_steps
+        self.indices: list[Tensor] = []
+        self.divergences: list[float] = []
+        """KL divergence of each step in bits: from the model's step to the one that leads to the clip."""
+        self._left = config.bits // config.index_bits
+        self._generator = torch.Generator().manual_seed(seed % 2**32)
+
+    def _indices(self, number: int, x_t: Tensor, mean: Tensor, gamma: float, t: float, s: float) -> Tensor:
+        wanted, _ = transition(self.config.kernel, self.config.eta, x_t, self.clean, t, s)
+        wish = (wanted - mean) / gamma
+        bits = float(wish.double().square().sum()) / (2 * math.log(2))
+        share = self._left // (self.num_steps - 1 - number)
+        count = min(round(bits / self.config.index_bits), share, wish.numel())
+        self._left -= count
+        chosen = torch.zeros(0, dtype=torch.int64)
+        if count:
+            scores = self.codebook.scores(self.groups.split(wish, count), number)
+            chosen = self._select(scores)
+        self.indices.append(chosen)
+        self.divergences.append(bits)
+        return chosen
+
+    def _select(self, scores: Tensor) -> Tensor:
+        if self.config.selection == "importance":
+            uniform = torch.rand(scores.shape, generator=self._generator, dtype=torch.float64).clamp(min=1e-300)
+            scores = scores - (-uniform.log()).log().to(scores)
+        return scores.argmax(1)
