@@ -1,0 +1,95 @@
+"""Indices: within their budget, the same steps on both sides, and samples of the right distribution."""
+
+import pytest
+import torch
+
+from vov_lightning.flow import interpolate
+from vov_lightning.sampling.config import ScalingConfig, SamplerConfig
+from vov_lightning.sampling.sampler import integrate
+from vov_lightning.sampling.steering import Replay, Search
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SHAPE = (1, 4, 1, 8, 8)
+TIMES = SamplerConfig(steps=20).times().tolist()
+
+
+def standard_normal_data(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """Exact velocity where the data are standard normal: E[eps - x | x_t]."""
+    t = t.view(-1, 1, 1, 1, 1)
+    return x_t * (2 * t - 1) / (t**2 + (1 - t) ** 2)
+
+
+def clip_and_noise(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(SHAPE, generator=generator), torch.randn(SHAPE, generator=generator)
+
+
+def searched(config: ScalingConfig, seed: int = 0) -> tuple[torch.Tensor, Search]:
+    clip, noise = clip_and_noise(seed)
+    search = Search(config, clip, seed=5, num_steps=20)
+    return integrate(standard_normal_data, noise, TIMES, steering=search), search
+
+
+@pytest.mark.parametrize("codebook", ["hadamard", "iid"])
+@pytest.mark.parametrize("kernel", ["ancestral", "euler_maruyama"])
+@pytest.mark.parametrize("selection", ["argmax", "importance"])
+def test_the_decoder_takes_the_encoders_steps(codebook, kernel, selection):
+    config = ScalingConfig(bits=300, index_bits=6, codebook=codebook, kernel=kernel, selection=selection)
+    latents, search = searched(config)
+    replay = Replay(config, 256, 5, search.indices)
+    assert torch.equal(integrate(standard_normal_data, clip_and_noise()[1], TIMES, steering=replay), latents)
+
+
+@pytest.mark.parametrize("bits", [0, 7, 64, 1000])
+def test_indices_keep_to_their_budget(bits):
+    _, search = searched(ScalingConfig(bits=bits))
+    spent = 8 * sum(map(len, search.indices))
+    assert spent <= bits
+    assert spent > bits - 8 * 20
+    assert len(search.indices) == 19  # the last step carries none
+
+
+def test_steps_get_what_they_need_up_to_an_even_share():
+    _, search = searched(ScalingConfig(bits=600, index_bits=4))
+    left, capped = 600, 0
+    for number, (step, divergence) in enumerate(zip(search.indices, search.divergences, strict=True)):
+        share = left / (19 - number)
+        assert 4 * len(step) == pytest.approx(min(divergence, share), abs=4)
+        left -= 4 * len(step)
+        capped += divergence > share + 4
+    assert 0 < capped < 19
+
+
+def test_more_bits_come_nearer():
+    errors = []
+    for bits in (0, 100, 400, 1600):
+        found = [(searched(ScalingConfig(bits=bits), seed)[0] - clip_and_noise(seed)[0]).square().mean() for seed in range(4)]
+        errors.append(torch.stack(found).mean().item())
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.5 * errors[0]
+
+
+@pytest.mark.parametrize("codebook", ["hadamard", "iid"])
+def test_importance_weights_draw_from_the_wanted_distribution(codebook):
+    """With far more candidates than the divergence asks for, z is normal around the wish."""
+    config = ScalingConfig(bits=1, index_bits=11, codebook=codebook, selection="importance")
+    wish = torch.tensor([[1.0, -0.5, 0.0, 0.8]])
+    search = Search(config, torch.zeros(4), seed=0, num_steps=2)
+    drawn = []
+    for step in range(800):
+        chosen = search._select(search.codebook.scores(wish, step))
+        drawn.append(search.codebook.draw(chosen, 4, step)[0])
+    z = torch.stack(drawn)
+    torch.testing.assert_close(z.mean(0), wish[0], rtol=0, atol=0.16)
+    torch.testing.assert_close(z.std(0), torch.ones(4), rtol=0, atol=0.13)
+
+
+def test_a_clip_on_the_path_needs_no_bits():
+    """Where the model already leads to the clip, the divergence is zero."""
+    clip, noise = clip_and_noise()
+    search = Search(ScalingConfig(bits=800), clip, seed=0, num_steps=20)
+    out = integrate(lambda x_t, t: (x_t - clip) / t.view(-1, 1, 1, 1, 1), noise, TIMES, steering=search)
+    torch.testing.assert_close(out, clip, rtol=0, atol=1e-4)
+    assert max(search.divergences) < 1e-3
+    assert not any(map(len, search.indices))
+    assert interpolate(clip, noise, torch.ones(1)).equal(noise)
