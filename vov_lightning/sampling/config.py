@@ -76,6 +76,10 @@ class ScalingConfig:
     selection: Literal["argmax", "importance"] = "argmax"
     """The best candidate, or one drawn by importance weights as in the paper, which keeps the model's statistics."""
 
+    allocation: Literal["divergence", "even"] = "divergence"
+    """``divergence``: a step gets as many bits as the model is wrong by, up to an even share of what is left; ``even``:
+    every step gets that share, as in the paper."""
+
     def __post_init__(self) -> None:
         if self.bits < 0:
             raise SettingError(f"bits={self.bits} is below 0; use 0 for no indices, 2000 to begin with")

@@ -66,11 +66,11 @@ class Replay(Steering):
 
 
 class Search(Steering):
-    """The encoder: knows the clip, and spends ``config.bits`` where the model is wrong.
+    """The encoder: knows the clip, and spends at most ``config.bits`` where the model is wrong.
 
-    A step of KL divergence K (bits) gets K, but no more than an even share of
-    what is left. Since K grows from noise to clean, that is water-filling in one
-    pass. The whole bits go into groups of ``config.index_bits`` each.
+    By divergence, a step of KL divergence K (bits) gets K, but no more than an
+    even share of what is left. Since K grows from noise to clean, that is
+    water-filling in one pass. Bits come in groups of ``config.index_bits``.
     """
 
     def __init__(self, config: ScalingConfig, clean: Tensor, seed: int, num_steps: int) -> None:
@@ -87,7 +87,9 @@ class Search(Steering):
         wish = (wanted - mean) / gamma
         bits = float(wish.double().square().sum()) / (2 * math.log(2))
         share = self._left // (self.num_steps - 1 - number)
-        count = min(round(bits / self.config.index_bits), share, wish.numel())
+        count = min(share, wish.numel())
+        if self.config.allocation == "divergence":
+            count = min(count, round(bits / self.config.index_bits))
         self._left -= count
         chosen = torch.zeros(0, dtype=torch.int64)
         if count:
