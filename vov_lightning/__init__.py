@@ -16,13 +16,14 @@ _PUBLIC = {
     "vov_lightning.bases": ("BaseModel", "ClipSize", "load_base"),
     "vov_lightning.bitstream": ("Limits", "VovFile"),
     "vov_lightning.captions": ("describe",),
-    "vov_lightning.codec": ("decode", "keep_steps", "scale"),
+    "vov_lightning.codec": ("decode",),
     "vov_lightning.fitting.data": ("SignalData",),
     "vov_lightning.fitting.objectives": ("FlowMatching", "Reconstruction"),
     "vov_lightning.fitting.module": ("VOVModule",),
     "vov_lightning.fitting.run": ("FitResult", "fit"),
     "vov_lightning.fitting.stages": ("RateConstrained", "Unconstrained"),
     "vov_lightning.sampling.config": ("SamplerConfig", "ScalingConfig"),
+    "vov_lightning.scaling": ("keep_steps", "scale"),
     "vov_lightning.vector.adapter": ("AdapterConfig",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -15,12 +15,11 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize, load_base
 from vov_lightning.bitstream import Header, VovFile
-from vov_lightning.bitstream.indices import Indices, check_indices
-from vov_lightning.errors import BaseModelMismatchError, BitstreamError, SettingError
+from vov_lightning.errors import BaseModelMismatchError, BitstreamError
 from vov_lightning.flow import Velocity, guide
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise, integrate
-from vov_lightning.sampling.steering import Replay, Search, Steering
+from vov_lightning.sampling.steering import Replay, Steering
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import dequantize
 from vov_lightning.video import Fitted, Padding, Signal, remove_padding
@@ -107,57 +106,6 @@ def decode(
     with torch.autocast(base.device.type, enabled=False):
         signal = Signal(base.decode(latents, size.frames), header.fps, "decoded")
     return remove_padding(signal, Padding(header.pad_frames, header.pad_height, header.pad_width))
-
-
-@torch.no_grad()
-def scale(
-    file: VovFile,
-    base: BaseModel,
-    source: Signal,
-    config: ScalingConfig,
-    *,
-    progress: Callable[[Iterable], Iterable] = iter,
-) -> VovFile:
-    """``file`` with indices that lead its decoder towards ``source``; vector and caption stay as they are.
-
-    Args:
-        file: Any file; indices that it holds are replaced.
-        base: The model that it was fitted on.
-        source: The clip at the file's size, padding included.
-        config: How many index bits, and what they choose from.
-        progress: Wraps the sampler's steps, e.g. in a progress bar.
-
-    Raises:
-        BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
-        SettingError: If ``source`` is not of the file's size.
-    """
-    size = checked_size(file.header, base)
-    if source.frames.shape != (size.frames, 3, size.height, size.width):
-        raise SettingError(
-            f"the source has {tuple(source.frames.shape)} frames, channels, rows and columns; the file wants "
-            f"{(size.frames, 3, size.height, size.width)}"
-        )
-    plain = keep_steps(file, 0)
-    search = Search(config, base.encode(source.frames), plain.header.seed, plain.header.steps)
-    sample(plain, base, search, progress=progress)
-    indices = check_indices([step.cpu().numpy() for step in search.indices], config.index_bits)
-    return with_indices(plain, indices, config)
-
-
-def keep_steps(file: VovFile, number: int) -> VovFile:
-    """``file`` with the indices of its first ``number`` steps only: shorter, and still valid."""
-    return with_indices(file, file.indices[:number], scaling_of(file.header))
-
-
-def with_indices(file: VovFile, indices: Indices, config: ScalingConfig) -> VovFile:
-    """``file`` with ``indices`` in place of its own; without any, its kernel is the plain one."""
-    fields = {"kernel": "ode"}
-    if any(map(len, indices)):
-        fields = {"kernel": config.kernel, "codebook": config.codebook, "index_bits": config.index_bits}
-        if config.kernel == "ancestral":
-            fields["eta"] = config.eta
-    header = replace(file.header, **{"eta": 0.0, "codebook": "hadamard", "index_bits": 8, **fields})
-    return VovFile(header, file.caption, file.symbols, indices)
 
 
 def sample(

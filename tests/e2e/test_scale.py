@@ -14,9 +14,10 @@ from vov_lightning.bases.nano import Nano
 from vov_lightning.bitstream import BitstreamError, VovFile
 from vov_lightning.cli import fit, scale
 from vov_lightning.codec import decode as decode_file
-from vov_lightning.codec import keep_steps, with_indices
-from vov_lightning.codec import scale as scale_file
+from vov_lightning.errors import SettingError
 from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.scaling import keep_steps, scale_to_quality, with_indices
+from vov_lightning.scaling import scale as scale_file
 from vov_lightning.video import read_signal
 
 
@@ -93,3 +94,49 @@ def test_source_or_steps_must_be_given(fitted, tmp_path, capsys, given):
     assert scale.main([str(fitted), "-o", str(tmp_path / "out.vov"), *given]) == 1
     assert "give --source to add index bits, or --keep_steps to drop some" in capsys.readouterr().err
     assert not (tmp_path / "out.vov").exists()
+
+
+def test_a_rate_is_met_from_below(fitted, clip, tiny_weights, tmp_path, capsys):
+    out, arguments = tmp_path / "scaled.vov", [str(fitted), f"--source={clip}", *base_arguments(tiny_weights)]
+    header = VovFile.open(fitted).header
+    pixels = header.frames * header.height * header.width
+    for bpp in (0.2, 0.5):
+        assert scale.main([*arguments, "-o", str(out), f"--target_bpp={bpp}", "--scaling.allocation=even"]) == 0
+        assert 0.97 * bpp < 8 * len(out.read_bytes()) / pixels <= bpp
+    assert scale.main([*arguments, "-o", str(out), "--target_bpp=0.001"]) == 1
+    assert "target_bpp=0.001 is below the" in capsys.readouterr().err
+
+
+def test_a_quality_is_met_by_the_smallest_budget(fitted, tiny_weights):
+    base, file = Nano(str(tiny_weights)), VovFile.open(fitted)
+    source = decode_file(scale_file(file, base, decode_file(file, base), ScalingConfig(bits=50)), base)
+
+    def quality(candidate: VovFile) -> float:
+        return float(sum(map(len, candidate.indices)))
+
+    found = scale_to_quality(file, base, source, ScalingConfig(allocation="even"), quality, 100)
+    assert quality(found) >= 100
+    assert quality(found) < 130
+    assert scale_to_quality(file, base, source, ScalingConfig(), quality, 0) == file
+    with pytest.raises(SettingError, match="a quality of 1.* is out of reach"):
+        scale_to_quality(file, base, source, ScalingConfig(), lambda _: -1.0 * next(counter), 1)
+
+
+counter = iter(range(100))
+
+
+@pytest.mark.parametrize("goals", [[], ["--scaling.bits=100", "--target_bpp=1"]])
+def test_one_goal_is_wanted(fitted, clip, tmp_path, capsys, goals):
+    assert scale.main([str(fitted), f"--source={clip}", "-o", str(tmp_path / "out.vov"), *goals]) == 1
+    assert "give one of --scaling.bits, --target_bpp and --target_psnr" in capsys.readouterr().err
+
+
+def test_without_a_vector_nothing_is_fitted(fit_arguments, tmp_path, capsys):
+    arguments = [*fit_arguments, "--model.adapter.k=0", "--model.scaling.bits=200", "--model.sampler.steps=25"]
+    assert fit.main([*arguments, "--name=instant"]) == 0
+    file = VovFile.open(next((tmp_path / "runs" / "instant").glob("*.vov")))
+    assert file.header.k == 0
+    assert 100 < 8 * sum(map(len, file.indices)) <= 200
+    assert "scale" in capsys.readouterr().out
+    assert fit.main([*arguments, "--name=instant"]) == 0
+    assert "is finished and intact" in capsys.readouterr().out

@@ -20,10 +20,11 @@ import torch
 from prior import Row, distances
 
 from vov_lightning.bases.nano import Nano
-from vov_lightning.codec import build_file, decode, scale
+from vov_lightning.codec import build_file, decode
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.sampling.candidates import Codebook, HadamardCodebook, IidCodebook
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.scaling import scale
 from vov_lightning.vector.adapter import AdapterConfig
 
 Measure = Callable[[SamplerConfig, ScalingConfig], Row]

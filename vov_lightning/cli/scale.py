@@ -9,16 +9,19 @@ from tqdm import tqdm
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bitstream import Limits, VovFile
 from vov_lightning.cli.common import command
-from vov_lightning.codec import decode, keep_steps, scale
+from vov_lightning.codec import decode
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.module import psnr_db
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.scaling import keep_steps, scale, scale_to_bpp, scale_to_quality
 from vov_lightning.video import Fitted, remove_padding
 
 DESCRIPTION = """Steer the decoder of a .vov file towards the clip with index bits; the vector stays as it is.
 
   vov-scale in.vov --source clip.mp4 -o out.vov --scaling.bits 4000    a better picture for 500 bytes
+  vov-scale in.vov --source clip.mp4 -o out.vov --target_bpp 0.2       as good as fits into that rate
+  vov-scale in.vov --source clip.mp4 -o out.vov --target_psnr 24       as small as reaches that quality
   vov-scale in.vov --keep_steps 12 -o out.vov                          a shorter file, without the source"""
 
 
@@ -34,6 +37,8 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("--steps", type=int | None, default=None, help="Denoising steps; empty for the file's own.")
     parser.add_argument("--keep_steps", type=int | None, default=None, help="Keep the indices of the first steps only.")
+    parser.add_argument("--target_bpp", type=float | None, default=None, help="Bits per pixel of the whole file.")
+    parser.add_argument("--target_psnr", type=float | None, default=None, help="PSNR in decibels to reach, by search.")
     parser.add_class_arguments(ScalingConfig, "scaling")
     parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
     parser.add_subclass_arguments(
@@ -43,6 +48,9 @@ def main(args: list[str] | None = None) -> None:
     options = parser.instantiate_classes(parser.parse_args(args))
     if (options.source is None) == (options.keep_steps is None):
         raise SettingError("give --source to add index bits, or --keep_steps to drop some, and not both")
+    goals = [bool(options.scaling.bits), options.target_bpp is not None, options.target_psnr is not None]
+    if options.source is not None and sum(goals) != 1:
+        raise SettingError("give one of --scaling.bits, --target_bpp and --target_psnr: how many index bits there are")
 
     file = VovFile.open(options.file, options.limits)
     if options.steps is not None:
@@ -57,11 +65,20 @@ def main(args: list[str] | None = None) -> None:
         return
     base = (options.get("base") or load_base(file.header.base_name)).to(options.device)
     source = source_of(file, base, options.source, options.start, options.fit)
-    progress = partial(tqdm, desc="scale", unit="step", leave=False)
-    scaled = scale(file, base, source.signal, options.scaling, progress=progress)
-    scaled.save(options.output)
     target = remove_padding(source.signal, source.padding)
-    before, after = (psnr_db(decode(each, base), target) for each in (file, scaled))
+
+    def quality(candidate: VovFile) -> float:
+        return psnr_db(decode(candidate, base), target)
+
+    what = (file, base, source.signal, options.scaling)
+    if options.target_bpp is not None:
+        scaled = scale_to_bpp(*what, options.target_bpp, target.num_pixels)
+    elif options.target_psnr is not None:
+        scaled = scale_to_quality(*what, quality, options.target_psnr)
+    else:
+        scaled = scale(*what, progress=partial(tqdm, desc="scale", unit="step", leave=False))
+    scaled.save(options.output)
+    before, after = quality(file), quality(scaled)
     print(
         f"{options.output}: {len(scaled.to_bytes())} bytes, {8 * len(scaled.to_bytes()) / target.num_pixels:.4f} bpp, "
         f"{after:.2f} dB; was {len(file.to_bytes())} bytes, {before:.2f} dB"

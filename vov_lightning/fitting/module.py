@@ -189,7 +189,8 @@ class VOVModule(RateControlled):
     def to_file(self) -> VovFile:
         """File of the vector as it is now, without indices; before stage 2, quantised as stage 2 would begin."""
         if not self.adapter_config.k:
-            return build_file(self.base, self.source, self.caption, self.vector, 1.0, self.adapter_config, self.sampler)
+            empty = self.vector.detach()
+            return build_file(self.base, self.source, self.caption, empty, 1.0, self.adapter_config, self.sampler)
         if not self.rate_constrained:
             self.quantizer.initialise(self.vector)
         step = short_float32(self.quantizer.step.item())

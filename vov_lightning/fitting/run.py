@@ -12,11 +12,12 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec import decode, scale
+from vov_lightning.codec import decode
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.module import VOVModule, psnr_db
 from vov_lightning.fitting.stages import Stage, stages_of
+from vov_lightning.scaling import scale
 from vov_lightning.video import Signal, remove_padding, side_by_side, viewing_ending, write_signal
 
 CHECKPOINT_EVERY = 25

@@ -1,0 +1,138 @@
+"""Index bits for a file: lead its decoder towards the clip, to a budget, a rate or a quality, or drop some again."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import torch
+
+from vov_lightning.bases import BaseModel
+from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream.indices import Indices, check_indices
+from vov_lightning.codec import checked_size, sample, scaling_of
+from vov_lightning.errors import SettingError
+from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.sampling.steering import Search
+from vov_lightning.video import Signal
+
+FIRST_GUESS_BITS = 256
+MOST_BITS = 2**24
+PRECISION = 1.02
+"""A search for a quality stops when its budget is known to this factor."""
+
+
+@torch.no_grad()
+def scale(
+    file: VovFile,
+    base: BaseModel,
+    source: Signal,
+    config: ScalingConfig,
+    *,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> VovFile:
+    """``file`` with indices that lead its decoder towards ``source``; vector and caption stay as they are.
+
+    Args:
+        file: Any file; indices that it holds are replaced.
+        base: The model that it was fitted on.
+        source: The clip at the file's size, padding included.
+        config: How many index bits, and what they choose from.
+        progress: Wraps the sampler's steps, e.g. in a progress bar.
+
+    Raises:
+        BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
+        SettingError: If ``source`` is not of the file's size.
+    """
+    size = checked_size(file.header, base)
+    if source.frames.shape != (size.frames, 3, size.height, size.width):
+        raise SettingError(
+            f"the source has {tuple(source.frames.shape)} frames, channels, rows and columns; the file wants "
+            f"{(size.frames, 3, size.height, size.width)}"
+        )
+    plain = keep_steps(file, 0)
+    search = Search(config, base.encode(source.frames), plain.header.seed, plain.header.steps)
+    sample(plain, base, search, progress=progress)
+    indices = check_indices([step.cpu().numpy() for step in search.indices], config.index_bits)
+    return with_indices(plain, indices, config)
+
+
+def keep_steps(file: VovFile, number: int) -> VovFile:
+    """``file`` with the indices of its first ``number`` steps only: shorter, and still valid."""
+    return with_indices(file, file.indices[:number], scaling_of(file.header))
+
+
+def with_indices(file: VovFile, indices: Indices, config: ScalingConfig) -> VovFile:
+    """``file`` with ``indices`` in place of its own; without any, its kernel is the plain one."""
+    fields = {"kernel": "ode"}
+    if any(map(len, indices)):
+        fields = {"kernel": config.kernel, "codebook": config.codebook, "index_bits": config.index_bits}
+        if config.kernel == "ancestral":
+            fields["eta"] = config.eta
+    header = replace(file.header, **{"eta": 0.0, "codebook": "hadamard", "index_bits": 8, **fields})
+    return VovFile(header, file.caption, file.symbols, indices)
+
+
+def scale_to_bpp(
+    file: VovFile, base: BaseModel, source: Signal, config: ScalingConfig, bpp: float, num_pixels: int
+) -> VovFile:
+    """The largest scaled file of at most ``bpp`` bits per pixel, the header and all else included.
+
+    Raises:
+        SettingError: If the file without indices is larger than that.
+    """
+    budget = int(bpp * num_pixels)
+    plain_bits = 8 * len(keep_steps(file, 0).to_bytes())
+    if plain_bits > budget:
+        raise SettingError(
+            f"target_bpp={bpp} is below the {plain_bits / num_pixels:.4f} bpp of the file without any indices; "
+            "raise it, or fit with a larger lmbda"
+        )
+    bits = budget - plain_bits
+    while True:
+        scaled = scale(file, base, source, replace(config, bits=bits))
+        excess = 8 * len(scaled.to_bytes()) - budget
+        if excess <= 0 or not bits:
+            return scaled
+        bits = max(0, bits - max(excess, config.index_bits))
+
+
+def scale_to_quality(
+    file: VovFile,
+    base: BaseModel,
+    source: Signal,
+    config: ScalingConfig,
+    quality: Callable[[VovFile], float],
+    wanted: float,
+) -> VovFile:
+    """The smallest scaled file whose ``quality`` is at least ``wanted``, its budget known to 2 %.
+
+    Args:
+        file: Any file; indices that it holds are replaced.
+        base: The model that it was fitted on.
+        source: The clip at the file's size, padding included.
+        config: What indices choose from; its budget is not used.
+        quality: Figure of a file, larger is better: for example the PSNR of what it decodes to.
+        wanted: The least figure.
+
+    Raises:
+        SettingError: If more bits stop to help before ``wanted`` is reached.
+    """
+    best = keep_steps(file, 0)
+    if quality(best) >= wanted:
+        return best
+    low, high, reached = 0, FIRST_GUESS_BITS, float("-inf")
+    while True:
+        best = scale(file, base, source, replace(config, bits=high))
+        found = quality(best)
+        if found >= wanted:
+            break
+        if high >= MOST_BITS or found < reached:
+            raise SettingError(f"a quality of {wanted} is out of reach: {high} index bits reach {found:.2f}; lower it")
+        low, high, reached = high, 2 * high, max(reached, found)
+    while high > PRECISION * low + config.index_bits:
+        middle = (low + high) // 2
+        candidate = scale(file, base, source, replace(config, bits=middle))
+        if quality(candidate) >= wanted:
+            best, high = candidate, middle
+        else:
+            low = middle
+    return best
