@@ -1,4 +1,4 @@
-"""Train the bundled `nano` model: pack, train the transform and the decoder, encode, train the flow transformer, export.
+"""Train the bundled `nano` model: pack, train transform and decoder, encode, train the flow transformer, export.
 
 Every part leaves its result in ``--out``; the same command again goes on where
 it stopped, on this machine or on another one to which the folder was copied

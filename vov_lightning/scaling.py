@@ -62,12 +62,10 @@ def keep_steps(file: VovFile, number: int) -> VovFile:
 
 def with_indices(file: VovFile, indices: Indices, config: ScalingConfig) -> VovFile:
     """``file`` with ``indices`` in place of its own; without any, its kernel is the plain one."""
-    fields = {"kernel": "ode"}
+    header = replace(file.header, kernel="ode", eta=0.0, codebook="hadamard", index_bits=8)
     if any(map(len, indices)):
-        fields = {"kernel": config.kernel, "codebook": config.codebook, "index_bits": config.index_bits}
-        if config.kernel == "ancestral":
-            fields["eta"] = config.eta
-    header = replace(file.header, **{"eta": 0.0, "codebook": "hadamard", "index_bits": 8, **fields})
+        eta = config.eta if config.kernel == "ancestral" else 0.0
+        header = replace(header, kernel=config.kernel, eta=eta, codebook=config.codebook, index_bits=config.index_bits)
     return VovFile(header, file.caption, file.symbols, indices)
 
 

@@ -118,7 +118,7 @@ def test_a_quality_is_met_by_the_smallest_budget(fitted, tiny_weights):
     assert quality(found) >= 100
     assert quality(found) < 130
     assert scale_to_quality(file, base, source, ScalingConfig(), quality, 0) == file
-    with pytest.raises(SettingError, match="a quality of 1.* is out of reach"):
+    with pytest.raises(SettingError, match=r"a quality of 1.* is out of reach"):
         scale_to_quality(file, base, source, ScalingConfig(), lambda _: -1.0 * next(counter), 1)
 
 

@@ -46,7 +46,9 @@ def main() -> None:
     (options.out / f"{options.study}.json").write_text(json.dumps(rows, indent=2) + "\n")
     print("| " + " | ".join(rows[0]) + " |\n" + "| --- " * len(rows[0]) + "|")
     for row in rows:
-        print("| " + " | ".join(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row.values()) + " |")
+        print(
+            "| " + " | ".join(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row.values()) + " |"
+        )
 
 
 def measurer(base: Nano, folder: Path, seeds: int) -> Measure:
@@ -75,7 +77,11 @@ def steps(measure: Measure) -> Iterator[Row]:
         options = {"index_bits": bits, "allocation": "even"} if bits else {}
         scaling = ScalingConfig(bits=bits * (count - 1), kernel=kernel, selection="importance", **options)
         found = measure(SamplerConfig(steps=count), scaling)
-        yield {"steps": count, "candidates": f"2^{bits}" if bits else "none", "kernel": kernel if bits else "ode"} | found
+        yield {
+            "steps": count,
+            "candidates": f"2^{bits}" if bits else "none",
+            "kernel": kernel if bits else "ode",
+        } | found
 
 
 def codebooks(measure: Measure) -> Iterator[Row]:
@@ -89,7 +95,9 @@ def codebooks(measure: Measure) -> Iterator[Row]:
 
 def rate(measure: Measure) -> Iterator[Row]:
     """More and more bits, by 25, 50 and 100 steps and both selections."""
-    for count, selection, bits in product((25, 50, 100), ("argmax", "importance"), (0, 500, 1000, 2000, 4000, 8000, 16000)):
+    for count, selection, bits in product(
+        (25, 50, 100), ("argmax", "importance"), (0, 500, 1000, 2000, 4000, 8000, 16000)
+    ):
         scaling = ScalingConfig(bits=bits, selection=selection)
         yield {"steps": count, "selection": selection, "bits": bits} | measure(SamplerConfig(steps=count), scaling)
 
@@ -99,7 +107,10 @@ def measure_time() -> None:
     wish = torch.randn(1, 3648)
     books: list[Codebook] = [IidCodebook(12, 0), HadamardCodebook(12, 0)]
     iid, hadamard = (seconds(lambda book=book: book.scores(wish, 0)) for book in books)
-    print(f"scores of 2^12 candidates over 3,648 latents: iid {iid:.4f} s, hadamard {hadamard:.5f} s: {iid / hadamard:.0f} times")
+    print(
+        f"scores of 2^12 candidates over 3,648 latents: iid {iid:.4f} s, hadamard {hadamard:.5f} s, "
+        f"{iid / hadamard:.0f} times less"
+    )
     base = Nano()
     source, caption = SignalData("sample").load(base)
     file = build_file(base, source, caption, torch.zeros(0), 1.0, AdapterConfig(k=0), SamplerConfig(steps=50))

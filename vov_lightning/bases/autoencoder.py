@@ -58,9 +58,7 @@ class LappedTransform(nn.Module):
         self.analysis = nn.Conv2d(
             channels, coefficients, 2 * factor, stride=factor, padding=half, padding_mode="replicate"
         )
-        self.synthesis = nn.ConvTranspose2d(
-            coefficients, channels, 2 * factor, stride=factor, padding=half + factor
-        )
+        self.synthesis = nn.ConvTranspose2d(coefficients, channels, 2 * factor, stride=factor, padding=half + factor)
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
         """Frames; beyond the edges, the outermost coefficients are repeated."""
@@ -122,8 +120,8 @@ class LappedAutoencoder(nn.Module):
             if index:
                 layers += [nn.Conv2d(widths[index], 4 * widths[index - 1], 1), nn.PixelShuffle(2)]
         output = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
-        nn.init.zeros_(output.weight)
-        nn.init.zeros_(output.bias)
+        for parameter in output.parameters():
+            nn.init.zeros_(parameter)
         self.network = nn.Sequential(*layers, output, nn.PixelShuffle(2))
 
     def encode(self, clips: Tensor) -> Tensor:
@@ -155,8 +153,8 @@ class LappedAutoencoder(nn.Module):
         analysis, synthesis = self.transform.analysis, self.transform.synthesis
         norms = synthesis.weight.flatten(1).norm(dim=1)
         synthesis.weight.div_(norms.view(-1, 1, 1, 1))
-        analysis.weight.mul_(norms.view(-1, 1, 1, 1))
-        analysis.bias.mul_(norms)
+        for parameter in analysis.parameters():
+            parameter.mul_(norms.view(-1, *[1] * (parameter.ndim - 1)))
         self.spread.copy_(analysis(to_blocks(clips).flatten(0, 1)).std((0, 2, 3)).clamp(min=1e-3))
         self.gain.copy_(self.spread.sqrt() / self.spread.mean().sqrt())
 

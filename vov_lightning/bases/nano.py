@@ -26,7 +26,6 @@ from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.captions import ATTRIBUTES, describe, parse
 from vov_lightning.errors import BaseModelError
 
-
 POSITION_WAVES = 4
 """Cosines along each axis whose products tell the transformer where a token lies."""
 

@@ -96,7 +96,8 @@ class VovFile:
     def section_bytes(self) -> dict[str, int]:
         """Bytes of each part of the file; they sum to its size.
 
-        ``container`` (magic, ids, lengths, checksums), ``header``, ``caption``, ``count_table``, ``vector``, ``indices``.
+        ``container`` (magic, ids, lengths, checksums), ``header``, ``caption``, ``count_table``, ``vector`` and
+        ``indices``.
         """
         return dict(self._encoded[1])
 
@@ -117,7 +118,7 @@ class VovFile:
         coded_caption, coded_vector = contents.get("caption"), contents.get("vector", b"")
         caption = "" if coded_caption is None else decode_caption(coded_caption, limits.caption_bytes)
         symbols, table_size = decode_symbols(coded_vector, header.k)
-        coded_indices, indices = contents.get("indices", b""), ()
+        coded_indices, indices = contents.get("indices", b""), tuple[np.ndarray, ...]()
         if coded_indices:
             indices = decode_indices(coded_indices, header.index_bits, header.steps - 1, limits.indices)
             limits.check("candidates", sum(map(len, indices)) << header.index_bits)

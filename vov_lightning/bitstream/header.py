@@ -17,6 +17,7 @@ from vov_lightning.bitstream.wire import Choice, Fixed, Float32, Ratio, Reader, 
 from vov_lightning.errors import BitstreamError
 
 ComputeDtype = Literal["float32", "bfloat16", "float16"]
+Kernel = Literal["ode", "ancestral", "euler_maruyama"]
 
 
 def _wire(kind: Any, words: str, default: Any = MISSING) -> Any:
@@ -64,10 +65,10 @@ class Header:
     seed: int = _wire(Unsigned(0, 2**64 - 1), "noise seed", 0)
     hash_seed: int = _wire(Unsigned(0, 2**64 - 1), "hash seed", 0)
     eta: float = _wire(Float32(zero=True), "kernel noise (eta)", 0.0)
-    kernel: str = _wire(Choice(2, ("ode", "ancestral", "euler_maruyama")), "kernel", "ode")
+    kernel: Kernel = _wire(Choice(2, ("ode", "ancestral", "euler_maruyama")), "kernel", "ode")
     scheduler: str = _wire(Choice(2, ("flow_euler",)), "scheduler", "flow_euler")
     hash_scheme: str = _wire(Choice(2, ("v1",)), "hash scheme", "v1")
-    codebook: str = _wire(Choice(2, ("hadamard", "iid")), "codebook of the indices", "hadamard")
+    codebook: Literal["hadamard", "iid"] = _wire(Choice(2, ("hadamard", "iid")), "codebook of the indices", "hadamard")
     index_bits: int = _wire(Unsigned(1, 24), "bits an index", 8)
 
     def __post_init__(self) -> None:

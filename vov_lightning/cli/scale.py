@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from jsonargparse import ArgumentParser
 from tqdm import tqdm
@@ -17,6 +18,7 @@ from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.scaling import keep_steps, scale, scale_to_bpp, scale_to_quality
 from vov_lightning.video import Fitted, remove_padding
 
+FitMode = Literal["resize", "crop", "pad"]
 DESCRIPTION = """Steer the decoder of a .vov file towards the clip with index bits; the vector stays as it is.
 
   vov-scale in.vov --source clip.mp4 -o out.vov --scaling.bits 4000    a better picture for 500 bytes
@@ -32,9 +34,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=str, required=True, help="The .vov file to write.")
     parser.add_argument("--source", type=str | None, default=None, help="The clip that was compressed: file or folder.")
     parser.add_argument("--start", type=int, default=0, help="First frame of the source.")
-    parser.add_argument(
-        "--fit", type=str, default="resize", help="How the source was brought to size: resize, crop or pad."
-    )
+    parser.add_argument("--fit", type=FitMode, default="resize", help="How the source was brought to size.")
     parser.add_argument("--steps", type=int | None, default=None, help="Denoising steps; empty for the file's own.")
     parser.add_argument("--keep_steps", type=int | None, default=None, help="Keep the indices of the first steps only.")
     parser.add_argument("--target_bpp", type=float | None, default=None, help="Bits per pixel of the whole file.")
@@ -85,9 +85,8 @@ def main(args: list[str] | None = None) -> None:
     )
 
 
-def source_of(file: VovFile, base: BaseModel, path: str, start: int, fit: str) -> Fitted:
+def source_of(file: VovFile, base: BaseModel, path: str, start: int, fit: FitMode) -> Fitted:
     """The source at the file's size, as the file's fit saw it."""
     header = file.header
-    size = {} if fit == "pad" else {"height": header.height, "width": header.width}
-    data = SignalData(path, start=start, frames=header.frames, fit=fit, caption=file.caption, **size)
-    return data.load(base)[0]
+    height, width = (None, None) if fit == "pad" else (header.height, header.width)
+    return SignalData(path, start, header.frames, height, width, fit, caption=file.caption).load(base)[0]

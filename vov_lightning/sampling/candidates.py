@@ -92,7 +92,8 @@ class IidCodebook(Codebook):
         return scores
 
     def draw(self, indices: Tensor, length: int, step: int) -> Tensor:
-        rows = [self._normals(group, m, m + 1, length, step, indices.device) for group, m in enumerate(indices.tolist())]
+        numbered = enumerate(indices.tolist())
+        rows = [self._normals(group, m, m + 1, length, step, indices.device) for group, m in numbered]
         return torch.cat(rows)
 
     def _normals(self, group: int, start: int, stop: int, length: int, step: int, device: torch.device) -> Tensor:

@@ -68,7 +68,7 @@ class ScalingConfig:
     index_bits: int = 8
     """Bits of one index: 2^this candidates a group."""
     codebook: Literal["hadamard", "iid"] = "hadamard"
-    """``hadamard``: rows of a randomised Hadamard transform, nearly free; ``iid``: independent normals, as the paper."""
+    """``hadamard``: of a randomised Hadamard transform, nearly free; ``iid``: independent normals, as in the paper."""
     kernel: KernelName = "ancestral"
     """``ancestral``: the exact posterior; ``euler_maruyama``: the paper's SDE."""
     eta: float = 1.0

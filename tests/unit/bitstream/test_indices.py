@@ -47,5 +47,5 @@ def test_damage_is_refused():
 
 def test_limits_hold_before_anything_is_allocated():
     data = b"\x01" + np.packbits([0] * 31 + [1] + [0] * 31 + [0]).tobytes()
-    with pytest.raises(BitstreamError, match="a step carries .* indices, wanted 0 to 100"):
+    with pytest.raises(BitstreamError, match=r"a step carries .* indices, wanted 0 to 100"):
         decode_indices(data, 8, max_steps=5, max_indices=100)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vov_lightning.sampling.candidates import Codebook, Groups, HadamardCodebook, IidCodebook, walsh_hadamard
 from vov_lightning.sampling import candidates
+from vov_lightning.sampling.candidates import Codebook, Groups, HadamardCodebook, IidCodebook, walsh_hadamard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CODEBOOKS = pytest.mark.parametrize("kind", [HadamardCodebook, IidCodebook])
@@ -31,7 +31,12 @@ def test_scores_are_inner_products_with_the_candidates(kind, bits, length):
 @CODEBOOKS
 def test_candidates_depend_on_seed_step_group_and_index(kind):
     one = all_candidates(kind(4, seed=1), groups=2, length=32, step=0)
-    others = [all_candidates(kind(4, seed=2), 2, 32, 0), all_candidates(kind(4, seed=1), 2, 32, 1), one.flip(0), one.flip(1)]
+    others = [
+        all_candidates(kind(4, seed=2), 2, 32, 0),
+        all_candidates(kind(4, seed=1), 2, 32, 1),
+        one.flip(0),
+        one.flip(1),
+    ]
     for other in others:
         correlation = (one * other).mean().item()
         assert abs(correlation) < 0.2
@@ -83,14 +88,21 @@ def test_hadamard_candidates_have_zero_mean_and_unit_covariance_over_seeds():
 def test_the_best_of_both_is_as_good():
     """Expected best score over 256 candidates: within 3 % (DESIGN: 3.61 against 3.66 at 4096)."""
     wish = torch.nn.functional.normalize(torch.randn(64, 256, generator=torch.Generator().manual_seed(0)), dim=1)
-    best = {kind: torch.cat([kind(8, 0).scores(wish, step).amax(1) for step in range(8)]).mean().item() for kind in (HadamardCodebook, IidCodebook)}
+    best = {
+        kind: torch.cat([kind(8, 0).scores(wish, step).amax(1) for step in range(8)]).mean().item()
+        for kind in (HadamardCodebook, IidCodebook)
+    }
     assert best[HadamardCodebook] == pytest.approx(best[IidCodebook], rel=0.03)
 
 
-@pytest.mark.parametrize(("kind", "digest"), [(HadamardCodebook, "132c2ad61f88b3b1"), (IidCodebook, "448d7d5424d0c86d")])
+@pytest.mark.parametrize(
+    ("kind", "digest"), [(HadamardCodebook, "132c2ad61f88b3b1"), (IidCodebook, "448d7d5424d0c86d")]
+)
 def test_streams_are_part_of_the_format(kind, digest):
     indices = torch.tensor([0, 1, 200, 255, 17])
-    drawn = b"".join(kind(8, seed=2**63 + 1).draw(indices, length, step).numpy().tobytes() for length, step in ((100, 0), (300, 9)))
+    drawn = b"".join(
+        kind(8, seed=2**63 + 1).draw(indices, length, step).numpy().tobytes() for length, step in ((100, 0), (300, 9))
+    )
     assert hashlib.blake2b(drawn, digest_size=8).hexdigest() == digest
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vov_lightning.flow import interpolate
-from vov_lightning.sampling.config import ScalingConfig, SamplerConfig
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import integrate
 from vov_lightning.sampling.steering import Replay, Search
 
@@ -63,7 +63,9 @@ def test_steps_get_what_they_need_up_to_an_even_share():
 def test_more_bits_come_nearer():
     errors = []
     for bits in (0, 100, 400, 1600):
-        found = [(searched(ScalingConfig(bits=bits), seed)[0] - clip_and_noise(seed)[0]).square().mean() for seed in range(4)]
+        found = [
+            (searched(ScalingConfig(bits=bits), seed)[0] - clip_and_noise(seed)[0]).square().mean() for seed in range(4)
+        ]
         errors.append(torch.stack(found).mean().item())
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.5 * errors[0]
