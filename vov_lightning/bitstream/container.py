@@ -118,7 +118,8 @@ class VovFile:
         coded_caption, coded_vector = contents.get("caption"), contents.get("vector", b"")
         caption = "" if coded_caption is None else decode_caption(coded_caption, limits.caption_bytes)
         symbols, table_size = decode_symbols(coded_vector, header.k)
-        coded_indices, indices = contents.get("indices", b""), tuple[np.ndarray, ...]()
+        coded_indices = contents.get("indices", b"")
+        indices: Indices = ()
         if coded_indices:
             indices = decode_indices(coded_indices, header.index_bits, header.steps - 1, limits.indices)
             limits.check("candidates", sum(map(len, indices)) << header.index_bits)
