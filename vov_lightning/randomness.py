@@ -43,12 +43,17 @@ def random_words(seed: int, stream: int, count: int, start: int = 0) -> np.ndarr
         >>> [hex(word) for word in random_words(seed=0, stream=1, count=2)]
         ['0x1d614f74e2a26c6', '0x31ace0c257119b01']
     """
-    key = _mix_int((_mix_int((seed + _GOLDEN) & _MASK) + stream) & _MASK)
+    key = stream_key(seed, stream)
     position = np.arange(start + 1, start + count + 1, dtype=np.uint64)
     z = position * np.uint64(_GOLDEN) + np.uint64(key)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+def stream_key(seed: int, stream: int) -> int:
+    """What tells the streams of all seeds apart: a word is ``mix(key + (position + 1) * GOLDEN)``."""
+    return _mix_int((_mix_int((seed + _GOLDEN) & _MASK) + stream) & _MASK)
 
 
 def random_normals(seed: int, stream: int, count: int) -> Tensor:

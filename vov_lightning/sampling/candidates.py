@@ -81,6 +81,10 @@ class IidCodebook(Codebook):
     """Independent normals, as in the paper: every candidate of every group is drawn and scored on its own."""
 
     def scores(self, wish: Tensor, step: int) -> Tensor:
+        if wish.is_cuda:
+            from vov_lightning.sampling.iid_triton import iid_scores  # Triton comes with PyTorch for CUDA only
+
+            return iid_scores(wish, self.num_candidates, self._step_seed(step), CANDIDATE_STREAM)
         groups, length = wish.shape
         words = -(-length // 4)
         scores = wish.new_empty(groups, self.num_candidates)
