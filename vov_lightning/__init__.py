@@ -3,7 +3,8 @@
 The packages follow the data: `video` (files, frames) -> `bases` (frames,
 latents, velocity) -> `vector` (vector, LoRA, symbols) -> `bitstream` (symbols,
 .vov) -> `sampling` (noise, latents) -> `bases` and `video` again. `codec` shows
-the whole on a page, `fitting` finds the vector, `cli` holds the commands.
+the whole on a page, `fitting` finds the vector, `scaling` the index bits, `cli`
+holds the commands.
 
 Public names load on first use, so that decoding never imports Lightning.
 """

@@ -1,4 +1,4 @@
-"""The commands: ``vov-fit``, ``vov-decode``, ``vov-info``; ``vov-decode`` and ``vov-info`` import no Lightning."""
+"""The commands: ``vov-fit``, ``vov-scale``, ``vov-decode``, ``vov-info``; the last two import no Lightning."""
 
 import logging
 import warnings
