@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize, load_base
 from vov_lightning.bitstream import Header, VovFile
-from vov_lightning.errors import BaseModelMismatchError, BitstreamError
+from vov_lightning.errors import BaseModelMismatchError, BitstreamError, SettingError
 from vov_lightning.flow import Velocity, guide
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise, integrate
@@ -150,15 +150,22 @@ def scaling_of(header: Header) -> ScalingConfig:
 
 
 def sampler_of(header: Header) -> SamplerConfig:
-    """The sampler that ``header`` describes."""
-    return SamplerConfig(
-        steps=header.steps,
-        grid=header.grid,
-        shift=header.shift,
-        guidance=header.guidance,
-        seed=header.seed,
-        compute_dtype=header.compute_dtype,
-    )
+    """The sampler that ``header`` describes.
+
+    Raises:
+        BitstreamError: If its times do not fall from 1 to 0.
+    """
+    try:
+        return SamplerConfig(
+            steps=header.steps,
+            grid=header.grid,
+            shift=header.shift,
+            guidance=header.guidance,
+            seed=header.seed,
+            compute_dtype=header.compute_dtype,
+        )
+    except SettingError as error:
+        raise BitstreamError(f"the file's sampler cannot run: {error}") from None
 
 
 @contextmanager

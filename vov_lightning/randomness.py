@@ -43,9 +43,12 @@ def random_words(seed: int, stream: int, count: int, start: int = 0) -> np.ndarr
         >>> [hex(word) for word in random_words(seed=0, stream=1, count=2)]
         ['0x1d614f74e2a26c6', '0x31ace0c257119b01']
     """
-    key = stream_key(seed, stream)
-    position = np.arange(start + 1, start + count + 1, dtype=np.uint64)
-    z = position * np.uint64(_GOLDEN) + np.uint64(key)
+    return words_at(seed, stream, np.arange(start, start + count, dtype=np.uint64))
+
+
+def words_at(seed: int, stream: int, positions: np.ndarray) -> np.ndarray:
+    """Words uint64 of a stream at any ``positions``, of their shape."""
+    z = (positions.astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN) + np.uint64(stream_key(seed, stream))
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

@@ -1,5 +1,6 @@
 """Index bits for a file: lead its decoder towards the clip, to a budget, a rate or a quality, or drop some again."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from vov_lightning.sampling.steering import Search
 from vov_lightning.video import Signal
 
 FIRST_GUESS_BITS = 256
-MOST_BITS = 2**24
+MOST_BITS = 2**22
 PRECISION = 1.02
 """A search for a quality stops when its budget is known to this factor."""
 
@@ -40,8 +41,13 @@ def scale(
 
     Raises:
         BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
-        SettingError: If ``source`` is not of the file's size.
+        SettingError: If ``source`` is not of the file's size, or no step can carry an index.
     """
+    if file.header.steps < 2 or config.bits < config.index_bits:
+        raise SettingError(
+            f"scaling.bits={config.bits} with index_bits={config.index_bits} and {file.header.steps} steps leaves no "
+            "index to send; use 25 steps or more, and at least index_bits bits a step"
+        )
     size = checked_size(file.header, base)
     if source.frames.shape != (size.frames, 3, size.height, size.width):
         raise SettingError(
@@ -56,7 +62,13 @@ def scale(
 
 
 def keep_steps(file: VovFile, number: int) -> VovFile:
-    """``file`` with the indices of its first ``number`` steps only: shorter, and still valid."""
+    """``file`` with the indices of its first ``number`` steps only: shorter, and still valid.
+
+    Raises:
+        SettingError: If ``number`` is below 0.
+    """
+    if number < 0:
+        raise SettingError(f"keep_steps={number} is below 0; 0 drops all indices")
     return with_indices(file, file.indices[:number], scaling_of(file.header))
 
 
@@ -69,28 +81,28 @@ def with_indices(file: VovFile, indices: Indices, config: ScalingConfig) -> VovF
     return VovFile(header, file.caption, file.symbols, indices)
 
 
-def scale_to_bpp(
-    file: VovFile, base: BaseModel, source: Signal, config: ScalingConfig, bpp: float, num_pixels: int
-) -> VovFile:
-    """The largest scaled file of at most ``bpp`` bits per pixel, the header and all else included.
+def scale_to_bpp(file: VovFile, base: BaseModel, source: Signal, config: ScalingConfig, bpp: float) -> VovFile:
+    """A scaled file of at most ``bpp`` bits per pixel, and near it where the clip needs as many.
 
     Raises:
         SettingError: If the file without indices is larger than that.
     """
-    budget = int(bpp * num_pixels)
-    plain_bits = 8 * len(keep_steps(file, 0).to_bytes())
+    header, plain = file.header, keep_steps(file, 0)
+    num_pixels = header.frames * header.height * header.width
+    budget, plain_bits = bpp * num_pixels, 8 * len(plain.to_bytes())
     if plain_bits > budget:
         raise SettingError(
             f"target_bpp={bpp} is below the {plain_bits / num_pixels:.4f} bpp of the file without any indices; "
             "raise it, or fit with a larger lmbda"
         )
-    bits = budget - plain_bits
-    while True:
+    bits = int(min(budget - plain_bits, MOST_BITS))
+    while bits >= config.index_bits:
         scaled = scale(file, base, source, replace(config, bits=bits))
-        excess = 8 * len(scaled.to_bytes()) - budget
-        if excess <= 0 or not bits:
+        excess = math.ceil(8 * len(scaled.to_bytes()) - budget)
+        if excess <= 0:
             return scaled
-        bits = max(0, bits - max(excess, config.index_bits))
+        bits -= max(excess, config.index_bits)
+    return plain
 
 
 def scale_to_quality(
@@ -112,20 +124,20 @@ def scale_to_quality(
         wanted: The least figure.
 
     Raises:
-        SettingError: If more bits stop to help before ``wanted`` is reached.
+        SettingError: If ``wanted`` is not reached before steps carry all that they need.
     """
     best = keep_steps(file, 0)
     if quality(best) >= wanted:
         return best
-    low, high, reached = 0, FIRST_GUESS_BITS, float("-inf")
+    low, high = 0, FIRST_GUESS_BITS
     while True:
-        best = scale(file, base, source, replace(config, bits=high))
+        size, best = len(best.to_bytes()), scale(file, base, source, replace(config, bits=high))
         found = quality(best)
         if found >= wanted:
             break
-        if high >= MOST_BITS or found < reached:
+        if 2 * high > MOST_BITS or len(best.to_bytes()) <= size:
             raise SettingError(f"a quality of {wanted} is out of reach: {high} index bits reach {found:.2f}; lower it")
-        low, high, reached = high, 2 * high, max(reached, found)
+        low, high = high, 2 * high
     while high > PRECISION * low + config.index_bits:
         middle = (low + high) // 2
         candidate = scale(file, base, source, replace(config, bits=middle))

@@ -8,13 +8,15 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from vov_lightning.bases.nano import Nano
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec import build_file, decode
-from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.scaling import with_indices
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Fitted, Padding, Signal, read_signal, write_signal
 
@@ -27,6 +29,12 @@ FILES = {
     "image": (1, Padding(), "", SYMBOLS, AdapterConfig(k=64, rank=1, seed=9), SamplerConfig(steps=4, grid="linear")),
     "padded": (5, Padding(2, 3, 5), "", SYMBOLS, AdapterConfig(k=64), SamplerConfig(steps=3, guidance=2.0, seed=5)),
     "no_vector": (5, Padding(), "dark, fast", SYMBOLS[:0], AdapterConfig(), SamplerConfig(steps=4)),
+    "steered": (5, Padding(), "", SYMBOLS, AdapterConfig(k=64), SamplerConfig(steps=4, seed=1)),
+    "steered_iid": (5, Padding(), "", SYMBOLS[:0], AdapterConfig(), SamplerConfig(steps=4, seed=2)),
+}
+INDICES = {
+    "steered": (ScalingConfig(index_bits=5, eta=0.5), [[3], [31, 0, 7], [1] * 11]),
+    "steered_iid": (ScalingConfig(codebook="iid", kernel="euler_maruyama"), [[255], [], [100, 9]]),
 }
 
 
@@ -42,6 +50,9 @@ def test_golden_file_decodes(name, model, one_thread):
         frames, padding, caption, symbols, adapter, sampler = FILES[name]
         blank = Signal(torch.zeros(frames, 3, 16, 24, dtype=torch.uint8), Fraction(25), "blank")
         file = build_file(model, Fitted(blank, padding), caption, symbols, 2.0, adapter, sampler)
+        if name in INDICES:
+            config, indices = INDICES[name]
+            file = with_indices(file, tuple(np.array(step, np.int64) for step in indices), config)
         file.save(path)
         write_signal(decode(file, model), frames_path)
     decoded = decode(VovFile.open(path), model)

@@ -3,9 +3,11 @@
 import dataclasses
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,9 +16,10 @@ from vov_lightning.bases import ClipSize
 from vov_lightning.bases.nano import Nano, NanoConfig
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec import adapted, build_file, decode
-from vov_lightning.errors import BaseModelError, BaseModelMismatchError
-from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.errors import BaseModelError, BaseModelMismatchError, BitstreamError
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise, integrate
+from vov_lightning.scaling import with_indices
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.video import Fitted, Padding, Signal
 
@@ -271,3 +274,22 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & {"lightning", "p
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("shift", [1e9, 1e-20])
+def test_a_grid_that_stands_still_is_refused(tiny_nano: Nano, shift: float) -> None:
+    file = without_vector(make_file(tiny_nano))
+    hostile = VovFile(dataclasses.replace(file.header, shift=shift, steps=25))
+    with pytest.raises(BitstreamError, match=r"the file's sampler cannot run: shift=.* times that do not all differ"):
+        decode(hostile, tiny_nano)
+
+
+def test_many_groups_of_many_candidates_stay_small_in_memory(tiny_nano: Nano) -> None:
+    """The largest codebook that a file may name, for as many groups as the limits allow."""
+    config = ScalingConfig(index_bits=20)
+    file = without_vector(make_file(tiny_nano))
+    hostile = with_indices(file, (np.zeros(12, np.int64),), config)
+    tracemalloc.start()
+    decode(VovFile.from_bytes(hostile.to_bytes()), tiny_nano)
+    assert tracemalloc.get_traced_memory()[1] < 2**27  # NumPy's share; torch works in chunks of the same size
+    tracemalloc.stop()

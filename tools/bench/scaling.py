@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
@@ -40,6 +41,8 @@ def main() -> None:
     if options.study == "time":
         measure_time()
         return
+    if options.clips is None:
+        parser.error(f"{options.study} needs --clips")
     measure = measurer(Nano(), options.clips, options.seeds)
     rows = list(STUDIES[options.study](measure))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -58,7 +61,7 @@ def measurer(base: Nano, folder: Path, seeds: int) -> Measure:
     def measure(sampler: SamplerConfig, scaling: ScalingConfig) -> Row:
         rows = []
         for (source, caption), seed in product(clips, range(seeds)):
-            seeded = SamplerConfig(steps=sampler.steps, shift=sampler.shift, seed=seed)
+            seeded = replace(sampler, seed=seed)
             file = build_file(base, source, caption, torch.zeros(0), 1.0, AdapterConfig(k=0), seeded)
             if scaling.bits:
                 file = scale(file, base, source.signal, scaling)

@@ -1,4 +1,4 @@
-"""Stage 2 of training `nano`: the flow transformer over the autoencoder's latents."""
+"""Stage 3 of training `nano`: the flow transformer over the autoencoder's latents."""
 
 import lightning as L
 import torch

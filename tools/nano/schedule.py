@@ -1,4 +1,4 @@
-"""Learning rate of both training stages."""
+"""Learning rate of the training stages."""
 
 import math
 

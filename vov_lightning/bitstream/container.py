@@ -121,8 +121,8 @@ class VovFile:
         coded_indices = contents.get("indices", b"")
         indices: Indices = ()
         if coded_indices:
-            indices = decode_indices(coded_indices, header.index_bits, header.steps - 1, limits.indices)
-            limits.check("candidates", sum(map(len, indices)) << header.index_bits)
+            most = min(limits.indices, limits.candidates >> header.index_bits)
+            indices = decode_indices(coded_indices, header.index_bits, header.steps - 1, most)
         file = cls(header, caption, symbols, indices)
         parts = (coded_caption or b"", table_size, len(coded_vector) - table_size, len(coded_indices))
         sizes = _sizes(data, contents["header"], *parts)

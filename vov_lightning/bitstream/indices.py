@@ -22,11 +22,17 @@ def check_indices(indices: Sequence[np.ndarray], index_bits: int) -> Indices:
     Raises:
         BitstreamError: If one is not a vector of whole numbers below ``2^index_bits``.
     """
-    found = [np.asarray(step).astype(np.int64) for step in indices]
+    found = [np.array(step) for step in indices]
     for number, step in enumerate(found):
-        if step.ndim != 1 or (step < 0).any() or (step >> index_bits).any():
+        if (
+            not np.issubdtype(step.dtype, np.integer)
+            or step.ndim != 1
+            or (step < 0).any()
+            or (step >> index_bits).any()
+        ):
             raise BitstreamError(f"indices of step {number} are not a vector of numbers below 2^{index_bits}")
-        step.setflags(write=False)
+        found[number] = step.astype(np.int64)
+        found[number].setflags(write=False)
     while found and not len(found[-1]):
         found.pop()
     return tuple(found)
@@ -62,16 +68,20 @@ def decode_indices(data: bytes, index_bits: int, max_steps: int, max_indices: in
     num_steps = reader.varint()
     if not 1 <= num_steps <= max_steps:
         raise BitstreamError(f"the index section has {num_steps} steps, wanted 1 to {max_steps}; the file is damaged")
+    if len(data) > 16 + (max_indices * index_bits + 66 * num_steps) // 8:
+        raise _above(max_indices)
     stream = np.unpackbits(np.frombuffer(data, np.uint8, offset=reader.position))
     position, count, counts = 0, 0, []
     for _ in range(num_steps):
         folded, position = _read_golomb(stream, position)
         count += -(folded + 1) // 2 if folded % 2 else folded // 2
-        if not 0 <= count <= max_indices:
-            raise BitstreamError(f"a step carries {count} indices, wanted 0 to {max_indices}; the file is damaged")
+        if count < 0:
+            raise BitstreamError(f"step {len(counts)} carries {count} indices; the file is damaged")
         counts.append(count)
     total = sum(counts)
-    if total > max_indices or counts[-1] == 0 or -(-(position + total * index_bits) // 8) * 8 != len(stream):
+    if total > max_indices:
+        raise _above(max_indices)
+    if counts[-1] == 0 or -(-(position + total * index_bits) // 8) * 8 != len(stream):
         raise BitstreamError(f"the index section announces {total} indices and holds others; the file is damaged")
     end = position + total * index_bits
     if stream[end:].any():
@@ -79,6 +89,13 @@ def decode_indices(data: bytes, index_bits: int, max_steps: int, max_indices: in
     weights = 1 << np.arange(index_bits - 1, -1, -1, dtype=np.int64)
     values = stream[position:end].reshape(-1, index_bits) @ weights
     return check_indices(np.split(values, np.cumsum(counts)[:-1]), index_bits)
+
+
+def _above(max_indices: int) -> BitstreamError:
+    return BitstreamError(
+        f"the index section holds more than {max_indices} indices; for a file that you trust, raise --limits.indices "
+        "and --limits.candidates"
+    )
 
 
 def _golomb(value: int) -> str:

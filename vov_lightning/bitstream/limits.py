@@ -25,8 +25,8 @@ class Limits:
     """Denoising steps."""
     indices: int = 2**22
     """Indices of all steps."""
-    candidates: int = 2**32
-    """Candidates behind all indices: indices x 2^bits, which bounds the time to redraw them."""
+    candidates: int = 2**28
+    """Candidates behind all indices: indices x 2^bits, which bounds the time to redraw them by fast transforms."""
     caption_bytes: int = 4096
     """The caption in UTF-8, decompressed."""
 

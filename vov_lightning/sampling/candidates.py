@@ -6,15 +6,16 @@ step, group, index), part of the format (FORMAT.md, "Candidates").
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vov_lightning.randomness import CANDIDATE_STREAM, GROUPING_STREAM, normal_table, random_words
+from vov_lightning.randomness import CANDIDATE_STREAM, GROUPING_STREAM, normal_table, random_words, words_at
 
-CHUNK_NORMALS = 2**22
-"""Normals of `IidCodebook` in memory at once."""
+CHUNK = 2**22
+"""Numbers that a codebook holds in memory at once."""
 
 
 class Codebook(ABC):
@@ -48,31 +49,45 @@ class Codebook(ABC):
 class HadamardCodebook(Codebook):
     """Columns of a randomised Hadamard transform: orthogonal, near-Gaussian, all scored by one fast transform.
 
-    ``z_m = S2 H S1 H e_m / sqrt(n)`` with the Walsh-Hadamard matrix H of entries
+    ``z_m = n^(-1/2) S2 H S1 H e_m`` with the Walsh-Hadamard matrix H of entries
     +-1, ``n`` the least power of two that holds a group and all candidates, and
     sign flips S1, S2 of the step and group's own (DESIGN, section 3). Each
     has norm ``sqrt(n)`` before the padding is cut off.
     """
 
     def scores(self, wish: Tensor, step: int) -> Tensor:
-        groups, length = wish.shape
-        first, second = self._signs(groups, length, step, wish.device)
-        padded = torch.nn.functional.pad(wish, (0, first.shape[1] - length))
-        products = walsh_hadamard(first * walsh_hadamard(second * padded))
-        return products[:, : self.num_candidates] / first.shape[1] ** 0.5
+        size, parts = self._size(wish.shape[1]), []
+        for start, part in self._chunks(wish, size):
+            first, second = self._signs(start, len(part), size, step, wish.device)
+            padded = torch.nn.functional.pad(part, (0, size - part.shape[1]))
+            products = walsh_hadamard(first * walsh_hadamard(second * padded))
+            parts.append(products[:, : self.num_candidates] * size**-0.5)
+        return torch.cat(parts)
 
     def draw(self, indices: Tensor, length: int, step: int) -> Tensor:
-        first, second = self._signs(len(indices), length, step, indices.device)
-        chosen = torch.zeros_like(first).scatter_(1, indices.long()[:, None], 1.0)
-        integers = second * walsh_hadamard(first * walsh_hadamard(chosen))  # exact: below 2^24
-        return (integers / first.shape[1] ** 0.5)[:, :length]
+        size, parts = self._size(length), []
+        for start, part in self._chunks(indices, size):
+            first, second = self._signs(start, len(part), size, step, indices.device)
+            chosen = torch.zeros_like(first).scatter_(1, part.long()[:, None], 1.0)
+            integers = second * walsh_hadamard(first * walsh_hadamard(chosen))  # exact: below 2^24
+            parts.append((integers * size**-0.5)[:, :length])
+        return torch.cat(parts)
 
-    def _signs(self, groups: int, length: int, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """S1 and S2 [G, n] of +-1."""
-        size = max(self.num_candidates, 1 << (length - 1).bit_length())
-        count = 2 * groups * size
-        words = random_words(self._step_seed(step), CANDIDATE_STREAM, -(-count // 64))
-        bits = np.unpackbits(words.astype("<u8").view(np.uint8), count=count, bitorder="little")
+    def _size(self, length: int) -> int:
+        return max(self.num_candidates, 1 << (length - 1).bit_length())
+
+    def _chunks(self, rows: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
+        """First group of each chunk, and the chunk."""
+        count = max(1, CHUNK // size)
+        return ((start, rows[start : start + count]) for start in range(0, len(rows), count))
+
+    def _signs(self, start: int, groups: int, size: int, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """S1 and S2 [groups, size] of +-1, of the groups from ``start`` on."""
+        begin, count = 2 * start * size, 2 * groups * size
+        first_word = begin // 64
+        num_words = -(-(begin + count) // 64) - first_word
+        words = random_words(self._step_seed(step), CANDIDATE_STREAM, num_words, start=first_word)
+        bits = np.unpackbits(words.astype("<u8").view(np.uint8), bitorder="little")[begin % 64 :][:count]
         signs = torch.from_numpy(bits).to(device).view(groups, 2, size) * 2.0 - 1
         return signs[:, 0], signs[:, 1]
 
@@ -88,7 +103,7 @@ class IidCodebook(Codebook):
         groups, length = wish.shape
         words = -(-length // 4)
         scores = wish.new_empty(groups, self.num_candidates)
-        chunk = max(1, CHUNK_NORMALS // (4 * words))
+        chunk = max(1, CHUNK // (4 * words))
         for group in range(groups):
             for start in range(0, self.num_candidates, chunk):
                 stop = min(start + chunk, self.num_candidates)
@@ -96,21 +111,28 @@ class IidCodebook(Codebook):
         return scores
 
     def draw(self, indices: Tensor, length: int, step: int) -> Tensor:
-        numbered = enumerate(indices.tolist())
-        rows = [self._normals(group, m, m + 1, length, step, indices.device) for group, m in numbered]
-        return torch.cat(rows)
+        words = -(-length // 4)
+        named = np.arange(len(indices)) * self.num_candidates + indices.cpu().numpy()
+        positions = named[:, None] * words + np.arange(words)
+        drawn = words_at(self._step_seed(step), CANDIDATE_STREAM, positions)
+        return _normals_of(drawn, indices.device)[:, :length]
 
     def _normals(self, group: int, start: int, stop: int, length: int, step: int, device: torch.device) -> Tensor:
-        """Candidates ``start`` to ``stop - 1`` of a group [stop - start, length]: four normals a word."""
+        """Candidates ``start`` to ``stop - 1`` of a group [stop - start, length]."""
         words = -(-length // 4)
         first = (group * self.num_candidates + start) * words
         drawn = random_words(self._step_seed(step), CANDIDATE_STREAM, (stop - start) * words, start=first)
-        places = torch.from_numpy(drawn.astype("<u8").view("<u2").astype(np.int32)).to(device)
-        return normal_table(device)[places].view(stop - start, 4 * words)[:, :length]
+        return _normals_of(drawn.reshape(-1, words), device)[:, :length]
+
+
+def _normals_of(words: np.ndarray, device: torch.device) -> Tensor:
+    """Normals [n, 4 w] of words [n, w]: four a word, lowest bits first."""
+    places = torch.from_numpy(words.astype("<u8").view("<u2").astype(np.int32)).to(device)
+    return normal_table(device)[places]
 
 
 class Groups:
-    """Latents cut into groups of nearly equal size, entries in a seeded order.
+    """Latents in groups whose sizes differ by one at most: of the entries in a seeded order, group g takes every G-th.
 
     Args:
         num_entries: D, entries of the latents.
@@ -122,15 +144,15 @@ class Groups:
         self.order = torch.from_numpy(np.argsort(words, kind="stable"))
 
     def split(self, latents: Tensor, groups: int) -> Tensor:
-        """Entries of ``latents`` [1, ...] as [groups, ceil(D / groups)], the last filled with zeros."""
+        """Entries of ``latents`` [1, ...] as [groups, ceil(D / groups)], filled up with zeros."""
         entries = latents.flatten()[self.order.to(latents.device)]
         length = self.length(groups)
-        return torch.nn.functional.pad(entries, (0, groups * length - len(entries))).view(groups, length)
+        return torch.nn.functional.pad(entries, (0, groups * length - len(entries))).view(length, groups).T
 
     def join(self, entries: Tensor, like: Tensor) -> Tensor:
         """The inverse of `split`, of the shape of ``like``."""
         flat = torch.empty_like(like).flatten()
-        flat[self.order.to(like.device)] = entries.flatten()[: flat.numel()].to(flat.dtype)
+        flat[self.order.to(like.device)] = entries.T.flatten()[: flat.numel()]
         return flat.view_as(like)
 
     def length(self, groups: int) -> int:

@@ -1,11 +1,13 @@
-"""The decoder's settings: times that it visits, from 1 (noise) to 0 (clean), and how indices steer it."""
+"""Settings of the sampler: times that it visits, from 1 (noise) to 0 (clean), and how indices steer it."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from vov_lightning.bitstream.limits import DEFAULT_LIMITS
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import shift_time
 from vov_lightning.sampling.candidates import Codebook, HadamardCodebook, IidCodebook
@@ -29,7 +31,7 @@ class SamplerConfig:
     guidance: float = 1.0
     """Classifier-free guidance; 1 is off, as in the paper."""
     seed: int = 0
-    """Seed of the initial noise."""
+    """Seed of the initial noise, and of the candidates and groups of indices."""
     compute_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the network; float32 repeats best across machines."""
 
@@ -38,6 +40,11 @@ class SamplerConfig:
             raise SettingError(f"steps={self.steps} is below 1; a sampler takes at least one step")
         if self.shift <= 0:
             raise SettingError(f"shift={self.shift} is not above 0; use 1 for an even grid, 3 as Wan does")
+        if not bool((self.times().diff() < 0).all()):
+            raise SettingError(
+                f"shift={self.shift} with steps={self.steps} gives times that do not all differ in float32; "
+                "use a shift between 0.1 and 20"
+            )
         if self.guidance < 0:
             raise SettingError(f"guidance={self.guidance} is below 0; use 1 for none, about 5 for text-to-video")
 
@@ -85,8 +92,17 @@ class ScalingConfig:
             raise SettingError(f"bits={self.bits} is below 0; use 0 for no indices, 2000 to begin with")
         if not 1 <= self.index_bits <= 24:
             raise SettingError(f"index_bits={self.index_bits} is outside 1 .. 24; use 8, or 12 to 18 as the paper does")
+        object.__setattr__(self, "eta", float(np.float32(self.eta)))  # as the file will hold it
         if not 0 < self.eta <= 1:
             raise SettingError(f"eta={self.eta} is outside (0, 1]; 1 is the posterior's noise")
+        if self.kernel == "euler_maruyama" and self.eta != 1:
+            raise SettingError(f"eta={self.eta} does nothing with kernel=euler_maruyama; leave it at 1")
+        count = self.bits // self.index_bits
+        if count > DEFAULT_LIMITS.indices or count << self.index_bits > DEFAULT_LIMITS.candidates:
+            raise SettingError(
+                f"bits={self.bits} with index_bits={self.index_bits} is {count} indices into 2^{self.index_bits} "
+                "candidates, more than decoders take by default; use index_bits of 8 to 12, or fewer bits"
+            )
 
     def codebook_of(self, seed: int) -> Codebook:
         """The codebook under the sampler's seed."""

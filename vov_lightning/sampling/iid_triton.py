@@ -16,8 +16,8 @@ from vov_lightning.randomness import normal_table, stream_key
 def _score_kernel(
     wish, table, key_bits, scores, length, words, num_candidates, CANDIDATES: tl.constexpr, WORDS: tl.constexpr
 ):
-    group = tl.program_id(1).to(tl.int64)
-    candidate = tl.program_id(0) * CANDIDATES + tl.arange(0, CANDIDATES)
+    group = tl.program_id(0).to(tl.int64)
+    candidate = tl.program_id(1) * CANDIDATES + tl.arange(0, CANDIDATES)
     key = tl.load(key_bits).to(tl.uint64, bitcast=True)
     total = tl.zeros((CANDIDATES,), tl.float32)
     for start in range(0, words, WORDS):
@@ -52,16 +52,17 @@ def iid_scores(
     scores = torch.empty(groups, num_candidates, device=wish.device)
     key = stream_key(seed, stream)
     key_bits = torch.tensor([key - 2**64 if key >> 63 else key], device=wish.device)
-    grid = (triton.cdiv(num_candidates, candidates), groups)
-    _score_kernel[grid](
-        wish.contiguous(),
-        normal_table(wish.device),
-        key_bits,
-        scores,
-        length,
-        -(-length // 4),
-        num_candidates,
-        CANDIDATES=candidates,
-        WORDS=words,
-    )
+    grid = (groups, triton.cdiv(num_candidates, candidates))
+    with torch.cuda.device_of(wish):
+        _score_kernel[grid](
+            wish.contiguous(),
+            normal_table(wish.device),
+            key_bits,
+            scores,
+            length,
+            -(-length // 4),
+            num_candidates,
+            CANDIDATES=candidates,
+            WORDS=words,
+        )
     return scores

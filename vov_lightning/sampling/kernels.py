@@ -40,4 +40,4 @@ def transition(kernel: KernelName, eta: float, x_t: Tensor, clean: Tensor, t: fl
     if not 0 <= eta <= 1:
         raise SettingError(f"eta={eta} is outside [0, 1]; 1 is the full noise of the posterior, 0 none")
     gamma = eta * (s / t) * math.sqrt(t * t - ((1 - t) / (1 - s)) ** 2 * s * s)
-    return (1 - s) * clean + math.sqrt(s * s - gamma * gamma) * noise, gamma
+    return (1 - s) * clean + math.sqrt(max(0.0, s * s - gamma * gamma)) * noise, gamma

@@ -26,7 +26,9 @@ def integrate(
     progress: Callable[[Iterable], Iterable] = iter,
     steering: Steering | None = None,
 ) -> Tensor:
-    """Latents at the end of the probability-flow ODE; gradients flow through every step where they are enabled.
+    """Latents at the end of the probability-flow ODE, or where the indices of ``steering`` lead.
+
+    Gradients flow through every step where they are enabled.
 
     Args:
         velocity: The model.

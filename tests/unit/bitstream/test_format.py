@@ -15,7 +15,9 @@ from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.bitstream.header import _field_groups
 from vov_lightning.bitstream.wire import Choice
 from vov_lightning.randomness import normal_table
-from vov_lightning.sampling.candidates import HadamardCodebook, IidCodebook
+from vov_lightning.sampling.candidates import Groups, HadamardCodebook, IidCodebook
+from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.sampling.steering import Replay
 
 PAGE = (Path(bitstream.__file__).parent / "FORMAT.md").read_text()
 
@@ -181,3 +183,32 @@ def test_a_second_reader_draws_the_candidates(length, index_bits):
     table = normal_table()
     expected = [table[word(step_seed, 4, first + n // 4) >> 16 * (n % 4) & 0xFFFF].item() for n in range(length)]
     assert IidCodebook(index_bits, seed).draw(chosen, length, step)[group].tolist() == expected
+
+
+def test_a_second_reader_groups_the_latents():
+    latents = torch.arange(30.0).view(1, 5, 1, 2, 3)
+    order = sorted(range(30), key=lambda position: (word(11, 5, position), position))
+    split = Groups(30, seed=11).split(latents, 4)
+    assert split.shape == (4, 8)
+    for p, position in enumerate(order):
+        assert split[p % 4, p // 4] == position
+
+
+@pytest.mark.parametrize("kernel", ["ancestral", "euler_maruyama"])
+def test_a_second_reader_takes_a_step(kernel):
+    config = ScalingConfig(kernel=kernel, eta=0.5 if kernel == "ancestral" else 1.0, index_bits=3)
+    x, u = torch.randn(2, 1, 5, 1, 2, 3, generator=torch.Generator().manual_seed(0))
+    t, s, indices = 0.8, 0.6, torch.tensor([5, 2])
+    replay = Replay(config, 30, 11, [torch.zeros(0, dtype=torch.int64), indices])
+    z = Groups(30, 11).join(HadamardCodebook(3, 11).draw(indices, 15, 1), x)
+    c = x - t * u
+    e = (x - (1 - t) * c) / t
+    if kernel == "ancestral":
+        g = 0.5 * (s / t) * (t**2 - ((1 - t) / (1 - s)) ** 2 * s**2) ** 0.5
+        m = (1 - s) * c + (s**2 - g**2) ** 0.5 * e
+    else:
+        d = min(5, (2 * t / (1 - t)) ** 0.5)
+        g, m = d * (t - s) ** 0.5, x + (s - t) * (e - c + e * d**2 / (2 * t))
+    torch.testing.assert_close(replay.step(1, x, c, t, s), m + g * z)
+    assert replay.step(0, x, c, t, s) is None
+    assert replay.step(2, x, c, t, s) is None

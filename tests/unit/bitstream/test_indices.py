@@ -32,7 +32,7 @@ def test_steps_without_indices_at_the_end_are_left_out():
     assert encode_indices((), 8) == b""
 
 
-@pytest.mark.parametrize("bad", [[np.array([256])], [np.array([-1])], [np.array([[1]])]])
+@pytest.mark.parametrize("bad", [[np.array([256])], [np.array([-1])], [np.array([[1]])], [np.array([3.7])]])
 def test_indices_that_do_not_fit_are_refused(bad):
     with pytest.raises(BitstreamError, match=r"indices of step 0 are not a vector of numbers below 2\^8"):
         check_indices(bad, 8)
@@ -46,6 +46,15 @@ def test_damage_is_refused():
 
 
 def test_limits_hold_before_anything_is_allocated():
-    data = b"\x01" + np.packbits([0] * 31 + [1] + [0] * 31 + [0]).tobytes()
-    with pytest.raises(BitstreamError, match=r"a step carries .* indices, wanted 0 to 100"):
+    vast = b"\x01" + np.packbits([0] * 30 + [1] * 31).tobytes()  # a first step of 2^30 - 1 indices
+    many = encode_indices(some_indices([60, 60], 8), 8)
+    for data in (vast, many, bytes([1]) + bytes(10**6)):
+        with pytest.raises(BitstreamError, match=r"holds more than 100 indices; .* raise --limits.indices"):
+            decode_indices(data, 8, max_steps=5, max_indices=100)
+    assert len(decode_indices(many, 8, max_steps=5, max_indices=120)) == 2
+
+
+def test_a_negative_number_of_indices_is_refused():
+    data = b"\x01" + np.packbits([0, 1, 0]).tobytes()
+    with pytest.raises(BitstreamError, match="step 0 carries -1 indices"):
         decode_indices(data, 8, max_steps=5, max_indices=100)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from vov_lightning.flow import interpolate
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import integrate
 from vov_lightning.sampling.steering import Replay, Search
@@ -94,4 +93,3 @@ def test_a_clip_on_the_path_needs_no_bits():
     torch.testing.assert_close(out, clip, rtol=0, atol=1e-4)
     assert max(search.divergences) < 1e-3
     assert not any(map(len, search.indices))
-    assert interpolate(clip, noise, torch.ones(1)).equal(noise)
