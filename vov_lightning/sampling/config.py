@@ -40,9 +40,10 @@ class SamplerConfig:
             raise SettingError(f"steps={self.steps} is below 1; a sampler takes at least one step")
         if self.shift <= 0:
             raise SettingError(f"shift={self.shift} is not above 0; use 1 for an even grid, 3 as Wan does")
-        if not bool((self.times().diff() < 0).all()):
+        times = self.times()
+        if times[0] != 1 or not bool((times.diff() < 0).all()):
             raise SettingError(
-                f"shift={self.shift} with steps={self.steps} gives times that do not all differ in float32; "
+                f"shift={self.shift} with steps={self.steps} gives times that do not fall from 1 to 0 in float32; "
                 "use a shift between 0.1 and 20"
             )
         if self.guidance < 0:
