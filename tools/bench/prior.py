@@ -1,7 +1,8 @@
-"""What the pretrained transformer is worth: three fits of the same clip to about the same number of bytes.
+"""What the pretrained transformer is worth: the same clip in about the same number of bytes, by several means.
 
-For every clip of a folder: the unadapted model, the fit on `nano`, the same fit (same k, evaluations and lambda) on a
-transformer that was never trained, a SIREN with as many coded bytes as nano's whole file, and the autoencoder alone.
+For every clip of a folder: `nano.yaml` (a small vector and indices), the same on a transformer that was never trained,
+`vector.yaml` (no indices), indices alone in as many bytes, the unadapted model under both samplers, a SIREN of as many
+coded bytes, a thumbnail, and the autoencoder alone.
 LPIPS (AlexNet) and DISTS are computed on the frames as they are, without enlargement; torch hub has their backbones.
 
 Clips that are already measured under the same conditions are not measured again.
@@ -17,6 +18,7 @@ from statistics import mean
 import torch
 from implicit import fit_siren
 from torch import Tensor
+from torch.nn import functional as F
 from torchmetrics.functional.image import deep_image_structure_and_texture_similarity as dists
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
@@ -26,6 +28,8 @@ from vov_lightning.cli import fit
 from vov_lightning.codec import build_file, decode, sampler_of
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.module import psnr_db
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.scaling import scale_to_bpp
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Signal
 
@@ -66,33 +70,50 @@ def save_random_transformer(folder: Path) -> None:
 
 def measure(path: Path, out: Path, random_weights: Path, more: list[str]) -> list[Row]:
     """One row a method."""
-    common = ["--config=nano.yaml", f"--data.path={path}", "--trainer.logger=false", *more]
-    files = {}
-    for name, extra in (("nano", []), ("random", [f"--model.base.weights={random_weights}"])):
-        if fit.main([*common, f"--runs={out / name}", *extra]):
-            raise SystemExit(1)
-        files[name] = VovFile.open(out / name / path.stem / f"{path.stem}.vov")
-    base = Nano()
-    header = files["nano"].header
-    size = {"height": header.height, "width": header.width, "frames": header.frames}
-    source, caption = SignalData(str(path), **size, caption=files["nano"].caption).load(base)
-    plain = build_file(base, source, caption, torch.zeros(0), 1.0, AdapterConfig(), sampler_of(header))
-    siren, siren_bytes = fit_siren(source.signal.frames, len(files["nano"].to_bytes()))
-    shown = {
-        "unadapted": (decode(plain, base).frames, len(plain.to_bytes())),
-        "nano": (decode(files["nano"], base).frames, len(files["nano"].to_bytes())),
-        "random transformer": (
-            decode(files["random"], Nano(str(random_weights))).frames,
-            len(files["random"].to_bytes()),
-        ),
-        "SIREN": (siren, siren_bytes),
-        "autoencoder alone": (base.decode(base.encode(source.signal.frames), len(source.signal.frames)), 0),
+    runs = {
+        "vector and indices": ("nano.yaml", []),
+        "vector and indices, random transformer": ("nano.yaml", [f"--model.base.weights={random_weights}"]),
+        "vector": ("vector.yaml", []),
     }
+    files, base = {}, Nano()
+    for name, (config, extra) in runs.items():
+        folder = out / name.replace(", ", "_").replace(" ", "_")
+        arguments = [f"--config={config}", f"--data.path={path}", "--trainer.logger=false", *more, *extra]
+        if fit.main([*arguments, f"--runs={folder}"]):
+            raise SystemExit(1)
+        files[name] = VovFile.open(folder / path.stem / f"{path.stem}.vov")
+    header = files["vector and indices"].header
+    size = {"height": header.height, "width": header.width, "frames": header.frames}
+    source, caption = SignalData(str(path), **size, caption=files["vector"].caption).load(base)
+
+    def plain(sampler: SamplerConfig) -> VovFile:
+        return build_file(base, source, caption, torch.zeros(0), 1.0, AdapterConfig(k=0), sampler)
+
+    for name in ("vector and indices", "vector"):
+        sampler = sampler_of(files[name].header)
+        files[f"unadapted, {sampler.steps} steps"] = plain(sampler)
+    num_bytes = len(files["vector and indices"].to_bytes())
+    bpp = 8 * num_bytes / source.signal.num_pixels
+    unadapted = plain(sampler_of(header))
+    files["indices"] = scale_to_bpp(unadapted, base, source.signal, ScalingConfig(), bpp)
+
+    models = dict.fromkeys(files, base) | {"vector and indices, random transformer": Nano(str(random_weights))}
+    shown = {name: (decode(file, models[name]).frames, len(file.to_bytes())) for name, file in files.items()}
+    shown["SIREN"] = fit_siren(source.signal.frames, num_bytes)
+    shown["8 x 8 thumbnail of the first frame"] = (thumbnail(source.signal.frames), 0)
+    autoencoded = base.decode(base.encode(source.signal.frames), len(source.signal.frames))
+    shown["autoencoder alone"] = (autoencoded, 0)
     return [
         {"clip": path.stem, "method": name, "bpp": 8 * num_bytes / source.signal.num_pixels}
         | distances(frames, source.signal)
         for name, (frames, num_bytes) in shown.items()
     ]
+
+
+def thumbnail(frames: Tensor) -> Tensor:
+    """The first of ``frames`` [T, 3, H, W], averaged to 8 x 8, enlarged again and held still."""
+    small = F.interpolate(frames[:1].float(), size=(8, 8), mode="area")
+    return F.interpolate(small, size=frames.shape[2:], mode="bicubic").clamp(0, 255).byte().expand_as(frames)
 
 
 @torch.no_grad()

@@ -163,7 +163,7 @@ class TestSizes:
 class TestPositions:
     @pytest.mark.parametrize("size", [(8, 8), (4, 16)])
     def test_planes_are_orthogonal_and_of_unit_variance(self, size: tuple[int, int]) -> None:
-        planes = position_planes(*size).flatten(2)[0, :, 0]
+        planes = position_planes(*size)[0].flatten(1)
         products = planes @ planes.T / planes.shape[1]
         torch.testing.assert_close(products, torch.eye(15), rtol=0, atol=1e-5)
         torch.testing.assert_close(planes.mean(1), torch.zeros(15), rtol=0, atol=1e-6)

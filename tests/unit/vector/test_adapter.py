@@ -200,7 +200,7 @@ class TestNano:
 
     @pytest.fixture
     def adapter(self, tiny_nano: Nano) -> HashedLoRA:
-        return HashedLoRA(tiny_nano.adapted_layers(tiny_nano.default_targets), 2, self.K, seed=3)
+        return HashedLoRA(tiny_nano.adapted_layers(tiny_nano.target_kinds[:4]), 2, self.K, seed=3)
 
     @pytest.fixture
     def predict(self, tiny_nano: Nano) -> Callable[[], Tensor]:
