@@ -5,6 +5,10 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
+from jsonargparse import ArgumentParser
+
+from vov_lightning.bases import BaseModel
+from vov_lightning.bitstream import Limits
 from vov_lightning.errors import VovError
 
 
@@ -23,6 +27,15 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
         return 1
 
     return main
+
+
+def add_decoder_arguments(parser: ArgumentParser) -> None:
+    """What every command that decodes takes: ``device``, ``base``, ``limits``."""
+    parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
+    parser.add_subclass_arguments(
+        BaseModel, "base", required=False, help="Base model by class path, in place of the registered one."
+    )
+    parser.add_class_arguments(Limits, "limits")
 
 
 def shipped_configs() -> Path:

@@ -5,9 +5,9 @@ from functools import partial
 from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
-from vov_lightning.bases import BaseModel, load_base
-from vov_lightning.bitstream import Limits, VovFile
-from vov_lightning.cli.common import command
+from vov_lightning.bases import load_base
+from vov_lightning.bitstream import VovFile
+from vov_lightning.cli.common import add_decoder_arguments, command
 from vov_lightning.codec import decode
 from vov_lightning.video import write_signal
 
@@ -25,11 +25,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument(
         "--stop-at", type=float, default=0.0, help="Stop sampling at this time in [0, 1): less noise, less detail."
     )
-    parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
-    parser.add_subclass_arguments(
-        BaseModel, "base", required=False, help="Base model by class path, in place of the registered one."
-    )
-    parser.add_class_arguments(Limits, "limits")
+    add_decoder_arguments(parser)
     options = parser.instantiate_classes(parser.parse_args(args))
 
     file = VovFile.open(options.file, options.limits)

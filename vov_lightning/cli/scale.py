@@ -8,8 +8,8 @@ from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
 from vov_lightning.bases import BaseModel, load_base
-from vov_lightning.bitstream import Limits, VovFile
-from vov_lightning.cli.common import command
+from vov_lightning.bitstream import VovFile
+from vov_lightning.cli.common import add_decoder_arguments, command
 from vov_lightning.codec import decode
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.fitting.data import SignalData
@@ -46,11 +46,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--target_bpp", type=float | None, default=None, help="Bits per pixel of the whole file.")
     parser.add_argument("--target_psnr", type=float | None, default=None, help="PSNR in decibels to reach, by search.")
     parser.add_class_arguments(ScalingConfig, "scaling")
-    parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
-    parser.add_subclass_arguments(
-        BaseModel, "base", required=False, help="Base model by class path, in place of the registered one."
-    )
-    parser.add_class_arguments(Limits, "limits")
+    add_decoder_arguments(parser)
     options = parser.instantiate_classes(parser.parse_args(args))
 
     file = VovFile.open(options.file, options.limits)
