@@ -71,7 +71,8 @@ def decode_indices(data: bytes, index_bits: int, max_steps: int, max_indices: in
     if len(data) > 16 + (max_indices * index_bits + 66 * num_steps) // 8:
         raise _above(max_indices)
     stream = np.unpackbits(np.frombuffer(data, np.uint8, offset=reader.position))
-    position, count, counts = 0, 0, []
+    position, count = 0, 0
+    counts: list[int] = []
     for _ in range(num_steps):
         folded, position = _read_golomb(stream, position)
         count += -(folded + 1) // 2 if folded % 2 else folded // 2

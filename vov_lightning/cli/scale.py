@@ -99,10 +99,12 @@ def source_of(file: VovFile, base: BaseModel, path: str, start: int, fit: Litera
     """
     header = file.header
     height, width = header.height, header.width
-    padded = header.pad_frames or header.pad_height or header.pad_width
-    size = (None, None, "pad") if padded else (height, width, fit)
+    if header.pad_frames or header.pad_height or header.pad_width:
+        data = SignalData(path, start, header.frames, fit="pad", caption=file.caption)
+    else:
+        data = SignalData(path, start, header.frames, height, width, fit, caption=file.caption)
     try:
-        source = SignalData(path, start, header.frames, *size, caption=file.caption).load(base)[0]
+        source = data.load(base)[0]
     except SignalError as error:
         raise SettingError(
             f"the source cannot be brought to the file's {header.frames} frames of {width}x{height}: {error}"
