@@ -5,7 +5,7 @@ Decoding sees only the file and the base model. The encoder calls the same
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -17,6 +17,7 @@ from vov_lightning.bases import BaseModel, ClipSize, load_base
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.errors import BaseModelMismatchError, BitstreamError, SettingError
 from vov_lightning.flow import Velocity, guide
+from vov_lightning.progress import Progress
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise, integrate
 from vov_lightning.sampling.steering import Replay, Steering
@@ -77,7 +78,7 @@ def decode(
     base: BaseModel | None = None,
     *,
     stop_at: float = 0.0,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
 ) -> Signal:
     """Signal that ``file`` holds.
 
@@ -113,7 +114,7 @@ def sample(
     base: BaseModel,
     steering: Steering | None = None,
     stop_at: float = 0.0,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
 ) -> Tensor:
     """Latents ``[1, ...]`` that the adapted model generates from the file's noise."""
     sampler, size = sampler_of(file.header), checked_size(file.header, base)

@@ -1,7 +1,7 @@
 """Index bits for a file: lead its decoder towards the clip, to a budget, a rate or a quality, or drop some again."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -9,11 +9,13 @@ import torch
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
 from vov_lightning.bitstream.indices import Indices, check_indices
-from vov_lightning.codec import checked_size, sample, scaling_of
+from vov_lightning.codec import checked_size, decode, sample, scaling_of
 from vov_lightning.errors import SettingError
+from vov_lightning.metrics import psnr_db
+from vov_lightning.progress import Progress
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.sampling.steering import Search
-from vov_lightning.video import Signal
+from vov_lightning.video import Fitted, Signal, remove_padding
 
 FIRST_GUESS_BITS = 256
 MOST_BITS = 2**22
@@ -21,16 +23,39 @@ PRECISION = 1.02
 """A search for a quality stops when its budget is known to this factor."""
 
 
-@torch.no_grad()
 def scale(
-    file: VovFile,
-    base: BaseModel,
-    source: Signal,
-    config: ScalingConfig,
-    *,
-    progress: Callable[[Iterable], Iterable] = iter,
+    file: VovFile, base: BaseModel, source: Fitted, config: ScalingConfig, *, progress: Progress = iter
 ) -> VovFile:
     """``file`` with indices that lead its decoder towards ``source``; vector and caption stay as they are.
+
+    Args:
+        file: Any file; indices that it holds are replaced.
+        base: The model that it was fitted on.
+        source: The clip at the file's size.
+        config: How many index bits, or what is to be reached with them, and what they choose from.
+        progress: Wraps the sampler's steps, e.g. in a progress bar; a search samples more than once.
+
+    Raises:
+        BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
+        SettingError: If ``source`` is not of the file's size, no step can carry an index, or a target is out of reach.
+    """
+    if config.target_bpp is not None:
+        return scale_to_bpp(file, base, source.signal, config, config.target_bpp, progress=progress)
+    if config.target_psnr is not None:
+        target = remove_padding(source.signal, source.padding)
+
+        def quality(candidate: VovFile) -> float:
+            return psnr_db(decode(candidate, base), target)
+
+        return scale_to_quality(file, base, source.signal, config, quality, config.target_psnr, progress=progress)
+    return steer(file, base, source.signal, config, progress=progress)
+
+
+@torch.no_grad()
+def steer(
+    file: VovFile, base: BaseModel, source: Signal, config: ScalingConfig, *, progress: Progress = iter
+) -> VovFile:
+    """``file`` with at most ``config.bits`` bits of indices.
 
     Args:
         file: Any file; indices that it holds are replaced.
@@ -81,7 +106,9 @@ def with_indices(file: VovFile, indices: Indices, config: ScalingConfig) -> VovF
     return VovFile(header, file.caption, file.symbols, indices)
 
 
-def scale_to_bpp(file: VovFile, base: BaseModel, source: Signal, config: ScalingConfig, bpp: float) -> VovFile:
+def scale_to_bpp(
+    file: VovFile, base: BaseModel, source: Signal, config: ScalingConfig, bpp: float, *, progress: Progress = iter
+) -> VovFile:
     """A scaled file of at most ``bpp`` bits per pixel, and near it where the clip needs as many.
 
     Raises:
@@ -97,7 +124,7 @@ def scale_to_bpp(file: VovFile, base: BaseModel, source: Signal, config: Scaling
         )
     bits = int(min(budget - plain_bits, MOST_BITS))
     while bits >= config.index_bits:
-        scaled = scale(file, base, source, replace(config, bits=bits))
+        scaled = steer(file, base, source, replace(config, bits=bits), progress=progress)
         excess = math.ceil(8 * len(scaled.to_bytes()) - budget)
         if excess <= 0:
             return scaled
@@ -112,6 +139,8 @@ def scale_to_quality(
     config: ScalingConfig,
     quality: Callable[[VovFile], float],
     wanted: float,
+    *,
+    progress: Progress = iter,
 ) -> VovFile:
     """The smallest scaled file whose ``quality`` is at least ``wanted``, its budget known to 2 %.
 
@@ -131,7 +160,8 @@ def scale_to_quality(
         return best
     low, high = 0, FIRST_GUESS_BITS
     while True:
-        size, best = len(best.to_bytes()), scale(file, base, source, replace(config, bits=high))
+        size = len(best.to_bytes())
+        best = steer(file, base, source, replace(config, bits=high), progress=progress)
         found = quality(best)
         if found >= wanted:
             break
@@ -140,7 +170,7 @@ def scale_to_quality(
         low, high = high, 2 * high
     while high > PRECISION * low + config.index_bits:
         middle = (low + high) // 2
-        candidate = scale(file, base, source, replace(config, bits=middle))
+        candidate = steer(file, base, source, replace(config, bits=middle), progress=progress)
         if quality(candidate) >= wanted:
             best, high = candidate, middle
         else:

@@ -6,8 +6,8 @@ import torch
 import vov_lightning as vov
 from vov_lightning.bases.nano import Nano
 from vov_lightning.codec import build_file
-from vov_lightning.fitting.module import psnr_db
 from vov_lightning.fitting.objectives import Target, flow_losses
+from vov_lightning.metrics import psnr_db
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,7 @@ def test_damaged_result_is_not_skipped(run_fit, tmp_path, capsys):
 
 
 def test_changed_configuration_is_refused(run_fit, capsys):
-    assert run_fit() == 0
+    assert run_fit("--stage2.lmbda=0.3") == 0
     assert run_fit("--stage2.lmbda=0.5") == 1
     error = capsys.readouterr().err
     assert "stage2.lmbda: 0.3 -> 0.5" in error

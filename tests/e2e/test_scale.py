@@ -20,15 +20,14 @@ from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.sampling.steering import Search
-from vov_lightning.scaling import keep_steps, scale_to_quality, with_indices
-from vov_lightning.scaling import scale as scale_file
+from vov_lightning.scaling import keep_steps, scale_to_quality, steer, with_indices
 from vov_lightning.video import Signal, read_signal
 
 
 @pytest.fixture
 def fitted(fit_arguments, tiny_weights, tmp_path) -> Path:
     """A .vov file of the tiny model with 25 steps and without indices."""
-    assert fit.main([*fit_arguments, "--model.scaling.bits=0", "--model.sampler.steps=25", "--name=fit"]) == 0
+    assert fit.main([*fit_arguments, "--scaling.bits=0", "--model.sampler.steps=25", "--name=fit"]) == 0
     return next((tmp_path / "runs" / "fit").glob("*.vov"))
 
 
@@ -82,7 +81,7 @@ def test_more_bits_lead_nearer_to_the_clip(fitted, tiny_weights):
     clean = base.encode(source.frames)
     errors = []
     for bits in (0, 200, 2000):
-        scaled = scale_file(file, base, source, ScalingConfig(bits=bits)) if bits else file
+        scaled = steer(file, base, source, ScalingConfig(bits=bits)) if bits else file
         shown = base.encode(decode_file(scaled, base).frames)
         errors.append((shown - clean).square().mean().item())
     assert errors[2] < errors[1] < errors[0]
@@ -111,9 +110,9 @@ def test_more_indices_than_latents_are_refused(fitted, tiny_weights):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "give --source and one of --scaling.bits, --target_bpp and --target_psnr"),
+        ([], "give --source and one of --scaling.bits, --scaling.target_bpp"),
         (["--source=x.mp4"], "give --source and one of"),
-        (["--source=x.mp4", "--scaling.bits=100", "--target_bpp=1"], "give --source and one of"),
+        (["--source=x.mp4", "--scaling.target_psnr=30", "--scaling.target_bpp=1"], "contradict each other"),
         (["--source=x.mp4", "--keep_steps=3"], "--keep_steps drops indices and takes no --source"),
         (["--steps=9", "--keep_steps=3"], "--keep_steps drops indices and takes no --source, --steps"),
         (["--keep_steps=-1"], "keep_steps=-1 is below 0"),
@@ -130,15 +129,15 @@ def test_a_rate_is_met_from_below(fitted, clip, tiny_weights, tmp_path, capsys):
     header = VovFile.open(fitted).header
     pixels = header.frames * header.height * header.width
     for bpp in (0.2, 0.5):
-        assert scale.main([*arguments, "-o", str(out), f"--target_bpp={bpp}", "--scaling.allocation=even"]) == 0
+        assert scale.main([*arguments, "-o", str(out), f"--scaling.target_bpp={bpp}", "--scaling.allocation=even"]) == 0
         assert 0.97 * bpp < 8 * len(out.read_bytes()) / pixels <= bpp
-    assert scale.main([*arguments, "-o", str(out), "--target_bpp=0.001"]) == 1
+    assert scale.main([*arguments, "-o", str(out), "--scaling.target_bpp=0.001"]) == 1
     assert "target_bpp=0.001 is below the" in capsys.readouterr().err
 
 
 def test_a_quality_is_met_by_the_smallest_budget(fitted, tiny_weights):
     base, file = Nano(str(tiny_weights)), VovFile.open(fitted)
-    source = decode_file(scale_file(file, base, decode_file(file, base), ScalingConfig(bits=50)), base)
+    source = decode_file(steer(file, base, decode_file(file, base), ScalingConfig(bits=50)), base)
 
     def quality(candidate: VovFile) -> float:
         return float(sum(map(len, candidate.indices)))
@@ -152,7 +151,7 @@ def test_a_quality_is_met_by_the_smallest_budget(fitted, tiny_weights):
 
 
 def test_without_a_vector_nothing_is_fitted(fit_arguments, tmp_path, capsys):
-    arguments = [*fit_arguments, "--model.adapter.k=0", "--model.scaling.bits=200", "--model.sampler.steps=25"]
+    arguments = [*fit_arguments, "--model.adapter.k=0", "--scaling.bits=200", "--model.sampler.steps=25"]
     assert fit.main([*arguments, "--name=instant"]) == 0
     file = VovFile.open(next((tmp_path / "runs" / "instant").glob("*.vov")))
     assert file.header.k == 0

@@ -150,7 +150,7 @@ SMALL = VovFile(
 @given(files())
 def test_any_file_comes_back(file):
     data = file.to_bytes()
-    again = VovFile.from_bytes(data, Limits(output_samples=2**40))
+    again = VovFile.from_bytes(data, Limits(output_samples=2**40, candidates=2**40))
     assert again == file
     assert VovFile(again.header, again.caption, again.symbols, again.indices).to_bytes() == data
     assert sum(again.section_bytes().values()) == len(data)

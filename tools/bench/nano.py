@@ -21,8 +21,8 @@ from vov_lightning.bases.nano import Nano
 from vov_lightning.captions import describe, measure, parse
 from vov_lightning.codec import guided_velocity
 from vov_lightning.fitting.data import SignalData
-from vov_lightning.fitting.module import psnr_db
 from vov_lightning.fitting.objectives import Target, flow_losses
+from vov_lightning.metrics import psnr_db
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import initial_noise, integrate
 from vov_lightning.video import Signal

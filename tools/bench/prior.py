@@ -11,29 +11,22 @@ Clips that are already measured under the same conditions are not measured again
 """
 
 import argparse
-import json
 from pathlib import Path
-from statistics import mean
 
 import torch
 from implicit import fit_siren
+from quality import Row, cached, distances, markdown, means
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional.image import deep_image_structure_and_texture_similarity as dists
-from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
 from vov_lightning.bases.nano import Nano, build_transformer
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import fit
 from vov_lightning.codec import build_file, decode, sampler_of
 from vov_lightning.fitting.data import SignalData
-from vov_lightning.fitting.module import psnr_db
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.scaling import scale_to_bpp
 from vov_lightning.vector.adapter import AdapterConfig
-from vov_lightning.video import Signal
-
-Row = dict[str, float | str]
 
 
 def main() -> None:
@@ -49,13 +42,12 @@ def main() -> None:
         save_random_transformer(random_weights)
     rows: list[Row] = []
     for path in sorted(options.clips.glob("*.mp4"))[: options.limit]:
-        measured = options.out / f"{path.stem}.json"
         conditions = {"base": Nano().fingerprint().hex(), "more": options.more}
-        known = json.loads(measured.read_text()) if measured.exists() else {}
-        if known.get("conditions") != conditions:
-            known = {"conditions": conditions, "rows": measure(path, options.out, random_weights, options.more)}
-            measured.write_text(json.dumps(known, indent=2) + "\n")
-        rows += known["rows"]
+
+        def measured(path: Path = path) -> list[Row]:
+            return measure(path, options.out, random_weights, options.more)
+
+        rows += cached(options.out / f"{path.stem}.json", conditions, measured)
     print_tables(rows)
 
 
@@ -116,29 +108,13 @@ def thumbnail(frames: Tensor) -> Tensor:
     return F.interpolate(small, size=frames.shape[2:], mode="bicubic").clamp(0, 255).byte().expand_as(frames)
 
 
-@torch.no_grad()
-def distances(frames: Tensor, source: Signal) -> Row:
-    """PSNR over all frames; LPIPS and DISTS, means over frames."""
-    x_hat, x = frames.float() / 255, source.frames.float() / 255
-    lpips = LearnedPerceptualImagePatchSimilarity("alex", normalize=True)
-    return {
-        "psnr_db": psnr_db(Signal(frames, source.fps, "decoded"), source),
-        "lpips": float(lpips(x_hat, x)),
-        "dists": float(dists(x_hat, x, reduction="mean")),
-    }
-
-
 def print_tables(rows: list[Row]) -> None:
     """Means of every method, then every clip's PSNR."""
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    clips = list(dict.fromkeys(row["clip"] for row in rows))
-    print(f"\n| mean of {len(clips)} clips | bpp | PSNR, dB | LPIPS | DISTS |\n| --- | --- | --- | --- | --- |")
-    for method in methods:
-        own = [row for row in rows if row["method"] == method]
-        figures = (mean(row[key] for row in own) for key in ("bpp", "psnr_db", "lpips", "dists"))
-        print(f"| {method} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
+    table = means(rows, ("method",), ("bpp", "psnr_db", "lpips", "dists"))
+    print("\n" + markdown(table))
+    methods = [row["method"] for row in table]
     print("\n| PSNR, dB (bpp) | " + " | ".join(methods) + " |\n" + "| --- " * (1 + len(methods)) + "|")
-    for clip in clips:
+    for clip in dict.fromkeys(row["clip"] for row in rows):
         own = [row for row in rows if row["clip"] == clip]
         print(f"| {clip} | " + " | ".join(f"{row['psnr_db']:.2f} ({row['bpp']:.3f})" for row in own) + " |")
 

@@ -1,41 +1,55 @@
 """Inference-time scaling on the bundled model, without any fit: what steps, kernels, codebooks and bits buy.
 
-    python tools/bench/scaling.py steps --clips DIR --out runs/scaling      the paper's figure 6: PSNR against steps
-    python tools/bench/scaling.py codebooks --clips DIR --out runs/scaling  iid against hadamard: quality, time
-    python tools/bench/scaling.py time                                      encoding against decoding
-    python tools/bench/scaling.py rate --clips DIR --out runs/scaling       quality against bits per pixel
+    python tools/bench/scaling.py steps --clips DIR       the paper's figure 6: quality against steps and candidates
+    python tools/bench/scaling.py codebooks --clips DIR   independent candidates against hadamard
+    python tools/bench/scaling.py rate --clips DIR        quality against bits per pixel
+    python tools/bench/scaling.py ordered --clips DIR     variable-length indices (ordered random coding)
+    python tools/bench/scaling.py time                    encoding against decoding, scoring
 
-Tables are printed as Markdown; ``--out`` receives the rows as JSON. LPIPS (AlexNet) and DISTS as in ``prior.py``.
+Tables are printed as Markdown; ``--out`` receives the rows of every setting as it is done, so that an interrupted
+study goes on where it was.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
 
+import numpy as np
 import torch
-from prior import Row, distances
+from ordered import ordered_file
+from quality import Row, cached, distances, markdown
 
 from vov_lightning.bases.nano import Nano
+from vov_lightning.bitstream import VovFile
 from vov_lightning.codec import build_file, decode
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.sampling.candidates import Codebook, HadamardCodebook, IidCodebook
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
-from vov_lightning.scaling import scale
+from vov_lightning.scaling import steer, with_indices
 from vov_lightning.vector.adapter import AdapterConfig
+from vov_lightning.video import Fitted
 
-Measure = Callable[[SamplerConfig, ScalingConfig], Row]
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of a study's table."""
+
+    label: Row
+    steps: int
+    scaling: ScalingConfig = field(default_factory=ScalingConfig)
+    choice: str = "best"
+    """``best``: the encoder chooses; ``ordered``: by ordered random coding; ``chance``: candidates are only drawn."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=STUDIES, help="What to measure.")
+    parser.add_argument("study", choices=[*STUDIES, "time"], help="What to measure.")
     parser.add_argument("--clips", type=Path, help="Folder of clips.")
-    parser.add_argument("--out", type=Path, default=Path("runs/scaling"), help="Folder of the JSON.")
+    parser.add_argument("--out", type=Path, default=Path("runs/scaling"), help="Folder of the results.")
     parser.add_argument("--seeds", type=int, default=4, help="Seeds of noise and candidates.")
     options = parser.parse_args()
     if options.study == "time":
@@ -43,64 +57,87 @@ def main() -> None:
         return
     if options.clips is None:
         parser.error(f"{options.study} needs --clips")
-    measure = measurer(Nano(), options.clips, options.seeds)
-    rows = list(STUDIES[options.study](measure))
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / f"{options.study}.json").write_text(json.dumps(rows, indent=2) + "\n")
-    print("| " + " | ".join(rows[0]) + " |\n" + "| --- " * len(rows[0]) + "|")
-    for row in rows:
-        print(
-            "| " + " | ".join(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row.values()) + " |"
-        )
+    base = Nano()
+    clips = [SignalData(str(path)).load(base) for path in sorted(options.clips.glob("*.mp4"))]
+    conditions = {"base": base.fingerprint().hex(), "clips": len(clips), "seeds": options.seeds}
+    rows: list[Row] = []
+    for setting in STUDIES[options.study]():
+        name = "_".join(str(value) for value in setting.label.values()).replace("^", "")
+
+        def measured(setting: Setting = setting) -> list[Row]:
+            return [setting.label | average(base, clips, options.seeds, setting)]
+
+        rows += cached(options.out / options.study / f"{name}.json", conditions | asdict(setting), measured)
+        print(markdown(rows).splitlines()[-1], flush=True)
+    print("\n" + markdown(rows))
 
 
-def measurer(base: Nano, folder: Path, seeds: int) -> Measure:
-    """Means over clips and seeds of bpp, PSNR, LPIPS and DISTS under given settings."""
-    clips = [SignalData(str(path)).load(base) for path in sorted(folder.glob("*.mp4"))]
-
-    def measure(sampler: SamplerConfig, scaling: ScalingConfig) -> Row:
-        rows = []
-        for (source, caption), seed in product(clips, range(seeds)):
-            seeded = replace(sampler, seed=seed)
-            file = build_file(base, source, caption, torch.zeros(0), 1.0, AdapterConfig(k=0), seeded)
-            if scaling.bits:
-                file = scale(file, base, source.signal, scaling)
-            found = distances(decode(file, base).frames, source.signal)
-            rows.append({"bpp": 8 * len(file.to_bytes()) / source.signal.num_pixels} | found)
-        return {key: mean(row[key] for row in rows) for key in rows[0]}
-
-    return measure
+def average(base: Nano, clips: list[tuple[Fitted, str]], seeds: int, setting: Setting) -> Row:
+    """Means over clips and seeds of bits, bpp and distances."""
+    rows = [measure(base, source, caption, seed, setting) for (source, caption), seed in product(clips, range(seeds))]
+    return {key: mean(row[key] for row in rows) for key in rows[0]}
 
 
-def steps(measure: Measure) -> Iterator[Row]:
+def measure(base: Nano, source: Fitted, caption: str, seed: int, setting: Setting) -> Row:
+    """What one file says and shows."""
+    sampler = SamplerConfig(steps=setting.steps, seed=seed)
+    file = build_file(base, source, caption, torch.zeros(0), 1.0, AdapterConfig(k=0), sampler)
+    bits = None
+    if setting.choice == "ordered":
+        file, bits = ordered_file(file, base, source.signal, setting.scaling)
+    elif setting.choice == "chance":
+        file = undecided(file, setting.scaling)
+    elif setting.scaling.bits:
+        file = steer(file, base, source.signal, setting.scaling)
+    bits = setting.scaling.index_bits * sum(map(len, file.indices)) if bits is None else bits
+    bpp = 8 * len(file.to_bytes()) / source.signal.num_pixels
+    return {"index_bits": float(bits), "bpp": bpp} | distances(decode(file, base).frames, source.signal)
+
+
+def undecided(file: VovFile, scaling: ScalingConfig) -> VovFile:
+    """``file`` under the stochastic kernel with one arbitrary candidate a step: the sampler without selection."""
+    numbers = np.random.default_rng(file.header.seed).integers(2**scaling.index_bits, size=(file.header.steps - 1, 1))
+    return with_indices(file, tuple(numbers), scaling)
+
+
+def steps() -> Iterator[Setting]:
     """One group a step, as in the paper; 2^b candidates."""
-    for count, bits, kernel in product((5, 10, 25, 50), (0, 10, 14, 18), ("euler_maruyama", "ancestral")):
-        if not bits and kernel == "ancestral":
-            continue
-        options = {"index_bits": bits, "allocation": "even"} if bits else {}
-        scaling = ScalingConfig(bits=bits * (count - 1), kernel=kernel, selection="importance", **options)
-        found = measure(SamplerConfig(steps=count), scaling)
-        yield {
-            "steps": count,
-            "candidates": f"2^{bits}" if bits else "none",
-            "kernel": kernel if bits else "ode",
-        } | found
+    for count in (5, 10, 25, 50):
+        yield Setting({"steps": count, "candidates": "none", "kernel": "ode"}, count)
+        for bits, kernel in product((0, 10, 14, 18), ("euler_maruyama", "ancestral")):
+            options = {"kernel": kernel, "selection": "importance", "allocation": "even"}
+            scaling = ScalingConfig(bits * (count - 1), index_bits=bits or 1, **options)
+            label = {"steps": count, "candidates": f"2^{bits}", "kernel": kernel}
+            yield Setting(label, count, scaling, "best" if bits else "chance")
 
 
-def codebooks(measure: Measure) -> Iterator[Row]:
+def codebooks() -> Iterator[Setting]:
     """The same groups and numbers of candidates from both codebooks."""
     for bits, index_bits, selection in product((1000, 4000), (8, 12), ("importance", "argmax")):
         for codebook in ("iid", "hadamard"):
-            scaling = ScalingConfig(bits=bits, index_bits=index_bits, codebook=codebook, selection=selection)
-            row = {"bits": bits, "candidates": f"2^{index_bits}", "selection": selection, "codebook": codebook}
-            yield row | measure(SamplerConfig(steps=25), scaling)
+            scaling = ScalingConfig(bits, index_bits=index_bits, codebook=codebook, selection=selection)
+            label = {"bits": bits, "candidates": f"2^{index_bits}", "selection": selection, "codebook": codebook}
+            yield Setting(label, 25, scaling)
 
 
-def rate(measure: Measure) -> Iterator[Row]:
+def rate() -> Iterator[Setting]:
     """More and more bits, by 25 and 50 steps and both selections."""
     for count, selection, bits in product((25, 50), ("argmax", "importance"), (0, 500, 1000, 2000, 4000, 8000)):
-        scaling = ScalingConfig(bits=bits, selection=selection)
-        yield {"steps": count, "selection": selection, "bits": bits} | measure(SamplerConfig(steps=count), scaling)
+        label = {"steps": count, "selection": selection, "bits": bits}
+        yield Setting(label, count, ScalingConfig(bits, selection=selection))
+
+
+def ordered() -> Iterator[Setting]:
+    """Fixed-length indices, and ordered random coding with as many candidates and with more than the bits can use."""
+    for selection, bits in product(("argmax", "importance"), (500, 1000, 2000, 4000, 8000)):
+        label = {"coding": "fixed", "selection": selection, "candidates": "2^8", "allocation": "divergence"}
+        yield Setting(label | {"budget": bits}, 25, ScalingConfig(bits, selection=selection))
+    for (index_bits, allocation), bits in product(
+        ((8, "divergence"), (8, "even"), (12, "even"), (16, "even")), (1000, 2000, 4000)
+    ):
+        label = {"coding": "ordered", "selection": "importance", "candidates": f"2^{index_bits}"}
+        scaling = ScalingConfig(bits, index_bits=index_bits, allocation=allocation, selection="importance")
+        yield Setting(label | {"allocation": allocation, "budget": bits}, 25, scaling, "ordered")
 
 
 def measure_time() -> None:
@@ -116,8 +153,8 @@ def measure_time() -> None:
     source, caption = SignalData("sample").load(base)
     file = build_file(base, source, caption, torch.zeros(0), 1.0, AdapterConfig(k=0), SamplerConfig(steps=50))
     scaling = ScalingConfig(bits=4000, allocation="even")
-    scaled = scale(file, base, source.signal, scaling)
-    encoding = seconds(lambda: scale(file, base, source.signal, scaling))
+    scaled = steer(file, base, source.signal, scaling)
+    encoding = seconds(lambda: steer(file, base, source.signal, scaling))
     decoding = seconds(lambda: decode(scaled, base))
     print(f"50 steps, 4,000 bits: encode {encoding:.3f} s, decode {decoding:.3f} s, ratio {encoding / decoding:.3f}")
 
@@ -132,7 +169,7 @@ def seconds(run: Callable[[], object], repeats: int = 11) -> float:
     return median(durations)
 
 
-STUDIES = {"steps": steps, "codebooks": codebooks, "rate": rate, "time": None}
+STUDIES = {"steps": steps, "codebooks": codebooks, "rate": rate, "ordered": ordered}
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 """``vov-decode``: turn a .vov file back into a video or image."""
 
-from functools import partial
-
 from jsonargparse import ArgumentParser
-from tqdm import tqdm
 
 from vov_lightning.bases import load_base
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.common import add_decoder_arguments, command
 from vov_lightning.codec import decode
+from vov_lightning.progress import step_bar
 from vov_lightning.video import write_signal
 
 
@@ -30,7 +28,6 @@ def main(args: list[str] | None = None) -> None:
 
     file = VovFile.open(options.file, options.limits)
     base = options.get("base") or load_base(file.header.base_name)
-    progress = partial(tqdm, desc="decode", unit="step", leave=False)
-    signal = decode(file, base.to(options.device), stop_at=options.stop_at, progress=progress)
+    signal = decode(file, base.to(options.device), stop_at=options.stop_at, progress=step_bar("decode"))
     write_signal(signal, options.output)
     print(f"{options.output}: {signal.num_frames} frames, {signal.width}x{signal.height}")

@@ -18,6 +18,7 @@ from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, format_metrics, train_and_finish
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.tracking import RunLogger, TrackFit
+from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.vector.quantizer import NoiseQuantizer
 
 DESCRIPTION = """Compress one video or image into a .vov file by fitting it with a frozen generative model.
@@ -25,6 +26,7 @@ DESCRIPTION = """Compress one video or image into a .vov file by fitting it with
   vov-fit --config nano.yaml                            the bundled clip with the bundled model, on a CPU
   vov-fit --config nano.yaml --data.path my_clip.mp4    your own clip
   vov-fit --config nano.yaml --stage2.lmbda 6e-3        a smaller file
+  vov-fit --config nano.yaml --scaling.target_bpp 0.2   index bits up to that rate
   vov-fit --config nano.yaml --print_config             every setting and its default
 
 The result lies in runs/<name>/. The same command goes on with an interrupted run."""
@@ -40,6 +42,7 @@ class FitCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(Unconstrained, "stage1")
         parser.add_lightning_class_args(RateConstrained, "stage2")
+        parser.add_class_arguments(ScalingConfig, "scaling")
         parser.set_defaults(
             {
                 "model.quantizer": {"class_path": class_path(NoiseQuantizer)},
@@ -121,7 +124,8 @@ def main(args: list[str] | None = None) -> None:
         checkpoint = cli.checkpoint
         if checkpoint is None and cli.folder.last_checkpoint.exists():
             checkpoint = cli.folder.last_checkpoint
-        result = train_and_finish(cli.trainer, cli.model, cli.datamodule, cli.folder, checkpoint)
+        scaling = cli.config_init.scaling
+        result = train_and_finish(cli.trainer, cli.model, cli.datamodule, cli.folder, scaling, checkpoint)
         for logger in cli.trainer.loggers:
             if isinstance(logger, RunLogger):
                 logger.log_result(result)

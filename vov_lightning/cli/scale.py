@@ -1,29 +1,28 @@
 """``vov-scale``: add index bits to a .vov file, or drop some."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Literal
 
-from jsonargparse import ArgumentParser, Namespace
-from tqdm import tqdm
+from jsonargparse import ArgumentParser
 
-from vov_lightning.bases import BaseModel, load_base
+from vov_lightning.bases import load_base
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.common import add_decoder_arguments, command
 from vov_lightning.codec import decode
-from vov_lightning.errors import SettingError, SignalError
-from vov_lightning.fitting.data import SignalData
-from vov_lightning.fitting.module import psnr_db
+from vov_lightning.errors import SettingError
+from vov_lightning.fitting.data import source_of
+from vov_lightning.metrics import psnr_db
+from vov_lightning.progress import step_bar
 from vov_lightning.sampling.config import ScalingConfig
-from vov_lightning.scaling import keep_steps, scale, scale_to_bpp, scale_to_quality
-from vov_lightning.video import Fitted, remove_padding
+from vov_lightning.scaling import keep_steps, scale
+from vov_lightning.video import remove_padding
 
 DESCRIPTION = """Steer the decoder of a .vov file towards the clip with index bits; the vector stays as it is.
 
-  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.bits 4000    a better picture for 500 bytes
-  vov-scale in.vov --source clip.mp4 -o out.vov --target_bpp 0.2       as good as fits into that rate
-  vov-scale in.vov --source clip.mp4 -o out.vov --target_psnr 24       as small as reaches that quality
-  vov-scale in.vov --keep_steps 12 -o out.vov                          a shorter file, without the source"""
+  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.bits 4000        a better picture for 500 bytes
+  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.target_bpp 0.2   as good as fits into that rate
+  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.target_psnr 24   as small as reaches that quality
+  vov-scale in.vov --keep_steps 12 -o out.vov                              a shorter file, without the source"""
 
 
 @command
@@ -43,70 +42,34 @@ def main(args: list[str] | None = None) -> None:
         help="Denoising steps; empty for the file's own, which a vector fitted by Reconstruction needs.",
     )
     parser.add_argument("--keep_steps", type=int | None, default=None, help="Keep the indices of the first steps only.")
-    parser.add_argument("--target_bpp", type=float | None, default=None, help="Bits per pixel of the whole file.")
-    parser.add_argument("--target_psnr", type=float | None, default=None, help="PSNR in decibels to reach, by search.")
     parser.add_class_arguments(ScalingConfig, "scaling")
     add_decoder_arguments(parser)
     options = parser.instantiate_classes(parser.parse_args(args))
 
     file = VovFile.open(options.file, options.limits)
     if options.keep_steps is not None:
-        if options.source is not None or options.steps is not None or goals(options):
-            raise SettingError("--keep_steps drops indices and takes no --source, --steps, --scaling or target")
+        if options.source is not None or options.steps is not None or options.scaling.enabled:
+            raise SettingError("--keep_steps drops indices and takes no --source, --steps or --scaling")
         scaled = keep_steps(file, options.keep_steps)
         scaled.save(options.output)
         print(f"{options.output}: {len(scaled.to_bytes())} of {len(file.to_bytes())} bytes")
         return
-    if options.source is None or goals(options) != 1:
+    if options.source is None or not options.scaling.enabled:
         raise SettingError(
-            "give --source and one of --scaling.bits, --target_bpp and --target_psnr to add index bits, "
-            "or --keep_steps to drop some"
+            "give --source and one of --scaling.bits, --scaling.target_bpp and --scaling.target_psnr to add index "
+            "bits, or --keep_steps to drop some"
         )
     base = (options.get("base") or load_base(file.header.base_name)).to(options.device)
     source = source_of(file, base, options.source, options.start, options.fit)
     target = remove_padding(source.signal, source.padding)
 
-    def quality(candidate: VovFile) -> float:
-        return psnr_db(decode(candidate, base), target)
-
-    plain = file
+    plain = keep_steps(file, 0)
     if options.steps is not None:
-        plain = VovFile(replace(keep_steps(file, 0).header, steps=options.steps), file.caption, file.symbols)
-    what = (plain, base, source.signal, options.scaling)
-    if options.target_bpp is not None:
-        scaled = scale_to_bpp(*what, options.target_bpp)
-    elif options.target_psnr is not None:
-        scaled = scale_to_quality(*what, quality, options.target_psnr)
-    else:
-        scaled = scale(*what, progress=partial(tqdm, desc="scale", unit="step", leave=False))
+        plain = VovFile(replace(plain.header, steps=options.steps), file.caption, file.symbols)
+    scaled = scale(plain, base, source, options.scaling, progress=step_bar("scale"))
     scaled.save(options.output)
+    now_db, before_db = (psnr_db(decode(shown, base), target) for shown in (scaled, file))
     print(
         f"{options.output}: {len(scaled.to_bytes())} bytes, {8 * len(scaled.to_bytes()) / target.num_pixels:.4f} bpp, "
-        f"{quality(scaled):.2f} dB; was {len(file.to_bytes())} bytes, {quality(file):.2f} dB"
+        f"{now_db:.2f} dB; was {len(file.to_bytes())} bytes, {before_db:.2f} dB"
     )
-
-
-def goals(options: Namespace) -> int:
-    """How many of the ways to say how many index bits are given."""
-    return bool(options.scaling.bits) + (options.target_bpp is not None) + (options.target_psnr is not None)
-
-
-def source_of(file: VovFile, base: BaseModel, path: str, start: int, fit: Literal["resize", "crop"]) -> Fitted:
-    """The source at the file's size, as the file's fit saw it.
-
-    Raises:
-        SettingError: If it cannot be brought to the file's size.
-    """
-    header = file.header
-    height, width = header.height, header.width
-    if header.pad_frames or header.pad_height or header.pad_width:
-        data = SignalData(path, start, header.frames, fit="pad", caption=file.caption)
-    else:
-        data = SignalData(path, start, header.frames, height, width, fit, caption=file.caption)
-    try:
-        source = data.load(base)[0]
-    except SignalError as error:
-        raise SettingError(
-            f"the source cannot be brought to the file's {header.frames} frames of {width}x{height}: {error}"
-        ) from error
-    return source

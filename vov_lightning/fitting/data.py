@@ -8,7 +8,8 @@ import lightning as L
 from torch.utils.data import DataLoader
 
 from vov_lightning.bases import BaseModel
-from vov_lightning.errors import SettingError
+from vov_lightning.bitstream import VovFile
+from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.fitting.stages import total_iterations
 from vov_lightning.video import Fitted, Signal, fit_signal, read_signal
 
@@ -93,6 +94,36 @@ class SignalData(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         return _count(1)
+
+
+def source_of(
+    file: VovFile, base: BaseModel, path: str, start: int = 0, fit: Literal["resize", "crop"] = "resize"
+) -> Fitted:
+    """The source of ``file`` at its size, as its fit saw it.
+
+    Args:
+        file: The compressed clip.
+        base: The model that it was fitted on.
+        path: Of the source.
+        start: First frame.
+        fit: How it was brought to size, where the file says nothing of padding.
+
+    Raises:
+        SettingError: If it cannot be brought to the file's size.
+    """
+    header = file.header
+    height, width = header.height, header.width
+    if header.pad_frames or header.pad_height or header.pad_width:
+        data = SignalData(path, start, header.frames, fit="pad", caption=file.caption)
+    else:
+        data = SignalData(path, start, header.frames, height, width, fit, caption=file.caption)
+    try:
+        source = data.load(base)[0]
+    except SignalError as error:
+        raise SettingError(
+            f"the source cannot be brought to the file's {header.frames} frames of {width}x{height}: {error}"
+        ) from error
+    return source
 
 
 def _count(batches: int) -> DataLoader:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import Limits, VovFile, short_float32
@@ -19,8 +18,9 @@ from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
 from vov_lightning.fitting.stages import RateControlled
+from vov_lightning.metrics import psnr_db
 from vov_lightning.randomness import TRAINING_STREAM, random_words
-from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
@@ -41,7 +41,6 @@ class VOVModule(RateControlled):
         quantizer: What training sees in place of rounding; a `NoiseQuantizer` when left out.
         objective: Distortion that is minimised; `FlowMatching` when left out.
         sampler: How the decoder samples.
-        scaling: Index bits that steer the decoder, added once the vector is fitted.
         weight_decay: AdamW's decoupled weight decay of the vector (paper: 1e-4).
         betas: AdamW's averaging constants.
         init_range: The vector starts uniform in +- this (paper: 0.02).
@@ -56,7 +55,6 @@ class VOVModule(RateControlled):
         quantizer: Quantizer | None = None,
         objective: Objective | None = None,
         sampler: SamplerConfig = SamplerConfig(),
-        scaling: ScalingConfig = ScalingConfig(),
         weight_decay: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
         init_range: float = 0.02,
@@ -65,7 +63,7 @@ class VOVModule(RateControlled):
     ) -> None:
         super().__init__()
         self.base = base.requires_grad_(False).eval()
-        self.adapter_config, self.sampler, self.scaling = adapter, sampler, scaling
+        self.adapter_config, self.sampler = adapter, sampler
         self.quantizer = quantizer or NoiseQuantizer()
         self.objective = objective or FlowMatching()
         self.weight_decay, self.betas, self.rate_learning_rate = weight_decay, betas, rate_learning_rate
@@ -233,8 +231,3 @@ class VOVModule(RateControlled):
 
     def _decoded_vector(self, file: VovFile) -> Tensor:
         return dequantize(torch.tensor(file.symbols), file.header.step).to(self.device)
-
-
-def psnr_db(decoded: Signal, target: Signal) -> float:
-    """PSNR of 8-bit frames, from the mean squared error over all of them, as in the paper; infinite when equal."""
-    return float(peak_signal_noise_ratio(decoded.frames.float(), target.frames.float(), data_range=255.0))

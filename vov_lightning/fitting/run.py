@@ -15,8 +15,11 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.codec import decode
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.folder import RunFolder
-from vov_lightning.fitting.module import VOVModule, psnr_db
+from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.stages import Stage, stages_of
+from vov_lightning.metrics import psnr_db
+from vov_lightning.progress import step_bar
+from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.scaling import scale
 from vov_lightning.video import Signal, remove_padding, side_by_side, viewing_ending, write_signal
 
@@ -43,6 +46,7 @@ def fit(
     module: VOVModule,
     stages: list[Stage],
     folder: str | Path,
+    scaling: ScalingConfig = ScalingConfig(),
     **trainer_options: Any,
 ) -> FitResult:
     """Fit ``module`` to ``data`` and leave file, clips, metrics and checkpoint in ``folder``.
@@ -52,13 +56,14 @@ def fit(
         module: Base model, adapter, quantiser and sampler.
         stages: The schedule, in order.
         folder: Where everything goes; a fit from Python always starts from the beginning, only ``vov-fit`` resumes.
+        scaling: Index bits that steer the decoder, added once the vector is fitted.
         **trainer_options: For Lightning's `Trainer`. The README has an example.
     """
     run = RunFolder(Path(folder), data.source_name)
     options = {"logger": False, **fit_defaults(), **trainer_options}
     callbacks = [*stages, checkpoint_callback(run), *options.pop("callbacks", [])]
     trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
-    return train_and_finish(trainer, module, data, run)
+    return train_and_finish(trainer, module, data, run, scaling)
 
 
 def fit_defaults() -> dict[str, Any]:
@@ -85,9 +90,14 @@ def checkpoint_callback(run: RunFolder) -> ModelCheckpoint:
 
 
 def train_and_finish(
-    trainer: L.Trainer, module: VOVModule, data: SignalData, run: RunFolder, checkpoint: Path | None = None
+    trainer: L.Trainer,
+    module: VOVModule,
+    data: SignalData,
+    run: RunFolder,
+    scaling: ScalingConfig,
+    checkpoint: Path | None = None,
 ) -> FitResult:
-    """Train from ``checkpoint`` or from the start, then write and measure everything in ``run``.
+    """Train from ``checkpoint`` or from the start, add indices, then write and measure everything in ``run``.
 
     ``metrics.json`` is written last: without it the run counts as unfinished.
     """
@@ -101,15 +111,16 @@ def train_and_finish(
         module.prepare(data)
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
     fitted = module.to_file()
-    if module.scaling.bits:
+    shown = trainer.progress_bar_callback is not None
+    if scaling.enabled:
         started_s = time.perf_counter()
-        fitted = scale(fitted, module.base, module.source.signal, module.scaling)
+        fitted = scale(fitted, module.base, module.source, scaling, progress=step_bar("scale", shown))
         seconds["scale"] = time.perf_counter() - started_s
     fitted.save(run.file)
 
     file = VovFile.open(run.file)
     started_s = time.perf_counter()
-    decoded = decode(file, module.base)
+    decoded = decode(file, module.base, progress=step_bar("decode", shown))
     seconds["decode"] = time.perf_counter() - started_s
 
     target = module.target

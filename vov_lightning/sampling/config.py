@@ -72,7 +72,11 @@ class ScalingConfig:
     """
 
     bits: int = 0
-    """Index bits of the whole clip; 0 is none."""
+    """Index bits of the whole clip where no target is given; 0 is none."""
+    target_bpp: float | None = None
+    """Bits per pixel of the whole file, in place of ``bits``."""
+    target_psnr: float | None = None
+    """PSNR in decibels that the decoded clip is to reach, in place of ``bits``; found by search."""
     index_bits: int = 8
     """Bits of one index: 2^this candidates a group."""
     codebook: Literal["hadamard", "iid"] = "hadamard"
@@ -83,7 +87,6 @@ class ScalingConfig:
     """Of the ancestral kernel: share of the posterior's noise, in (0, 1]; more noise is more to choose."""
     selection: Literal["argmax", "importance"] = "argmax"
     """The best candidate, or one drawn by importance weights as in the paper, which keeps the model's statistics."""
-
     allocation: Literal["divergence", "even"] = "divergence"
     """``divergence``: a step gets as many bits as the model is wrong by, up to an even share of what is left; ``even``:
     every step gets that share, as in the paper."""
@@ -91,6 +94,10 @@ class ScalingConfig:
     def __post_init__(self) -> None:
         if self.bits < 0:
             raise SettingError(f"bits={self.bits} is below 0; use 0 for no indices, 2000 to begin with")
+        if self.target_bpp is not None and self.target_psnr is not None:
+            raise SettingError(
+                f"target_bpp={self.target_bpp} and target_psnr={self.target_psnr} contradict each other; give one"
+            )
         if not 1 <= self.index_bits <= 24:
             raise SettingError(f"index_bits={self.index_bits} is outside 1 .. 24; use 8, or 12 to 18 as the paper does")
         object.__setattr__(self, "eta", float(np.float32(self.eta)))  # as the file will hold it
@@ -104,6 +111,11 @@ class ScalingConfig:
                 f"bits={self.bits} with index_bits={self.index_bits} is {count} indices into 2^{self.index_bits} "
                 "candidates, more than decoders take by default; use index_bits of 8 to 12, or fewer bits"
             )
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there are to be any indices."""
+        return bool(self.bits) or self.target_bpp is not None or self.target_psnr is not None
 
     def codebook_of(self, seed: int) -> Codebook:
         """The codebook under the sampler's seed."""

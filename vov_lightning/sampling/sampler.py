@@ -1,6 +1,6 @@
 """The denoising loop: noise and a velocity in, latents out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import Velocity, ode_step, predict_clean
+from vov_lightning.progress import Progress
 from vov_lightning.randomness import INITIAL_NOISE_STREAM, random_normals
 from vov_lightning.sampling.steering import Steering
 
@@ -23,7 +24,7 @@ def integrate(
     noise: Tensor,
     times: Sequence[float],
     stop_at: float = 0.0,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = iter,
     steering: Steering | None = None,
 ) -> Tensor:
     """Latents at the end of the probability-flow ODE, or where the indices of ``steering`` lead.
