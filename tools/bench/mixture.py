@@ -21,6 +21,7 @@ from vov_lightning.codec import decode
 from vov_lightning.fitting.times import ShiftedTime
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.scaling import scale_to_bpp
+from vov_lightning.vector.quantizer import NoiseQuantizer
 
 FIXED_BYTES = 84
 """Container, header and caption, about."""
@@ -98,7 +99,7 @@ def fit_length(clip: Path, mixture: Mixture, k: int) -> VovFile:
     module = vov.VOVModule(
         Nano(),
         vov.AdapterConfig(k=k, rank=2 if k > 1000 else 1),
-        vov.NoiseQuantizer(steps_per_std=0.5),
+        NoiseQuantizer(steps_per_std=0.5),
         objective,
         vov.SamplerConfig(steps=2 if plain else 25),
         rate_learning_rate=3.0,
