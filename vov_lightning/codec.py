@@ -21,6 +21,7 @@ from vov_lightning.progress import Progress
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise, integrate
 from vov_lightning.sampling.steering import Replay, Steering
+from vov_lightning.sampling.unipc import integrate_unipc
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import dequantize
 from vov_lightning.video import Fitted, Padding, Signal, remove_padding
@@ -60,6 +61,8 @@ def build_file(
         fps=signal.fps,
         compute_dtype=sampler.compute_dtype,
         guidance=sampler.guidance,
+        vae_tiling=base.vae_tiling,
+        scheduler=sampler.scheduler,
         grid=sampler.grid,
         steps=sampler.steps,
         seed=sampler.seed,
@@ -104,7 +107,7 @@ def decode(
         indices = [torch.from_numpy(step.copy()) for step in file.indices]
         steering = Replay(scaling_of(header), num_entries, header.seed, indices)
     latents = sample(file, base, steering, stop_at, progress)
-    with torch.autocast(base.device.type, enabled=False):
+    with torch.autocast(base.device.type, enabled=False), tiling(base, header.vae_tiling):
         signal = Signal(base.decode(latents, size.frames), header.fps, "decoded")
     return remove_padding(signal, Padding(header.pad_frames, header.pad_height, header.pad_width))
 
@@ -122,7 +125,14 @@ def sample(
     noise = initial_noise(sampler.seed, base.latent_shape(size)).to(base.device)
     # Whatever precision the caller works in, a file decodes in its own.
     with torch.autocast(base.device.type, enabled=False), adapted(base, file):
-        return integrate(velocity, noise, sampler.times().tolist(), stop_at, progress, steering)
+        times = sampler.times().tolist()
+        if sampler.scheduler == "unipc":
+            if steering is not None:
+                raise SettingError(
+                    "indices steer the flow_euler scheduler only; use --model.sampler.scheduler flow_euler"
+                )
+            return integrate_unipc(velocity, noise, times, stop_at, progress)
+        return integrate(velocity, noise, times, stop_at, progress, steering)
 
 
 def checked_size(header: Header, base: BaseModel) -> ClipSize:
@@ -137,8 +147,6 @@ def checked_size(header: Header, base: BaseModel) -> ClipSize:
         header.frames + header.pad_frames, header.height + header.pad_height, header.width + header.pad_width
     )
     base.check_size(size)
-    if header.vae_tiling:
-        raise BitstreamError(f"the file asks for VAE tiling, which base model {base.name} does not have; upgrade")
     return size
 
 
@@ -164,9 +172,21 @@ def sampler_of(header: Header) -> SamplerConfig:
             guidance=header.guidance,
             seed=header.seed,
             compute_dtype=header.compute_dtype,
+            scheduler=header.scheduler,
         )
     except SettingError as error:
         raise BitstreamError(f"the file's sampler cannot run: {error}") from None
+
+
+@contextmanager
+def tiling(base: BaseModel, enabled: bool) -> Iterator[None]:
+    """Within the block ``base`` decodes in tiles, or at once, as the file's encoder did."""
+    before = base.vae_tiling
+    base.use_vae_tiling(enabled)
+    try:
+        yield
+    finally:
+        base.use_vae_tiling(before)
 
 
 @contextmanager

@@ -40,6 +40,8 @@ class BaseModel(nn.Module, ABC):
     """Height and width are multiples of these, in pixels."""
     temporal_factor: ClassVar[int]
     """Frames are ``1 + n * temporal_factor``."""
+    max_frames: ClassVar[int | None] = None
+    """Most frames; 1 for a model of images."""
     blocks_path: ClassVar[str] = "blocks"
     """Where the transformer keeps its list of blocks."""
     target_kinds: ClassVar[tuple[str, ...]]
@@ -51,6 +53,8 @@ class BaseModel(nn.Module, ABC):
 
     revision: str
     """Version of the weights, written into files."""
+    vae_tiling: bool = False
+    """Whether clips are encoded and decoded in tiles; written into files."""
 
     @property
     @abstractmethod
@@ -105,6 +109,20 @@ class BaseModel(nn.Module, ABC):
                 f"size {size.frames} x {size.height} x {size.width} does not suit base model {self.name}: frames must "
                 f"be 1 + a multiple of {self.temporal_factor}, height a multiple of {rows}, width of {columns}"
             )
+        if self.max_frames is not None and size.frames > self.max_frames:
+            raise BaseModelError(
+                f"{size.frames} frames do not suit base model {self.name}, which takes {self.max_frames}; "
+                f"use --data.frames {self.max_frames}"
+            )
+
+    def use_vae_tiling(self, enabled: bool) -> None:
+        """Encode and decode in tiles, or at once.
+
+        Raises:
+            BaseModelError: If the model has no tiles.
+        """
+        if enabled:
+            raise BaseModelError(f"base model {self.name} cannot decode in tiles, as the file asks; upgrade")
 
     @property
     def device(self) -> torch.device:

@@ -17,6 +17,7 @@ from vov_lightning.bitstream.wire import Choice, Fixed, Float32, Ratio, Reader, 
 from vov_lightning.errors import BitstreamError
 
 ComputeDtype = Literal["float32", "bfloat16", "float16"]
+Scheduler = Literal["flow_euler", "unipc"]
 Kernel = Literal["ode", "ancestral", "euler_maruyama"]
 
 
@@ -66,7 +67,7 @@ class Header:
     hash_seed: int = _wire(Unsigned(0, 2**64 - 1), "hash seed", 0)
     eta: float = _wire(Float32(zero=True), "kernel noise (eta)", 0.0)
     kernel: Kernel = _wire(Choice(2, ("ode", "ancestral", "euler_maruyama")), "kernel", "ode")
-    scheduler: str = _wire(Choice(2, ("flow_euler",)), "scheduler", "flow_euler")
+    scheduler: Scheduler = _wire(Choice(2, ("flow_euler", "unipc")), "scheduler", "flow_euler")
     hash_scheme: str = _wire(Choice(2, ("v1",)), "hash scheme", "v1")
     codebook: Literal["hadamard", "iid"] = _wire(Choice(2, ("hadamard", "iid")), "codebook of the indices", "hadamard")
     index_bits: int = _wire(Unsigned(1, 24), "bits an index", 8)
@@ -84,6 +85,8 @@ class Header:
             self._want_defaults("the linear grid has no shift", "shift")
         if self.kernel == "ode":
             self._want_defaults("the ode kernel takes no indices", "eta", "codebook", "index_bits")
+        if self.scheduler == "unipc" and self.kernel != "ode":
+            raise BitstreamError(f"header field kernel: {self.kernel!r}, but the unipc scheduler takes no indices")
         if self.kernel == "euler_maruyama":
             self._want_defaults("the euler_maruyama kernel has no eta", "eta")
         if self.kernel == "ancestral" and not 0 < self.eta <= 1:

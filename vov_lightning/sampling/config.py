@@ -32,6 +32,8 @@ class SamplerConfig:
     """Classifier-free guidance; 1 is off, as in the paper."""
     seed: int = 0
     """Seed of the initial noise, and of the candidates and groups of indices."""
+    scheduler: Literal["flow_euler", "unipc"] = "flow_euler"
+    """``flow_euler``: Euler steps, which indices can steer; ``unipc``: multistep, Wan's own default."""
     compute_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the network; float32 repeats best across machines."""
 
@@ -46,6 +48,8 @@ class SamplerConfig:
                 f"shift={self.shift} with steps={self.steps} gives times that do not fall from 1 to 0 in float32; "
                 "use a shift between 0.1 and 20"
             )
+        if self.scheduler == "unipc" and self.steps >= 1000:
+            raise SettingError(f"steps={self.steps} with scheduler=unipc: it knows 1000 times, use fewer, about 50")
         if self.guidance < 0:
             raise SettingError(f"guidance={self.guidance} is below 0; use 1 for none, about 5 for text-to-video")
 

@@ -1,0 +1,246 @@
+"""Base models made of a diffusers pipeline's parts, from the hub or from a folder.
+
+Transformer and autoencoder are loaded once; the text encoder, often the largest
+part, only while a caption is embedded, and the embedding is kept on disk.
+Nothing but safetensors is read, and no code that comes with the weights runs.
+"""
+
+import gc
+import hashlib
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vov_lightning.bases.base import BaseModel, ClipSize
+from vov_lightning.bases.hub_files import cache_folder, check_folder, check_memory, fetch, text_identity
+from vov_lightning.errors import BaseModelError
+from vov_lightning.files import atomic_path
+
+Sizes = dict[str, dict[str, Any]]
+"""Settings of ``transformer`` and ``vae``, as diffusers' configurations hold them."""
+
+
+class HubModel(BaseModel):
+    """A base model in the layout of diffusers' pipelines.
+
+    Args:
+        weights: Folder with ``transformer``, ``vae``, ``text_encoder`` and ``tokenizer``; empty for the hub.
+        revision: Commit of the hub's repository; empty for the one that this version of vov_lightning was made for.
+        dtype: Of the transformer's and the text encoder's weights; the autoencoder's are always float32.
+        gradient_checkpointing: Compute activations again during ``backward``: a third more time, far less memory.
+        vae_tiling: Encode and decode in tiles, in less memory; files say which, since frames differ slightly.
+
+    Raises:
+        BaseModelError: If the weights are not to be had, or do not fit into memory.
+    """
+
+    repository: ClassVar[str]
+    """On the hub."""
+    pinned_revision: ClassVar[str]
+    """Commit of `repository`."""
+    pipeline_name: ClassVar[str]
+    """Diffusers' pipeline; it embeds captions."""
+    text_encoder_name: ClassVar[str]
+    """Class in transformers."""
+    transformer_class: ClassVar[Any]  # diffusers types its models as plain objects
+    vae_class: ClassVar[Any]
+    vae: Any
+    sizes: ClassVar[Sizes]
+    """Published settings that differ from the classes' defaults, for estimates without weights."""
+    tiny_sizes: ClassVar[Sizes]
+    """Settings that run in milliseconds, for tests and dry runs."""
+    max_caption_tokens: ClassVar[int]
+    embedding_width: ClassVar[str]
+    """Name of the transformer's setting that holds the width of a caption's embedding."""
+
+    def __init__(
+        self,
+        weights: str = "",
+        revision: str = "",
+        dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16",
+        gradient_checkpointing: bool = False,
+        vae_tiling: bool = False,
+    ) -> None:
+        super().__init__()
+        self.revision = revision or self.pinned_revision
+        self._folder: Path | None = Path(weights) if weights else fetch(self.name, self.repository, self.revision)
+        check_folder(self._folder, self.name, self.repository)
+        check_memory(self._folder, self.name)
+        self._build(
+            self.transformer_class.from_pretrained(
+                self._folder / "transformer", torch_dtype=getattr(torch, dtype), use_safetensors=True
+            ),
+            self.vae_class.from_pretrained(self._folder / "vae", torch_dtype=torch.float32, use_safetensors=True),
+        )
+        if gradient_checkpointing:
+            self._transformer.enable_gradient_checkpointing()
+        self.use_vae_tiling(vae_tiling)
+
+    @classmethod
+    def untrained(cls, sizes: Sizes | None = None, dtype: torch.dtype = torch.float32) -> "HubModel":
+        """A model of random weights and random caption embeddings, of `tiny_sizes` unless told otherwise.
+
+        For tests, dry runs and measurements of speed; weights come from PyTorch's global generator.
+        """
+        sizes = cls.tiny_sizes if sizes is None else sizes
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model.revision, model._folder = "untrained", None
+        model._build(cls.transformer_class(**sizes["transformer"]), cls.vae_class(**sizes["vae"]))
+        kept = model._transformer._keep_in_fp32_modules or []  # as from_pretrained does
+        for name, parameter in model._transformer.named_parameters():
+            if not set(name.split(".")) & set(kept):
+                parameter.data = parameter.data.to(dtype)
+        return model
+
+    def _build(self, transformer: Any, vae: Any) -> None:
+        self._transformer: Any = transformer
+        self.vae = vae
+        self._fingerprint: bytes | None = None
+        self._embeddings: dict[str, dict[str, Tensor]] = {}
+        self.eval().requires_grad_(False)
+
+    @property
+    def transformer(self) -> nn.Module:
+        return self._transformer
+
+    def fingerprint(self) -> bytes:
+        if self._fingerprint is None:
+            self._fingerprint = digest(self.state_dict())
+        return self._fingerprint
+
+    def use_vae_tiling(self, enabled: bool) -> None:
+        if enabled:
+            self.vae.enable_tiling()
+        elif self.vae_tiling:
+            self.vae.disable_tiling()
+        self.vae_tiling = enabled
+
+    def latent_shape(self, size: ClipSize) -> tuple[int, ...]:
+        frames = 1 + (size.frames - 1) // self.temporal_factor
+        return (self.latent_channels, frames, size.height // self.spatial_factor, size.width // self.spatial_factor)
+
+    @property
+    @abstractmethod
+    def latent_channels(self) -> int:
+        """Channels of the latents."""
+
+    @property
+    @abstractmethod
+    def spatial_factor(self) -> int:
+        """Pixels a side of one latent."""
+
+    @abstractmethod
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation [1, C, 1, 1, 1] float32 by which latents are normalised."""
+
+    @torch.no_grad()
+    def encode(self, frames: Tensor) -> Tensor:
+        pixels = frames.to(self.device).float().div(127.5).sub(1).transpose(0, 1)[None]  # [1, 3, T, H, W]
+        latents = self.vae.encode(pixels).latent_dist.mode()
+        mean, std = self._statistics()
+        return (latents - mean) / std
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, num_frames: int) -> Tensor:
+        mean, std = self._statistics()
+        pixels = self._decode_pixels(latents * std + mean)[0].transpose(0, 1)  # [T, 3, H, W]
+        # diffusers' own conversion: to [0, 1], clamped, then rounded
+        return pixels.div(2).add(0.5).clamp(0, 1).mul(255).round().byte()[:num_frames].cpu()
+
+    def _decode_pixels(self, latents: Tensor) -> Tensor:
+        return self.vae.decode(latents, return_dict=False)[0]
+
+    def embed(self, caption: str) -> dict[str, Tensor]:
+        if caption not in self._embeddings:
+            found = self._random_embedding(caption) if self._folder is None else self._stored_embedding(caption)
+            self._embeddings[caption] = found
+        return {name: tensor.to(self.device) for name, tensor in self._embeddings[caption].items()}
+
+    def _random_embedding(self, caption: str) -> dict[str, Tensor]:
+        seed = int.from_bytes(hashlib.blake2b(caption.encode(), digest_size=7).digest(), "little")
+        width = self._transformer.config[self.embedding_width]
+        shape = (1, min(16, self.max_caption_tokens), width)
+        states = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        return {"states": states.to(self.dtype)}
+
+    def _stored_embedding(self, caption: str) -> dict[str, Tensor]:
+        assert self._folder is not None
+        key = f"{self.name} {text_identity(self._folder)} {self.max_caption_tokens} {self.dtype} {caption}"
+        name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        path = cache_folder() / "embeddings" / f"{name}.safetensors"
+        if not path.exists():
+            tensors = {name: tensor.contiguous().cpu() for name, tensor in self._encode(caption).items()}
+            with atomic_path(path) as temporary:
+                save_file(tensors, temporary)
+        return load_file(path)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the transformer's weights, but for those that diffusers keeps in float32."""
+        return self._transformer.dtype
+
+    @torch.no_grad()
+    def _encode(self, caption: str) -> dict[str, Tensor]:
+        """The embedding, by the pipeline's own code."""
+        diffusers, transformers = import_text_libraries()
+        assert self._folder is not None
+        tokenizer = transformers.AutoTokenizer.from_pretrained(self._folder / "tokenizer")
+        check_caption(caption, tokenizer, self.max_caption_tokens, self.name)
+        encoder = getattr(transformers, self.text_encoder_name).from_pretrained(
+            self._folder / "text_encoder", dtype=self.dtype, use_safetensors=True
+        )
+        missing = dict.fromkeys(("vae", "transformer", "scheduler"))
+        pipeline = getattr(diffusers, self.pipeline_name)(
+            tokenizer=tokenizer, text_encoder=encoder.to(self.device).eval(), **missing
+        )
+        found = self._pipeline_embedding(pipeline, caption)
+        del encoder, pipeline
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return found
+
+    @abstractmethod
+    def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
+        """What ``pipeline.encode_prompt`` gives for ``caption``."""
+
+
+def check_caption(caption: str, tokenizer: Any, max_tokens: int, name: str) -> None:
+    """Refuse a caption that the text encoder would cut.
+
+    Raises:
+        BaseModelError: If it has more than ``max_tokens`` tokens.
+    """
+    count = len(tokenizer(caption).input_ids)
+    if count > max_tokens:
+        raise BaseModelError(f"the caption has {count} tokens, base model {name} takes {max_tokens}; shorten it")
+
+
+def import_text_libraries() -> tuple[Any, Any]:
+    """diffusers and transformers.
+
+    Raises:
+        BaseModelError: If transformers is not installed.
+    """
+    try:
+        import diffusers
+        import transformers
+    except ImportError as error:
+        raise BaseModelError(
+            'embedding a caption for this base model needs transformers; pip install "vov_lightning[hub]"'
+        ) from error
+    return diffusers, transformers
+
+
+def digest(tensors: dict[str, Tensor]) -> bytes:
+    """Eight bytes of BLAKE2b over names, shapes and values."""
+    found = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return found.digest()

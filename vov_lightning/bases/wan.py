@@ -1,0 +1,85 @@
+"""Wan2.1 text-to-video, 1.3B (the paper's video model) and 14B (Wan team 2025)."""
+
+from typing import Any, ClassVar
+
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from torch import Tensor
+
+from vov_lightning.bases.base import ClipSize
+from vov_lightning.bases.hub import HubModel, Sizes
+
+
+class Wan(HubModel):
+    """What the Wan2.1 models share."""
+
+    temporal_factor = 4
+    size_multiple = (16, 16)
+    target_kinds = tuple(
+        [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
+        + ["ffn.net.0.proj", "ffn.net.2"]
+    )
+    default_targets = target_kinds[:4]  # self-attention, as in the paper
+    default_size = ClipSize(frames=81, height=480, width=832)
+
+    pipeline_name = "WanPipeline"
+    text_encoder_name = "UMT5EncoderModel"
+    transformer_class = WanTransformer3DModel
+    vae_class = AutoencoderKLWan
+    tiny_sizes: ClassVar[Sizes] = {
+        "transformer": {
+            "num_attention_heads": 2,
+            "attention_head_dim": 12,
+            "text_dim": 16,
+            "freq_dim": 16,
+            "ffn_dim": 32,
+            "num_layers": 2,
+        },
+        "vae": {"base_dim": 4, "num_res_blocks": 1},
+    }
+    max_caption_tokens = 512
+    embedding_width = "text_dim"
+
+    @property
+    def latent_channels(self) -> int:
+        return self.vae.config.z_dim
+
+    @property
+    def spatial_factor(self) -> int:
+        return self.vae.config.scale_factor_spatial
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        config = self.vae.config
+        mean, std = (torch.tensor(values, device=self.device) for values in (config.latents_mean, config.latents_std))
+        return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)
+
+    def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
+        states, _ = pipeline.encode_prompt(
+            caption, do_classifier_free_guidance=False, max_sequence_length=self.max_caption_tokens, device=self.device
+        )
+        return {"states": states}
+
+    def predict_velocity(self, x_t: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
+        states = condition["states"].expand(len(x_t), -1, -1)
+        return self.transformer(x_t.to(self.dtype), 1000 * t, states, return_dict=False)[0].float()
+
+
+class Wan13B(Wan):
+    """Wan2.1-T2V-1.3B."""
+
+    name = "wan2.1-t2v-1.3b"
+    repository = "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+    pinned_revision = "0fad780a534b6463e45facd96134c9f345acfa5b"
+    sizes: ClassVar[Sizes] = {
+        "transformer": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30},
+        "vae": {},
+    }
+
+
+class Wan14B(Wan):
+    """Wan2.1-T2V-14B."""
+
+    name = "wan2.1-t2v-14b"
+    repository = "Wan-AI/Wan2.1-T2V-14B-Diffusers"
+    pinned_revision = "38ec498cb3208fb688890f8cc7e94ede2cbd7f68"
+    sizes: ClassVar[Sizes] = {"transformer": {}, "vae": {}}
