@@ -1,0 +1,336 @@
+"""The hub's families at tiny random sizes: loaded as from the hub, and compared with diffusers' own pipelines."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+import transformers
+from peft import LoraConfig, inject_adapter_in_model
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+
+from vov_lightning.bases import ClipSize, hub_files, registered_bases
+from vov_lightning.bases.hub import HubModel
+from vov_lightning.bases.ltx_video import LTXVideo
+from vov_lightning.bases.qwen_image import QwenImage
+from vov_lightning.bases.wan import Wan13B, Wan14B
+from vov_lightning.bitstream import VovFile
+from vov_lightning.codec import build_file, decode, sample, scaling_of
+from vov_lightning.errors import BaseModelError, SettingError
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.sampling.sampler import initial_noise
+from vov_lightning.sampling.steering import Replay
+from vov_lightning.scaling import steer
+from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
+from vov_lightning.video import Fitted, Padding, Signal
+
+FAMILIES = [Wan13B, QwenImage, LTXVideo]
+CAPTION = "a red ball rolls, slowly"
+STEPS = 4
+SAMPLER = SamplerConfig(steps=STEPS)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(params=FAMILIES, ids=lambda family: family.name)
+def family(request) -> type[HubModel]:
+    return request.param
+
+
+@pytest.fixture
+def base(family: type[HubModel]) -> HubModel:
+    """An untrained model of a test's own, the same in every test."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return family.untrained()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def folder(base: HubModel, tmp_path: Path) -> Path:
+    """The model as a repository on the hub would hold it, with a text encoder and tokenizer as tiny as itself."""
+    save_weights(base, tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def save_weights(base: HubModel, folder: Path) -> None:
+    base.transformer.save_pretrained(folder / "transformer")
+    base.vae.save_pretrained(folder / "vae")
+    tokenizer().save_pretrained(folder / "tokenizer")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        text_encoder(base).save_pretrained(folder / "text_encoder")
+
+
+def tokenizer() -> transformers.PreTrainedTokenizerFast:
+    words = ["[PAD]", "[UNK]", *CAPTION.replace(",", " ,").split(), "Describe", "image", "the"]
+    model = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    model.pre_tokenizer = pre_tokenizers.Whitespace()
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=model, pad_token="[PAD]", unk_token="[UNK]")
+
+
+def text_encoder(base: HubModel) -> Any:
+    width = base.transformer.config[base.embedding_width]
+    if isinstance(base, QwenImage):
+        text = {
+            "vocab_size": 32,
+            "hidden_size": width,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
+        }
+        vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": width}
+        config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+        return transformers.Qwen2_5_VLForConditionalGeneration(config)
+    sizes = {"vocab_size": 32, "d_model": width, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_layers": 2}
+    if isinstance(base, LTXVideo):
+        return transformers.T5EncoderModel(transformers.T5Config(**sizes))
+    return transformers.UMT5EncoderModel(transformers.UMT5Config(**sizes))
+
+
+def size_of(base: HubModel) -> ClipSize:
+    frames = 1 if base.max_frames == 1 else 1 + base.temporal_factor
+    return ClipSize(frames, 64, 96)
+
+
+def frames_of(base: HubModel) -> Tensor:
+    size = size_of(base)
+    shape = (size.frames, 3, size.height, size.width)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def plain_file(base: HubModel, sampler: SamplerConfig = SAMPLER) -> VovFile:
+    """A file without a vector: the base model's own clip."""
+    source = Fitted(Signal(frames_of(base), Fraction(16), "noise"), Padding())
+    return build_file(base, source, CAPTION, torch.zeros(0), 1.0, AdapterConfig(k=0), sampler)
+
+
+def pipeline_of(base: HubModel, folder: Path, scheduler: Any, sampler: SamplerConfig) -> Any:
+    """Diffusers' pipeline of the same weights on the sampler's times."""
+    sigmas = sampler.times()[:-1].double().numpy()
+    original = scheduler.set_timesteps
+    scheduler.set_timesteps = lambda *_, device=None, **__: original(sigmas=sigmas.copy(), device=device)
+    tokens = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer")
+    encoder = getattr(transformers, base.text_encoder_name).from_pretrained(folder / "text_encoder")
+    pipeline = getattr(diffusers, base.pipeline_name)(
+        tokenizer=tokens, text_encoder=encoder, vae=base.vae, transformer=base.transformer, scheduler=scheduler
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def run_pipeline(base: HubModel, pipeline: Any, noise: Tensor) -> Tensor:
+    """Frames [T, 3, H, W] in [0, 1] from ``noise``."""
+    size = size_of(base)
+    arguments = {"height": size.height, "width": size.width, "latents": noise, "num_inference_steps": STEPS}
+    if isinstance(base, QwenImage):
+        arguments["latents"] = pipeline._pack_latents(noise[:, :, 0], 1, *noise.shape[1:2], *noise.shape[3:])
+        with pytest.MonkeyPatch.context() as patch:
+            # The pipeline hands its sigmas through a function that looks at the signature of the patched method.
+            patch.setattr(
+                diffusers.pipelines.qwenimage.pipeline_qwenimage, "retrieve_timesteps", partial(timesteps_of, pipeline)
+            )
+            return pipeline(CAPTION, true_cfg_scale=1.0, output_type="pt", **arguments).images
+    arguments |= {"num_frames": size.frames, "guidance_scale": 1.0, "output_type": "pt"}
+    if isinstance(base, LTXVideo):
+        arguments["latents"] = pipeline._pack_latents(noise)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(diffusers.pipelines.ltx.pipeline_ltx, "retrieve_timesteps", partial(timesteps_of, pipeline))
+            return pipeline(CAPTION, frame_rate=25, **arguments).frames[0]
+    return pipeline(CAPTION, **arguments).frames[0]
+
+
+def timesteps_of(pipeline: Any, *_: Any, **__: Any) -> tuple[Tensor, int]:
+    pipeline.scheduler.set_timesteps(device="cpu")
+    return pipeline.scheduler.timesteps, STEPS
+
+
+class TestAgainstPipelines:
+    def test_the_unadapted_decoder_shows_the_pipelines_clip(self, base: HubModel, folder: Path, cache: Path) -> None:
+        loaded = type(base)(str(folder), dtype="float32")
+        ours = decode(plain_file(loaded), loaded).frames
+        noise = initial_noise(SAMPLER.seed, base.latent_shape(size_of(base)))
+        theirs = run_pipeline(
+            base, pipeline_of(base, folder, diffusers.FlowMatchEulerDiscreteScheduler(), SAMPLER), noise
+        )
+        difference = (ours.float() - 255 * theirs).abs()
+        assert ours.float().std() > 1  # a picture, not one colour
+        assert difference.max() < 0.51  # theirs before rounding
+
+    def test_unipc_is_the_pipelines_default(self, tmp_path: Path, cache: Path) -> None:
+        torch.manual_seed(0)
+        base, sampler = Wan13B.untrained(), SamplerConfig(steps=STEPS, scheduler="unipc")
+        save_weights(base, tmp_path / "weights")
+        loaded = Wan13B(str(tmp_path / "weights"), dtype="float32")
+        scheduler = diffusers.UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0
+        )
+        noise = initial_noise(sampler.seed, base.latent_shape(size_of(base)))
+        theirs = run_pipeline(base, pipeline_of(base, tmp_path / "weights", scheduler, sampler), noise)
+        ours = decode(plain_file(loaded, sampler), loaded).frames
+        assert (ours.float() - 255 * theirs).abs().max() < 0.51
+        assert not torch.equal(ours, decode(plain_file(loaded), loaded).frames)
+
+    def test_latents_are_normalised_as_in_the_pipeline(self, base: HubModel) -> None:
+        frames = frames_of(base)
+        pixels = (frames.float() / 127.5 - 1).transpose(0, 1)[None]
+        raw = base.vae.encode(pixels).latent_dist.mode()
+        config = base.vae.config
+        if isinstance(base, LTXVideo):
+            base.vae.latents_mean.uniform_(-1, 1)
+            base.vae.latents_std.uniform_(0.5, 2)
+            theirs = diffusers.LTXPipeline._normalize_latents(
+                raw, base.vae.latents_mean, base.vae.latents_std, config.scaling_factor
+            )
+        else:
+            mean, std = (
+                torch.tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std)
+            )
+            theirs = (raw - mean) * (1 / std)
+        latents = base.encode(frames)
+        torch.testing.assert_close(latents, theirs, rtol=1e-5, atol=1e-5)
+        mean, std = base._statistics()
+        torch.testing.assert_close(latents * std + mean, raw, rtol=1e-5, atol=1e-5)
+
+
+class TestAdapted:
+    @pytest.fixture
+    def predict(self, base: HubModel) -> Callable[[], Tensor]:
+        shape = base.latent_shape(size_of(base))
+        x_t = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+        return lambda: base.velocity(CAPTION)(x_t, torch.tensor([0.3, 0.9]))
+
+    @pytest.fixture
+    def adapter(self, base: HubModel) -> HashedLoRA:
+        return HashedLoRA(base.adapted_layers(base.target_kinds), 2, 200, seed=0)
+
+    def test_equals_pefts_lora_of_the_projected_matrices(
+        self, base: HubModel, adapter: HashedLoRA, predict: Callable[[], Tensor]
+    ) -> None:
+        vector = torch.randn(200, generator=torch.Generator().manual_seed(0))
+        matrices, plain = adapter.matrices(vector), predict()
+        adapter.attach(vector)
+        ours = predict()
+        adapter.detach()
+        assert torch.equal(predict(), plain)
+        with adapter.merged(vector):
+            torch.testing.assert_close(predict(), ours, rtol=1e-4, atol=1e-5)
+        blocks = base.transformer.get_submodule(base.blocks_path)
+        config = LoraConfig(r=2, lora_alpha=2, lora_dropout=0.0, target_modules=list(matrices))
+        inject_adapter_in_model(config, blocks)
+        for name, (lora_a, lora_b) in matrices.items():
+            layer = blocks.get_submodule(name)
+            layer.lora_A["default"].weight.data, layer.lora_B["default"].weight.data = lora_a.clone(), lora_b.clone()
+        torch.testing.assert_close(predict(), ours, rtol=1e-4, atol=1e-5)
+        assert (ours - plain).abs().max() > 0.1
+
+    def test_checkpointing_leaves_the_gradient_as_it_is(
+        self, base: HubModel, adapter: HashedLoRA, predict: Callable[[], Tensor]
+    ) -> None:
+        vector = torch.randn(200, generator=torch.Generator().manual_seed(0), requires_grad=True)
+
+        def gradient() -> Tensor:
+            adapter.attach(vector)
+            (found,) = torch.autograd.grad(predict().square().sum(), vector)
+            adapter.detach()
+            return found
+
+        expected = gradient()
+        base.transformer.train()  # diffusers checkpoints in training mode only
+        base.transformer.enable_gradient_checkpointing()
+        torch.testing.assert_close(gradient(), expected, rtol=1e-4, atol=1e-5)
+
+
+class TestFiles:
+    def test_a_file_names_tiling_and_is_decoded_so(self, base: HubModel) -> None:
+        base.use_vae_tiling(True)
+        file = VovFile.from_bytes(plain_file(base).to_bytes())
+        assert file.header.vae_tiling
+        base.use_vae_tiling(False)
+        decode(file, base)
+        assert not base.vae_tiling
+        assert not base.vae.use_tiling
+
+    def test_indices_steer_every_family(self, base: HubModel) -> None:
+        source = Signal(frames_of(base), Fraction(16), "noise")
+        file = plain_file(base, SamplerConfig(steps=8))
+        scaled = steer(file, base, source, ScalingConfig(bits=2000, allocation="even"))
+        clean = base.encode(source.frames)
+        indices = [torch.from_numpy(step) for step in scaled.indices]
+        replay = Replay(scaling_of(scaled.header), clean.numel(), scaled.header.seed, indices)
+        distances = [(sample(file, base, steering) - clean).square().mean() for steering in (None, replay)]
+        assert distances[1] < 0.8 * distances[0]
+
+    def test_unipc_takes_no_indices(self, base: HubModel) -> None:
+        file = plain_file(base, SamplerConfig(steps=8, scheduler="unipc"))
+        with pytest.raises(SettingError, match="indices steer the flow_euler scheduler only"):
+            steer(file, base, Signal(frames_of(base), Fraction(16), "noise"), ScalingConfig(bits=100))
+
+
+class TestLoading:
+    def test_the_text_encoder_is_loaded_once_for_a_caption(
+        self, base: HubModel, folder: Path, cache: Path, monkeypatch
+    ) -> None:
+        first = type(base)(str(folder), dtype="float32").embed(CAPTION)
+        other = type(base)(str(folder), dtype="float32").embed("the image")
+        assert not torch.equal(first["states"], other["states"])
+        monkeypatch.setattr(type(base), "_encode", None)
+        again = type(base)(str(folder), dtype="float32").embed(CAPTION)
+        assert all(torch.equal(again[name], first[name]) for name in first)
+
+    def test_another_weight_is_another_model(self, base: HubModel, folder: Path) -> None:
+        loaded = type(base)(str(folder), dtype="float32")
+        assert loaded.fingerprint() == base.fingerprint()
+        changed = type(base)(str(folder), dtype="float32")
+        next(changed.vae.decoder.parameters()).data[0] += 1e-3
+        assert changed.fingerprint() != base.fingerprint()
+
+    def test_weights_are_bfloat16_unless_told_otherwise(self, base: HubModel, folder: Path, cache: Path) -> None:
+        loaded = type(base)(str(folder))
+        assert loaded.dtype == torch.bfloat16
+        assert {parameter.dtype for parameter in loaded.vae.parameters()} == {torch.float32}
+        velocities = [m.velocity(CAPTION) for m in (loaded, type(base)(str(folder), dtype="float32"))]
+        x_t, t = torch.randn(1, *base.latent_shape(size_of(base))), torch.tensor([0.5])
+        coarse, fine = (velocity(x_t, t) for velocity in velocities)
+        torch.testing.assert_close(coarse, fine, rtol=0, atol=0.1)
+
+    def test_a_caption_that_would_be_cut_is_refused(self, base: HubModel, folder: Path, cache: Path) -> None:
+        with pytest.raises(BaseModelError, match=f"tokens, base model {base.name} takes {base.max_caption_tokens}"):
+            type(base)(str(folder), dtype="float32").embed("the " * 1100)
+
+    def test_a_missing_part_is_named(self, family: type[HubModel], tmp_path: Path) -> None:
+        with pytest.raises(BaseModelError, match=r"lacks transformer/config\.json, transformer/\*\.safetensors, vae/"):
+            family(str(tmp_path))
+
+    def test_too_little_memory_is_noticed_before_loading(self, family, folder: Path, monkeypatch) -> None:
+        monkeypatch.setattr(hub_files.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000}))
+        with pytest.raises(BaseModelError, match=r"GiB of memory for its weights, 0\.0 GiB are free"):
+            family(str(folder))
+
+    @pytest.mark.parametrize("family", [*FAMILIES, Wan14B], indirect=True)
+    def test_without_network_the_error_says_which_files_to_bring(self, family, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        with pytest.raises(
+            BaseModelError, match=f"hf download {family.repository} --revision {family.pinned_revision}"
+        ):
+            family()
+
+    def test_images_are_one_frame(self) -> None:
+        with pytest.raises(BaseModelError, match="5 frames do not suit base model qwen-image, which takes 1"):
+            QwenImage.untrained().check_size(ClipSize(5, 64, 64))
+
+    def test_all_are_registered(self) -> None:
+        registered = registered_bases()
+        assert {family.name: family for family in (*FAMILIES, Wan14B)}.items() <= registered.items()
