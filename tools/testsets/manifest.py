@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from testsets.raw import EXACT
+from testsets.raw import CHROMA, EXACT
 from testsets.table import StandardSet
 from vov_lightning.errors import SignalError
 from vov_lightning.files import atomic_write
@@ -62,7 +62,8 @@ def settings(standard_set: StandardSet) -> Entry:
     if target is not None:
         size = f"{target.width}x{target.height}"
         protocol = (
-            f"first {target.frames} frames; 4:2:0 in limited range and {standard_set.matrix} to RGB (swscale {EXACT}); "
+            f"first {target.frames} frames; 4:2:0 in limited range and {standard_set.matrix} to RGB, chroma {CHROMA} "
+            f"(swscale {EXACT}); "
             f"cut to the aspect of {size} around the centre; resized to {size} (fit_signal)"
         )
     return {"set": standard_set.name, "protocol": protocol, "tool": f"prepare_dataset.py {VERSION}"}

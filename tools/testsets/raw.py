@@ -20,6 +20,9 @@ from torch import Tensor
 from testsets.table import Matrix, Member
 from vov_lightning.errors import SignalError
 
+# Level with every other column of luma and half-way between its rows, as in MPEG-2 and HEVC. A y4m's C420jpeg says
+# otherwise and means nothing: FFmpeg writes it wherever it knows no better.
+CHROMA = "left"
 EXACT = "bitexact+accurate_rnd+full_chroma_int"
 Y4M_MAGIC = b"YUV4MPEG2"
 Y4M_FRAME = b"FRAME\n"
@@ -92,7 +95,7 @@ def read_rgb(path: Path, member: Member, matrix: Matrix, num_frames: int) -> Ite
             to_rgb = av.filter.Graph()
             to_rgb.link_nodes(
                 to_rgb.add_buffer(template=stream),
-                to_rgb.add("scale", f"in_color_matrix={matrix}:in_range=limited:flags={EXACT}"),
+                to_rgb.add("scale", f"in_color_matrix={matrix}:in_range=limited:in_chroma_loc={CHROMA}:flags={EXACT}"),
                 to_rgb.add("format", "rgb24"),
                 to_rgb.add("buffersink"),
             ).configure()

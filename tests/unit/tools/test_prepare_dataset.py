@@ -94,6 +94,20 @@ class TestVideos:
         prepare_dataset.prepare(replace(TINY, target=Target(FRAMES, HEIGHT, WIDTH)), source, out)
         assert (prepared_pixels(out / "Beta.mkv") == to_rgb(frames, "bt709").round()).all()
 
+    @pytest.mark.parametrize("name", ["beta.y4m", "beta.yuv"])  # the y4m says C420jpeg
+    def test_chroma_lies_left_and_half_way_between_rows(self, tmp_path, name):
+        columns, rows = np.arange(WIDTH // 2), np.arange(HEIGHT // 2)[:, None]
+        blue = (60 + 2 * columns + 4 * rows).astype(np.uint8)
+        quarter = np.full(blue.size, 128, np.uint8)
+        frame = np.concatenate([np.full(WIDTH * HEIGHT, 126, np.uint8), blue.ravel(), quarter])[None]
+        (tmp_path / name).write_bytes(y4m(frame) if name.endswith("y4m") else frame.tobytes())
+        rgb = next(raw.read_rgb(tmp_path / name, TINY.members["Beta"], "bt709", 1))
+        x, y = np.arange(4, WIDTH - 4), np.arange(4, HEIGHT - 4)[:, None]  # without the edges
+        wanted = 60 + 2 * (x / 2) + 4 * (y / 2 - 0.25)
+        found = (rgb[2, 4:-4, 4:-4].numpy() - 255 * 110 / 219) / (255 * 1.8556) * 224 + 128
+        assert np.abs(found - wanted).max() < 0.5  # centred columns are off by 0.5 on the mean
+        assert abs((found - wanted).mean()) < 0.1
+
     def test_files_are_what_was_read_bit_for_bit(self, source, out):
         path = source / "Alpha_72x32_120fps_420_8bit_YUV.yuv"
         standard_set = replace(TINY, target=Target(FRAMES, HEIGHT, WIDTH))
