@@ -22,6 +22,15 @@ def load_base(name: str, **options) -> BaseModel:
     """Base model ``name``, loaded with ``options``, e.g. ``load_base("nano")``.
 
     Raises:
+        BaseModelError: If no installed package registers ``name``, or its weights cannot be had.
+    """
+    return base_class(name)(**options)
+
+
+def base_class(name: str) -> type[BaseModel]:
+    """Class registered as ``name``.
+
+    Raises:
         BaseModelError: If no installed package registers ``name``.
     """
     points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
@@ -30,7 +39,7 @@ def load_base(name: str, **options) -> BaseModel:
             f"base model {name!r} is not registered; installed: {', '.join(sorted(points))}. "
             "Install the package that registers it, or pass --base with its class path"
         )
-    return points[name].load()(**options)
+    return points[name].load()
 
 
-__all__ = ["BaseModel", "ClipSize", "Condition", "load_base", "registered_bases"]
+__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "load_base", "registered_bases"]

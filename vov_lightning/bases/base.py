@@ -89,6 +89,11 @@ class BaseModel(nn.Module, ABC):
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Velocity [B, C, T', h, w] float32 of ``x_t`` at ``t`` [B] float32 in [0, 1]."""
 
+    @classmethod
+    def skeleton(cls) -> "BaseModel":
+        """The model as it would be loaded, for `estimate`; without weights where that can be had."""
+        return cls()
+
     def latent_weights(self, latents: Tensor) -> Tensor:
         """What a squared error in an entry of ``latents`` costs in pixels, about: mean 1, broadcastable to them."""
         return torch.ones(1, device=latents.device)

@@ -54,6 +54,8 @@ class HubModel(BaseModel):
     tiny_sizes: ClassVar[Sizes]
     """Settings that run in milliseconds, for tests and dry runs."""
     max_caption_tokens: ClassVar[int]
+    typical_caption_tokens: ClassVar[int]
+    """Length of a caption's embedding: the most, where captions are padded to it."""
     embedding_width: ClassVar[str]
     """Name of the transformer's setting that holds the width of a caption's embedding."""
 
@@ -96,6 +98,11 @@ class HubModel(BaseModel):
             if not set(name.split(".")) & set(kept):
                 parameter.data = parameter.data.to(dtype)
         return model
+
+    @classmethod
+    def skeleton(cls) -> "HubModel":
+        with torch.device("meta"):
+            return cls.untrained(cls.sizes, torch.bfloat16)
 
     def _build(self, transformer: Any, vae: Any) -> None:
         self._transformer: Any = transformer
@@ -164,7 +171,7 @@ class HubModel(BaseModel):
     def _random_embedding(self, caption: str) -> dict[str, Tensor]:
         seed = int.from_bytes(hashlib.blake2b(caption.encode(), digest_size=7).digest(), "little")
         width = self._transformer.config[self.embedding_width]
-        shape = (1, min(16, self.max_caption_tokens), width)
+        shape = (1, self.typical_caption_tokens, width)
         states = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
         return {"states": states.to(self.dtype)}
 

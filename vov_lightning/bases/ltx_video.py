@@ -52,7 +52,7 @@ class LTXVideo(HubModel):
             "decoder_layers_per_block": (1, 1, 1, 1, 1),
         },
     }
-    max_caption_tokens = 128
+    max_caption_tokens = typical_caption_tokens = 128
     embedding_width = "caption_channels"
 
     @property

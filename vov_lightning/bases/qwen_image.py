@@ -47,6 +47,7 @@ class QwenImage(HubModel):
         "vae": {"base_dim": 4, "num_res_blocks": 1},
     }
     max_caption_tokens = 1024
+    typical_caption_tokens = 100
     embedding_width = "joint_attention_dim"
 
     @property

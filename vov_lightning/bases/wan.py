@@ -37,7 +37,7 @@ class Wan(HubModel):
         },
         "vae": {"base_dim": 4, "num_res_blocks": 1},
     }
-    max_caption_tokens = 512
+    max_caption_tokens = typical_caption_tokens = 512
     embedding_width = "text_dim"
 
     @property

@@ -1,0 +1,157 @@
+"""What a base model costs at a size, found without its weights: a pass on PyTorch's meta device is counted."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from vov_lightning.bases.base import BaseModel, ClipSize
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Costs of one clip size under one adapter."""
+
+    tokens: int
+    """That the longest attention goes over."""
+    latent_entries: int
+    """Numbers in the latents."""
+    parameters: int
+    """Of the transformer."""
+    adapted_layers: int
+    """Linear layers with a low-rank update."""
+    num_entries: int
+    """D: LoRA entries that the vector is hashed into."""
+    linear_flops: float
+    """Of one network evaluation, attention's products aside."""
+    attention_flops: float
+    """Of one network evaluation: the two products of every attention."""
+    weight_bytes: int
+    """Transformer and autoencoder as they are loaded."""
+    activation_bytes: int
+    """Kept for ``backward`` by a draw of batch 1, by attention that keeps no matrix (flash attention)."""
+    block_bytes: int
+    """Of these, what one block needs, and every block's input: kept with gradient checkpointing."""
+
+    @property
+    def forward_flops(self) -> float:
+        """Of one network evaluation."""
+        return self.linear_flops + self.attention_flops
+
+    @property
+    def draw_flops(self) -> float:
+        """Of a draw of (t, eps), forward and backward: a frozen layer has no weight gradient, so its backward is one
+        forward; flash attention's is 2.5 (Dao 2023)."""
+        return 2 * self.linear_flops + 3.5 * self.attention_flops
+
+
+def estimate(base: BaseModel, size: ClipSize, rank: int, targets: tuple[str, ...] = ()) -> Estimate:
+    """Costs of ``base`` at ``size``.
+
+    Args:
+        base: Loaded, or a `BaseModel.skeleton` on the meta device.
+        size: Of the clip.
+        rank: Of the adapter.
+        targets: Adapted layers of each block; empty for the model's default.
+
+    Raises:
+        BaseModelError: If the model cannot take ``size``, or has not these targets.
+    """
+    base.check_size(size)
+    layers = base.adapted_layers(targets or base.default_targets)
+    blocks = list(base.transformer.get_submodule(base.blocks_path).children())
+    shape = base.latent_shape(size)
+    x_t, t = torch.empty(1, *shape, device=base.device), torch.full((1,), 0.5, device=base.device)
+    velocity, counter, kept = base.velocity(""), FlopCounterMode(display=False), KeptForBackward(base)
+    inputs: list[int] = []
+
+    def note_input(_: nn.Module, args: tuple, kwargs: dict) -> None:
+        inputs.append(max(value.nbytes for value in (*args, *kwargs.values()) if isinstance(value, Tensor)))
+
+    noting = blocks[0].register_forward_pre_hook(note_input, with_kwargs=True)
+    with low_rank_updates(list(layers.values()), rank), CountAttention() as attention, counter, kept.counting():
+        velocity(x_t, t)
+    noting.remove()
+    return Estimate(
+        tokens=attention.tokens,
+        latent_entries=math.prod(shape),
+        parameters=sum(parameter.numel() for parameter in base.transformer.parameters()),
+        adapted_layers=len(layers),
+        num_entries=sum(rank * (layer.in_features + layer.out_features) for layer in layers.values()),
+        linear_flops=float(counter.get_total_flops()),
+        attention_flops=attention.flops,
+        weight_bytes=sum(parameter.nbytes for parameter in base.parameters()),
+        activation_bytes=kept.num_bytes,
+        block_bytes=kept.num_bytes // len(blocks) + len(blocks) * inputs[0],
+    )
+
+
+class FlashAttention(torch.autograd.Function):
+    """Keeps what flash attention keeps: its inputs and its output."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        output = query.new_empty(*query.shape[:-1], value.shape[-1])
+        ctx.save_for_backward(query, key, value, output)
+        return output
+
+
+class CountAttention(TorchFunctionMode):
+    """Within the block attention is `FlashAttention`, and its products are counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops, self.tokens = 0.0, 0
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        given = dict(zip(("query", "key", "value"), args, strict=False)) | (kwargs or {})
+        query, key, value = given["query"], given["key"], given["value"]
+        self.flops += 4.0 * query.numel() * key.shape[-2]
+        self.tokens = max(self.tokens, query.shape[-2])
+        return FlashAttention.apply(query, key, value)
+
+
+class KeptForBackward:
+    """Sums up what autograd keeps, each storage once and weights not at all."""
+
+    def __init__(self, base: BaseModel) -> None:
+        self.num_bytes = 0
+        self._seen = {parameter.untyped_storage()._cdata for parameter in base.parameters()}
+
+    def counting(self) -> torch.autograd.graph.saved_tensors_hooks:
+        """Counts within the block."""
+        return torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._seen:
+            self._seen.add(storage._cdata)
+            self.num_bytes += storage.nbytes()
+        return tensor
+
+
+@contextmanager
+def low_rank_updates(layers: list[nn.Linear], rank: int) -> Iterator[None]:
+    """Within the block each layer has an update that wants gradients, of the adapter's shape."""
+
+    def update(layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        x = inputs[0]
+        lora_a = x.new_empty(layer.in_features, rank, requires_grad=True)
+        lora_b = x.new_empty(rank, layer.out_features, requires_grad=True)
+        return output + (x @ lora_a) @ lora_b
+
+    hooks = [layer.register_forward_hook(update) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
