@@ -71,7 +71,15 @@ def build_file(
         header = replace(header, shift=sampler.shift)
     if len(symbols):
         targets = base.targets_to_mask(adapter.targets or base.default_targets)
-        header = replace(header, k=len(symbols), step=step, rank=adapter.rank, targets=targets, hash_seed=adapter.seed)
+        header = replace(
+            header,
+            k=len(symbols),
+            step=step,
+            rank=adapter.rank,
+            targets=targets,
+            hash_seed=adapter.seed,
+            hash_scheme=adapter.scheme,
+        )
     return VovFile(header, caption, symbols.cpu().numpy().astype(np.int32))
 
 
@@ -197,7 +205,7 @@ def adapted(base: BaseModel, file: VovFile) -> Iterator[None]:
         yield
         return
     layers = base.adapted_layers(base.mask_to_targets(header.targets))
-    adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed)
+    adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed, header.hash_scheme)
     vector = dequantize(torch.tensor(file.symbols, device=base.device), header.step)
     with adapter.merged(vector):
         yield

@@ -38,6 +38,13 @@ FILES = {
         "red, still",
         laplacian_like(256),
     ),
+    "unilora": VovFile(
+        Header(
+            **NANO, frames=5, height=64, width=64, fps=Fraction(25), k=16, hash_scheme="unilora_numpy", hash_seed=42
+        ),
+        "",
+        laplacian_like(16),
+    ),
     "outlier": VovFile(
         Header(**NANO, frames=9, height=64, width=64, fps=Fraction(24), k=8, step=0.1),
         "é",

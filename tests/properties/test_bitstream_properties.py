@@ -51,6 +51,7 @@ def headers(draw, k: int | None = None, steps: int | None = None, **more) -> Hea
             "rank": draw(st.integers(1, 256)),
             "targets": draw(st.integers(1, 2**32 - 1)),
             "hash_seed": draw(seeds),
+            "hash_scheme": draw(st.sampled_from(["v1", "unilora_numpy"])),
         }
     return Header(
         base_name=draw(st.text(string.ascii_lowercase + string.digits + "._-", min_size=1, max_size=64)),

@@ -70,7 +70,7 @@ class VOVModule(RateControlled):
         self.seed = seed
         if adapter.k:
             layers = base.adapted_layers(adapter.targets or base.default_targets)
-            self.adapter = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed)
+            self.adapter = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.vector = nn.Parameter(torch.empty(adapter.k).uniform_(-init_range, init_range))

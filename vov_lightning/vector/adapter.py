@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from vov_lightning.errors import SettingError
-from vov_lightning.vector.hashing import HashProjection
+from vov_lightning.vector.hashing import HashProjection, HashScheme
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class AdapterConfig:
     """Linear layers of each block that are adapted; empty for the base model's default."""
     seed: int = 0
     """Seed of the hash that spreads the vector over the LoRA entries."""
+    scheme: HashScheme = "v1"
+    """The hash: ours, or the authors' (``unilora_numpy``), which imported checkpoints need."""
 
 
 class HashedLoRA:
@@ -39,6 +41,7 @@ class HashedLoRA:
         rank: Rank of every update, at least 1.
         k: Length of the vector.
         seed: Hash seed.
+        scheme: Hash scheme.
 
     Example:
         >>> layer = nn.Linear(4, 4)
@@ -50,14 +53,14 @@ class HashedLoRA:
         True
     """
 
-    def __init__(self, layers: dict[str, nn.Linear], rank: int, k: int, seed: int) -> None:
+    def __init__(self, layers: dict[str, nn.Linear], rank: int, k: int, seed: int, scheme: HashScheme = "v1") -> None:
         if rank < 1:
             raise SettingError(f"rank={rank} is below 1; use 1 as the paper does, or more")
         self.rank = rank
         self._layers = layers
         self._hooks: list[RemovableHandle] = []
         self.sizes = [rank * (layer.in_features + layer.out_features) for layer in layers.values()]
-        self.projection = HashProjection(k, sum(self.sizes), seed)
+        self.projection = HashProjection(k, sum(self.sizes), seed, scheme)
 
     @property
     def num_entries(self) -> int:

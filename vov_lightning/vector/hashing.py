@@ -1,11 +1,16 @@
 """Spread one vector over all LoRA entries: Uni-LoRA's isometric projection, in integers.
 
 Entry ``j`` of the ``D`` LoRA entries is ``v[index[j]] / sqrt(count[index[j]])``
-(paper, section 3.1; Uni-LoRA, arXiv 2506.00799). ``order`` sorts the ``D`` random words of
-the hash stream, equal words by position; the entry at ``order[p]`` takes slot
-``p mod k``. So every slot is used floor(D/k) or ceil(D/k) times and the map
-keeps lengths: ``|theta| = |v|``.
+(paper, section 3.1; Uni-LoRA, arXiv 2506.00799). Every slot is used floor(D/k)
+or ceil(D/k) times, so the map keeps lengths: ``|theta| = |v|``. Which entries
+use a slot is up to a scheme, named in the file. ``v1``, ours, sorts the ``D``
+random words of the hash stream, equal words by position, and the ``p``-th
+entry takes slot ``p mod k``; ``unilora_numpy`` is the authors'
+(`vov_lightning.vector.unilora`).
 """
+
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +19,29 @@ from torch.nn import functional as F
 
 from vov_lightning.errors import SettingError
 from vov_lightning.randomness import HASH_STREAM, random_words
+from vov_lightning.vector.unilora import unilora_index
+
+HashScheme = Literal["v1", "unilora_numpy"]
+
+
+def v1_uses(k: int, num_entries: int, seed: int) -> np.ndarray:
+    """Entries ``[ceil(D/k), k]`` that use each slot, under scheme ``v1``; D stands where a slot has one use less."""
+    uses = np.full(-(-num_entries // k) * k, num_entries)
+    uses[:num_entries] = np.argsort(random_words(seed, HASH_STREAM, num_entries), kind="stable")
+    return uses.reshape(-1, k)
+
+
+def unilora_uses(k: int, num_entries: int, seed: int) -> np.ndarray:
+    """The same under scheme ``unilora_numpy``."""
+    index = unilora_index(k, num_entries, seed)
+    entries, counts = np.argsort(index, kind="stable"), np.bincount(index, minlength=k)
+    uses = np.full((-(-num_entries // k), k), num_entries)
+    rank_of_use = np.arange(num_entries) - np.repeat(np.cumsum(counts) - counts, counts)
+    uses[rank_of_use, index[entries]] = entries
+    return uses
+
+
+SCHEMES: dict[HashScheme, Callable[[int, int, int], np.ndarray]] = {"v1": v1_uses, "unilora_numpy": unilora_uses}
 
 
 class HashProjection:
@@ -23,30 +51,30 @@ class HashProjection:
         k: Length of the vector, 1 to D.
         num_entries: D, the number of LoRA entries.
         seed: Hash seed, stored in the file.
+        scheme: Which entries use which slot; stored in the file.
 
     Raises:
         SettingError: If ``k`` exceeds ``num_entries``: some slots would be stored and never used.
     """
 
-    def __init__(self, k: int, num_entries: int, seed: int) -> None:
+    def __init__(self, k: int, num_entries: int, seed: int, scheme: HashScheme = "v1") -> None:
         if not 1 <= k <= num_entries:
             raise SettingError(
                 f"k={k} is not within 1 and D={num_entries}, the number of LoRA entries; "
                 "lower model.adapter.k, or raise model.adapter.rank or the number of targets"
             )
         self.k, self.num_entries = k, num_entries
-        order = np.argsort(random_words(seed, HASH_STREAM, num_entries), kind="stable")
-        slot = np.arange(num_entries, dtype=np.int64) % k
-        index = np.empty(num_entries, dtype=np.int64)
-        index[order] = slot
-        counts = np.bincount(slot, minlength=k)
-        self.order = torch.from_numpy(order)
-        self.index = torch.from_numpy(index)
+        uses = SCHEMES[scheme](k, num_entries, seed)
+        index = np.empty(num_entries + 1, dtype=np.int64)
+        index[uses] = np.arange(k)
+        counts = (uses < num_entries).sum(0)
+        self.uses = torch.from_numpy(uses.reshape(-1))
+        self.index = torch.from_numpy(index[:num_entries])
         self.scales = torch.from_numpy(1 / np.sqrt(counts)).float()  # [k]
 
     def to(self, device: torch.device | str) -> "HashProjection":
         """Move the tables to ``device``; returns ``self``."""
-        self.order, self.index, self.scales = (x.to(device) for x in (self.order, self.index, self.scales))
+        self.uses, self.index, self.scales = (x.to(device) for x in (self.uses, self.index, self.scales))
         return self
 
     def __call__(self, vector: Tensor) -> Tensor:
@@ -66,6 +94,5 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor):
         projection = ctx.projection
-        padding = -projection.num_entries % projection.k
-        rows = F.pad(gradient.index_select(0, projection.order), (0, padding)).view(-1, projection.k)
+        rows = F.pad(gradient, (0, 1)).index_select(0, projection.uses).view(-1, projection.k)
         return rows.sum(0) * projection.scales.to(gradient.dtype), None

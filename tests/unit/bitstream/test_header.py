@@ -57,6 +57,7 @@ def test_every_field_round_trips_away_from_its_default():
         vae_tiling=True,
         seed=2**64 - 1,
         hash_seed=2**63,
+        hash_scheme="unilora_numpy",
         kernel="ancestral",
         eta=0.5,
         codebook="iid",
@@ -66,7 +67,7 @@ def test_every_field_round_trips_away_from_its_default():
     unchanged = {item.name for item in fields(header) if getattr(header, item.name) == item.default}
     assert replace(NANO, grid="linear").to_bytes() != NANO.to_bytes()
     assert Header.from_bytes(replace(NANO, grid="linear").to_bytes()).grid == "linear"
-    assert unchanged == {"grid", "scheduler", "hash_scheme"}  # version 1 knows a single value of two
+    assert unchanged == {"grid", "scheduler"}  # the linear grid has no shift; version 1 knows one scheduler
 
 
 def test_header_is_frozen_and_hashable():
@@ -125,6 +126,10 @@ def test_numpy_numbers_become_plain_ones_and_floats_float32():
         ({"k": 0, "step": 1.0, "rank": 2}, "rank"),
         ({"k": 0, "step": 1.0, "targets": 3}, "targets"),
         ({"k": 0, "step": 1.0, "hash_seed": 1}, "hash_seed"),
+        (
+            {"k": 0, "step": 1.0, "hash_scheme": "unilora_numpy"},
+            "hash_scheme: 'unilora_numpy', but k=0 sends no vector",
+        ),
     ],
 )
 def test_wrong_values_are_refused(change, message):
