@@ -67,7 +67,7 @@ def test_every_field_round_trips_away_from_its_default():
     unchanged = {item.name for item in fields(header) if getattr(header, item.name) == item.default}
     assert replace(NANO, grid="linear").to_bytes() != NANO.to_bytes()
     assert Header.from_bytes(replace(NANO, grid="linear").to_bytes()).grid == "linear"
-    assert unchanged == {"grid", "scheduler"}  # the linear grid has no shift; version 1 knows one scheduler
+    assert unchanged == {"grid", "scheduler"}  # the linear grid has no shift; unipc has no kernel
 
 
 def test_header_is_frozen_and_hashable():
@@ -117,7 +117,8 @@ def test_numpy_numbers_become_plain_ones_and_floats_float32():
         ({"seed": 2**64}, "seed"),
         ({"compute_dtype": "float64"}, "compute_dtype: 'float64' is not one of 'float32', 'bfloat16', 'float16'"),
         ({"vae_tiling": 1}, "vae_tiling: 1 is not one of False, True"),
-        ({"scheduler": "unipc"}, "scheduler: 'unipc' is not one of 'flow_euler'"),
+        ({"scheduler": "dpm"}, "scheduler: 'dpm' is not one of 'flow_euler', 'unipc'"),
+        ({"scheduler": "unipc", "kernel": "ancestral", "eta": 1.0}, "kernel: 'ancestral', but the unipc scheduler"),
         ({"kernel": "ancestral"}, "kernel"),
         ({"hash_scheme": "v2"}, "hash_scheme"),
         ({"eta": 0.5}, "eta: 0.5, but the ode kernel takes no indices; leave it at 0.0"),
