@@ -118,6 +118,17 @@ def test_captioner_that_fails_leaves_no_run_folder(run_fit, asking, endpoint, tm
     assert not (tmp_path / "runs").exists()
 
 
+def test_bad_setting_of_a_captioner_is_one_line_without_the_key(run_fit, asking, endpoint, tmp_path, capsys):
+    assert run_fit(*asking, f"--data.captioner.api_key_env={KEY}") == 1
+    error = capsys.readouterr().err
+    assert "api_key_env is no name of a variable" in error.strip().splitlines()[-1]
+    assert KEY not in error
+    assert run_fit("--data.captioner=LocalCaptioner", "--data.captioner.model=a/b") == 1
+    assert "revision=None does not pin model=a/b" in error_line(capsys)
+    assert not endpoint.requests
+    assert not (tmp_path / "runs").exists()
+
+
 def test_caption_file(run_fit, tmp_path, capsys):
     path = tmp_path / "words.txt"
     path.write_text("dim, blue\n")

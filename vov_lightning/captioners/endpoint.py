@@ -61,20 +61,12 @@ class EndpointCaptioner(Captioner):
         retries: int = 4,
         options: dict[str, Any] | None = None,
     ) -> None:
-        check_prompting(prompt, frames)
-        _check_url(base_url)
-        if not timeout_s > 0:
-            raise SettingError(f"timeout_s={timeout_s} is not above 0; use 60")
-        if retries < 0:
-            raise SettingError(f"retries={retries} is below 0; use 0 for a single attempt")
-        if api_key_env is not None and not re.fullmatch(r"[A-Za-z_]\w*", api_key_env, flags=re.ASCII):
-            # Not repeated here: somebody may have given the key itself.
-            raise SettingError("api_key_env is no name of a variable; give the name, e.g. OPENAI_API_KEY, not the key")
         self.base_url, self.model, self.api_key_env = base_url.rstrip("/"), model, api_key_env
         self.prompt, self.frames, self.timeout_s, self.retries = prompt, frames, timeout_s, retries
         self.options = options or {}
 
     def caption(self, frames: Tensor) -> str:
+        self._check()
         pictures: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": data_url(picture)}}
             for picture in spread_pictures(frames, self.frames)
@@ -82,6 +74,17 @@ class EndpointCaptioner(Captioner):
         content = [*pictures, {"type": "text", "text": self.prompt}]
         body = {**self.options, "model": self.model, "messages": [{"role": "user", "content": content}]}
         return tidy_reply(self._parse(self._ask(json.dumps(body).encode())), self._name)
+
+    def _check(self) -> None:
+        # Not in the constructor: there jsonargparse would print all settings, and a key that was put into one of them.
+        check_prompting(self.prompt, self.frames)
+        _check_url(self.base_url)
+        if not self.timeout_s > 0:
+            raise SettingError(f"timeout_s={self.timeout_s} is not above 0; use 60")
+        if self.retries < 0:
+            raise SettingError(f"retries={self.retries} is below 0; use 0 for a single attempt")
+        if self.api_key_env is not None and not re.fullmatch(r"[A-Za-z_]\w*", self.api_key_env, flags=re.ASCII):
+            raise SettingError("api_key_env is no name of a variable; give the name, e.g. OPENAI_API_KEY, not the key")
 
     @property
     def _name(self) -> str:

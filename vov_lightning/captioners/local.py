@@ -50,15 +50,14 @@ class LocalCaptioner(Captioner):
         device: str = "cpu",
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     ) -> None:
-        check_prompting(prompt, frames)
-        if max_tokens < 1:
-            raise SettingError(f"max_tokens={max_tokens} is below 1; a caption takes about 100")
-        self.model, self.revision = model, _checked_revision(model, revision)
-        self.prompt, self.frames, self.max_tokens = prompt, frames, max_tokens
-        self.device, self.dtype = device, dtype
+        self.model, self.revision, self.prompt, self.frames = model, revision, prompt, frames
+        self.max_tokens, self.device, self.dtype = max_tokens, device, dtype
 
     @torch.no_grad()
     def caption(self, frames: Tensor) -> str:
+        check_prompting(self.prompt, self.frames)
+        if self.max_tokens < 1:
+            raise SettingError(f"max_tokens={self.max_tokens} is below 1; a caption takes about 100")
         processor, model = self._load()
         inputs = processor.apply_chat_template(
             [{"role": "user", "content": self._content(spread_pictures(frames, self.frames))}],
@@ -88,20 +87,21 @@ class LocalCaptioner(Captioner):
 
     def _load(self) -> tuple[Any, Any]:
         """Processor and model."""
+        revision = pinned_revision(self.model, self.revision)
         try:
             from transformers import AutoModelForImageTextToText, AutoProcessor
         except ImportError as error:
             raise SettingError(
                 f'LocalCaptioner needs transformers ({error}); pip install "vov_lightning[captions]"'
             ) from error
-        trusted = {"revision": self.revision, "trust_remote_code": False}
+        trusted = {"revision": revision, "trust_remote_code": False}
         try:
             processor = AutoProcessor.from_pretrained(self.model, **trusted)
             model: Any = AutoModelForImageTextToText.from_pretrained(
                 self.model, use_safetensors=True, dtype=self.dtype, **trusted
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
-            where = f"{self.model}@{self.revision}" if self.revision else f"the folder {self.model}"
+            where = f"{self.model}@{revision}" if revision else f"the folder {self.model}"
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise CaptionError(
                 f"{where} cannot be loaded as a vision-language model ({reason}); check model and revision, that its "
@@ -110,7 +110,12 @@ class LocalCaptioner(Captioner):
         return processor, model.to(self.device).eval()
 
 
-def _checked_revision(model: str, revision: str | None) -> str | None:
+def pinned_revision(model: str, revision: str | None) -> str | None:
+    """Commit of ``model`` on the hub; None for a folder.
+
+    Raises:
+        SettingError: If ``revision`` is no commit, is missing, or is given for a folder.
+    """
     if Path(model).is_dir():
         if revision is not None:
             raise SettingError(f"revision={revision} is for the hub, and model={model} is a folder; leave it out")

@@ -77,7 +77,7 @@ def test_key_comes_from_the_environment(endpoint, frames, monkeypatch):
 
 def test_a_key_in_the_settings_is_refused_without_repeating_it(endpoint, frames, monkeypatch):
     with pytest.raises(SettingError, match="not the key") as caught:
-        EndpointCaptioner(endpoint.url, "m", api_key_env=KEY)
+        EndpointCaptioner(endpoint.url, "m", api_key_env=KEY).caption(frames)
     assert KEY not in str(caught.value)
     monkeypatch.setenv("VLM_KEY", f"{KEY}\nsecond line")
     with pytest.raises(SettingError, match="VLM_KEY") as caught:
@@ -241,7 +241,7 @@ def test_reply_that_is_no_text(endpoint, frames):
         ({"prompt": " "}, "prompt is empty"),
     ],
 )
-def test_settings_out_of_range(settings, message):
+def test_settings_out_of_range(settings, message, frames):
     with pytest.raises(SettingError, match=message) as caught:
-        EndpointCaptioner(**{"base_url": "http://host/v1", "model": "m", **settings})
+        EndpointCaptioner(**{"base_url": "http://host/v1", "model": "m", **settings}).caption(frames)
     assert KEY not in str(caught.value)

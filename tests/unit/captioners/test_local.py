@@ -196,9 +196,11 @@ def test_without_transformers_the_extra_is_named(monkeypatch):
 )
 def test_settings_out_of_range(settings, message):
     with pytest.raises(SettingError, match=message):
-        LocalCaptioner(**settings)
+        LocalCaptioner(**settings).caption(clip((1, 2, 3)))
 
 
 def test_pinned_models():
-    assert LocalCaptioner().revision == "cc594898137f460bfe9f0759e9844b3ce807cfb5"
-    assert LocalCaptioner("somebody/vlm", COMMIT).revision == COMMIT
+    default = LocalCaptioner()
+    commit = local_module.pinned_revision(default.model, default.revision)
+    assert commit == "cc594898137f460bfe9f0759e9844b3ce807cfb5"
+    assert local_module.pinned_revision("somebody/vlm", COMMIT) == COMMIT
