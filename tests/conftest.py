@@ -1,6 +1,10 @@
-"""What several test folders share: a Wan of 160,000 random weights that runs in milliseconds."""
+"""What several test folders share: a Wan of 160,000 random weights that runs in milliseconds, a fake chat server."""
 
+import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 import torch
@@ -31,3 +35,55 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+class FakeEndpoint:
+    """An OpenAI-compatible server on this machine: notes requests, plays back answers, the last one for ever.
+
+    An answer is (status, headers, body); a status of 0 hangs up without one.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, dict[str, str], Any]] = []  # path, headers with small letters, JSON
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.url = ""
+
+    def say(self, text: str | None, **choice: Any) -> None:
+        body = {"choices": [{"message": {"role": "assistant", "content": text}, **choice}]}
+        self.fail(200, json.dumps(body).encode())
+
+    def fail(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.answers.append((status, {name.replace("_", "-"): value for name, value in headers.items()}, body))
+
+
+@pytest.fixture
+def endpoint(monkeypatch) -> Iterator[FakeEndpoint]:
+    """A `FakeEndpoint` that listens at ``endpoint.url``."""
+    fake = FakeEndpoint()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            fake.requests.append((self.path, headers, json.loads(self.rfile.read(length))))
+            status, extra, body = fake.answers.pop(0) if fake.answers[1:] else fake.answers[0]
+            if not status:
+                return
+            self.send_response(status)
+            for name, value in {**extra, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        fake.url = f"http://127.0.0.1:{server.server_port}/v1"
+        yield fake
+        server.shutdown()
+        thread.join()

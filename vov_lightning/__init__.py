@@ -16,6 +16,7 @@ _PUBLIC = {
     "vov_lightning.video": ("Signal", "read_signal", "write_signal"),
     "vov_lightning.bases": ("BaseModel", "ClipSize", "load_base"),
     "vov_lightning.bitstream": ("Limits", "VovFile"),
+    "vov_lightning.captioners": ("Captioner", "EndpointCaptioner", "LocalCaptioner"),
     "vov_lightning.captions": ("describe",),
     "vov_lightning.codec": ("decode",),
     "vov_lightning.fitting.data": ("SignalData",),

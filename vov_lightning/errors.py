@@ -25,5 +25,9 @@ class BaseModelMismatchError(VovError, ValueError):
     """A ``.vov`` file was fitted on another base model than the one that is loaded."""
 
 
+class CaptionError(VovError, RuntimeError):
+    """A captioner was asked and gave no caption that can be used."""
+
+
 class RunError(VovError, RuntimeError):
     """A run folder cannot be used as asked, or fitting cannot go on."""

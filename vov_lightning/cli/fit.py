@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
+from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.common import command, find_configs
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
@@ -27,6 +28,8 @@ DESCRIPTION = """Compress one video or image into a .vov file by fitting it with
   vov-fit --config nano.yaml --data.path my_clip.mp4    your own clip
   vov-fit --config nano.yaml --stage2.lmbda 6e-3        a smaller file
   vov-fit --config nano.yaml --scaling.target_bpp 0.2   index bits up to that rate
+  vov-fit --config nano.yaml --data.caption "dim, blue"  your own words; a file of them: --data.caption_file
+  vov-fit --data.captioner.help EndpointCaptioner       a caption from a vision-language model; also LocalCaptioner
   vov-fit --config nano.yaml --print_config             every setting and its default
 
 The result lies in runs/<name>/. The same command goes on with an interrupted run."""
@@ -88,6 +91,12 @@ class FitCLI(LightningCLI):
         self.trainer_defaults["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
 
+    def reuse_caption(self) -> None:
+        """Where a run goes on, its captioner is not asked again: the folder has the first answer."""
+        folder = self.folder if self.checkpoint is None else RunFolder(self.checkpoint.resolve().parents[1], "")
+        if self.datamodule.captioner is not None and not self.config.overwrite and folder.caption.is_file():
+            self.datamodule.caption = read_caption(folder.caption)
+
     def _identity(self) -> dict[str, Any]:
         """Every setting that the result depends on."""
         settings = yaml.safe_load(self.parser.dump(self.config))
@@ -96,6 +105,8 @@ class FitCLI(LightningCLI):
         source = Path(self.config.data.path)
         if source.is_file():
             settings["source_sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
+        if self.config.data.caption_file is not None:
+            settings["caption_in_file"] = read_caption(self.config.data.caption_file)
         return settings
 
 
@@ -119,8 +130,9 @@ def main(args: list[str] | None = None) -> None:
     )
     metrics = cli.finished
     if metrics is None:
+        cli.reuse_caption()
         cli.model.prepare(cli.datamodule)
-        cli.folder.begin(cli.identity, cli.config.overwrite)
+        cli.folder.begin(cli.identity, cli.model.caption, cli.config.overwrite)
         checkpoint = cli.checkpoint
         if checkpoint is None and cli.folder.last_checkpoint.exists():
             checkpoint = cli.folder.last_checkpoint

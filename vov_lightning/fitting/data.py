@@ -9,9 +9,11 @@ from torch.utils.data import DataLoader
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
+from vov_lightning.captioners import Captioner
+from vov_lightning.captioners.text import check_caption, read_caption, tidy_reply
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.fitting.stages import total_iterations
-from vov_lightning.video import Fitted, Signal, fit_signal, read_signal
+from vov_lightning.video import Fitted, Signal, fit_signal, read_signal, remove_padding
 
 SAMPLE = "sample"
 """Path that stands for the bundled clip."""
@@ -29,7 +31,15 @@ class SignalData(L.LightningDataModule):
         fit: ``resize``: centre crop to the aspect, then area resampling. ``crop``: centre crop, no resampling.
             ``pad``: nothing is lost; edges and the last frame are repeated and cut off again by the decoder.
         fps: Frame rate instead of the source's own, e.g. ``25`` or ``30000/1001``; a folder of frames has 25.
-        caption: Text for the base model; empty for the base model's automatic caption.
+        caption: Text for the base model, stored in the file; "" for none. Without ``caption``, ``caption_file`` and
+            ``captioner`` the base model's own captioner is used, where it has one (``nano`` measures its words).
+        caption_file: Text file (UTF-8) that holds the caption.
+        captioner: Class path of what captions the clip: `EndpointCaptioner` (any OpenAI-compatible server),
+            `LocalCaptioner` (a vision-language model on this machine), or a subclass of `Captioner`. It is asked
+            once: a resumed fit goes on with its first answer.
+
+    Raises:
+        SettingError: If more than one of the three is given, or the caption cannot be used.
     """
 
     def __init__(
@@ -42,9 +52,20 @@ class SignalData(L.LightningDataModule):
         fit: Literal["resize", "crop", "pad"] = "resize",
         fps: str | None = None,
         caption: str | None = None,
+        caption_file: str | None = None,
+        captioner: Captioner | None = None,
     ) -> None:
         super().__init__()
-        self.path, self.start, self.fps, self.fit, self.caption = path, start, fps, fit, caption
+        options = {"caption": caption, "caption_file": caption_file, "captioner": captioner}
+        given = [name for name, value in options.items() if value is not None]
+        if given[1:]:
+            raise SettingError(f"{' and '.join(given)} each give a caption; keep one of them")
+        if caption_file is not None:
+            caption = read_caption(caption_file)
+        elif caption is not None:
+            check_caption(caption, "caption")
+        self.path, self.start, self.fps, self.fit = path, start, fps, fit
+        self.caption, self.captioner = caption, captioner
         self.frames, self.height, self.width = frames, height, width
         self.source_name = Path(path).resolve().stem
         self._signal: Signal | None = None
@@ -63,6 +84,7 @@ class SignalData(L.LightningDataModule):
 
         Raises:
             SignalError: If the source cannot be read or brought to size.
+            CaptionError: If the captioner gives no caption.
         """
         frames = base.default_size.frames if self.frames is None else self.frames
         signal = self._signal
@@ -83,8 +105,15 @@ class SignalData(L.LightningDataModule):
             multiple=base.size_multiple,
             temporal_factor=base.temporal_factor,
         )
-        caption = base.describe(fitted.signal.frames) if self.caption is None else self.caption
-        return fitted, caption
+        return fitted, self._caption_of(fitted, base)
+
+    def _caption_of(self, fitted: Fitted, base: BaseModel) -> str:
+        if self.caption is None and self.captioner is not None:
+            shown = remove_padding(fitted.signal, fitted.padding)
+            # Kept: asked again, it might answer otherwise.
+            self.caption = tidy_reply(self.captioner.caption(shown.frames), type(self.captioner).__name__)
+            print(f"caption: {self.caption}")
+        return base.describe(fitted.signal.frames) if self.caption is None else self.caption
 
     def train_dataloader(self) -> DataLoader:
         """One item a batch of draws; the module makes them from the number alone."""

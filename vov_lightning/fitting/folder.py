@@ -45,6 +45,10 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def caption(self) -> Path:
+        return self.path / "caption.txt"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -72,8 +76,8 @@ class RunFolder:
         self._compare(yaml.safe_load(self.config.read_text()), config)
         return self._verified() if self.metrics.exists() else None
 
-    def begin(self, config: dict[str, Any], overwrite: bool = False) -> None:
-        """Take the folder that `inspect` has approved; with ``overwrite`` empty it first."""
+    def begin(self, config: dict[str, Any], caption: str, overwrite: bool = False) -> None:
+        """Take the folder that `inspect` has approved, and note the caption; with ``overwrite`` empty it first."""
         if overwrite and self.path.exists():
             # Renamed first, so that no kill leaves half a run behind under this name.
             discarded = self.path.with_name(f".{self.path.name}-discarded-{os.getpid()}")
@@ -81,6 +85,7 @@ class RunFolder:
             shutil.rmtree(discarded)
         if not self.config.exists():
             atomic_write(self.config, yaml.safe_dump(config, sort_keys=False).encode())
+        atomic_write(self.caption, f"{caption}\n".encode())
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Mark the run as finished."""

@@ -51,9 +51,27 @@ def test_help_names_every_group(capsys):
         fit.main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    for setting in ("--model.adapter.k", "--stage2.lmbda", "--data.path", "--ckpt_path", "--overwrite", "--name"):
+    for setting in (
+        "--model.adapter.k",
+        "--stage2.lmbda",
+        "--data.path",
+        "--data.captioner.help",
+        "--ckpt_path",
+        "--overwrite",
+        "--name",
+    ):
         assert setting in text
     assert "vov-fit --config nano.yaml" in text
+
+
+@pytest.mark.parametrize(
+    ("captioner", "setting"), [("EndpointCaptioner", "api_key_env"), ("LocalCaptioner", "revision")]
+)
+def test_help_of_the_captioners(captioner, setting, capsys):
+    with pytest.raises(SystemExit) as stop:
+        fit.main([f"--data.captioner.help={captioner}"])
+    assert stop.value.code == 0
+    assert f"--data.captioner.{setting}" in capsys.readouterr().out
 
 
 def test_unknown_setting_is_a_usage_error(capsys):

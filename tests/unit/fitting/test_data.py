@@ -6,7 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vov_lightning.errors import SignalError
+from vov_lightning.captioners import Captioner
+from vov_lightning.errors import CaptionError, SettingError, SignalError
 from vov_lightning.fitting.data import SAMPLE, SignalData
 from vov_lightning.video import Padding, Signal
 
@@ -61,3 +62,46 @@ def test_start_skips_frames(tiny_nano, tmp_path):
     fitted, _ = SignalData(str(folder), start=2, frames=5, fps="30000/1001").load(tiny_nano)
     assert fitted.signal.frames[:, 0, 0, 0].tolist() == [20, 30, 40, 50, 60]
     assert fitted.signal.fps == Fraction(30000, 1001)
+
+
+class Recorder(Captioner):
+    """Remembers what it was shown; every answer differs."""
+
+    def __init__(self):
+        self.shown = []
+
+    def caption(self, frames):
+        self.shown.append(frames)
+        return f" answer\n{len(self.shown)} "
+
+
+def test_captioner_is_asked_once_about_frames_without_padding(tiny_nano, capsys):
+    recorder = Recorder()
+    data = SignalData.of(signal(7, 41, 50), fit="pad", captioner=recorder)
+    assert data.load(tiny_nano)[1] == data.load(tiny_nano)[1] == "answer 1"
+    assert [frames.shape for frames in recorder.shown] == [(7, 3, 41, 50)]
+    assert capsys.readouterr().out == "caption: answer 1\n"
+
+
+def test_captioner_that_says_nothing_is_named(tiny_nano):
+    class Silent(Captioner):
+        def caption(self, frames):
+            return "\n"
+
+    with pytest.raises(CaptionError, match="Silent gave an empty caption"):
+        SignalData.of(signal(), captioner=Silent()).load(tiny_nano)
+
+
+def test_caption_file(tiny_nano, tmp_path):
+    path = tmp_path / "caption.txt"
+    path.write_text("red\n")
+    assert SignalData.of(signal(), caption_file=str(path)).load(tiny_nano)[1] == "red"
+
+
+@pytest.mark.parametrize(
+    "given", [("caption", "caption_file"), ("caption_file", "captioner"), ("caption", "captioner")]
+)
+def test_one_source_of_the_caption(given):
+    values = {"caption": "", "caption_file": "nowhere.txt", "captioner": Recorder()}
+    with pytest.raises(SettingError, match=" and ".join(given) + " each give a caption"):
+        SignalData.of(signal(), **{name: values[name] for name in given})
