@@ -1,5 +1,6 @@
 """Index bits end to end: the decoder sees the encoder's frames, more bits show more of the clip, files can be cut."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -148,6 +149,18 @@ def test_a_quality_is_met_by_the_smallest_budget(fitted, tiny_weights):
     assert scale_to_quality(file, base, source, ScalingConfig(), quality, 0) == file
     with pytest.raises(SettingError, match="a quality of 1 is out of reach"):
         scale_to_quality(file, base, source, ScalingConfig(), lambda _: 0.0, 1)
+
+
+@pytest.mark.parametrize("target", ["--scaling.target_bpp=0.4", "--scaling.target_psnr=11"])
+def test_a_fit_reaches_a_target(fit_arguments, tmp_path, target):
+    fit_only = [*fit_arguments, "--scaling.allocation=even", "--model.sampler.steps=25"]
+    assert fit.main([*fit_only, target, "--name=fit"]) == 0
+    metrics = json.loads((tmp_path / "runs" / "fit" / "metrics.json").read_text())
+    if "bpp" in target:
+        assert 0.38 < metrics["bpp"] <= 0.4
+    else:
+        assert metrics["psnr_db"] >= 11
+    assert metrics["section_bytes"]["indices"] > 0
 
 
 def test_without_a_vector_nothing_is_fitted(fit_arguments, tmp_path, capsys):

@@ -1,0 +1,82 @@
+"""Costs that are counted without weights, against formulas and against the same model with weights."""
+
+import pytest
+import torch
+
+from vov_lightning.bases import ClipSize
+from vov_lightning.bases.estimate import estimate
+from vov_lightning.bases.hub import HubModel
+from vov_lightning.bases.ltx_video import LTXVideo
+from vov_lightning.bases.qwen_image import QwenImage
+from vov_lightning.bases.wan import Wan13B
+from vov_lightning.cli import info
+from vov_lightning.errors import BaseModelError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_wan_at_the_papers_size_is_what_its_sizes_say():
+    costs = estimate(Wan13B.skeleton(), ClipSize(81, 480, 832), rank=1)
+    tokens, width, inner, layers, text = 21 * 30 * 52, 1536, 8960, 30, 512
+    assert costs.tokens == tokens
+    assert (costs.adapted_layers, costs.num_entries) == (4 * layers, 4 * layers * 2 * width)
+    assert costs.latent_entries == 16 * 21 * 60 * 104
+    assert 1.41e9 < costs.parameters < 1.43e9
+    assert costs.attention_flops == 4 * layers * tokens * (tokens + text) * width
+    linear = 2 * layers * tokens * (6 * width**2 + 2 * width * inner)  # without the text's keys and values
+    assert linear < costs.linear_flops < 1.01 * linear
+    assert costs.draw_flops == 2 * costs.linear_flops + 3.5 * costs.attention_flops
+    assert 60e9 < costs.activation_bytes < 90e9
+    assert costs.block_bytes < costs.activation_bytes / 10
+
+
+@pytest.mark.parametrize("family", [Wan13B, QwenImage, LTXVideo], ids=lambda family: family.name)
+def test_no_weights_are_needed_for_the_same_figures(family: type[HubModel]):
+    size = ClipSize(1, 64, 96)
+    with torch.device("meta"):
+        skeleton = family.untrained()
+    assert estimate(skeleton, size, 2) == estimate(family.untrained(), size, 2)
+
+
+def test_rank_and_targets_count():
+    base, size = Wan13B.untrained(), ClipSize(5, 64, 64)
+    one, two = (estimate(base, size, rank) for rank in (1, 2))
+    everything = estimate(base, size, 1, base.target_kinds)
+    assert two.num_entries == 2 * one.num_entries
+    assert everything.adapted_layers > one.adapted_layers
+    assert everything.activation_bytes > one.activation_bytes
+
+
+def test_vov_info_answers_before_anything_is_downloaded(capsys):
+    assert info.main(["--base=wan2.1-t2v-1.3b", "--size=832x480", "--frames=81"]) == 0
+    text = capsys.readouterr().out
+    for figure in (
+        "32760 tokens",
+        "D = 368640 entries",
+        "D / k = 2.81",
+        "283 TFLOP",
+        "H100 80 GB",
+        "with checkpointing",
+    ):
+        assert figure in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a .vov file, or --base"),
+        (["x.vov", "--base=nano"], "give a .vov file, or --base"),
+        (["--base=nano", "--size=64"], "size='64' is not WIDTHxHEIGHT"),
+        (["--base=nano", "--size=64x60"], "height a multiple of 8"),
+        (["--base=qwen-image", "--frames=3"], "3 frames do not suit base model qwen-image"),
+        (["--base=sora"], "base model 'sora' is not registered"),
+    ],
+)
+def test_what_cannot_be_estimated_is_refused(arguments, message, capsys):
+    assert info.main(arguments) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_estimates_know_the_models_rules():
+    with pytest.raises(BaseModelError, match="must name one or more"):
+        estimate(Wan13B.untrained(), ClipSize(1, 64, 64), 1, ("attn9",))
