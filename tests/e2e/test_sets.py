@@ -135,6 +135,15 @@ def test_dry_run_finds_what_the_fit_would_refuse(folder, tmp_path, one_thread, a
     assert not (tmp_path / "runs").exists()
 
 
+def test_dry_run_finds_runs_of_other_settings(fit_set, capsys):
+    assert fit_set("--part=1/2") == 0
+    assert fit_set("--part=1/2", "--dry_run=true") == 0
+    assert fit_set("--dry_run=true", "--stage2.lmbda=0.5") == 1
+    shown = capsys.readouterr()
+    assert "holds a run with other settings (stage2.lmbda" in shown.err
+    assert "dry run failed: 1 of 2 clips" in shown.out
+
+
 def test_dry_run_checks_the_disk(folder, tmp_path, one_thread, capsys, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
     command = ["--config=nano.yaml", f"--data.path={folder / 'first.mp4'}", f"--runs={tmp_path / 'runs'}"]

@@ -106,7 +106,11 @@ class HubModel(BaseModel):
 
     @classmethod
     def stand_in(cls, **settings: Any) -> "HubModel":
-        return cls.untrained()
+        model = cls.untrained()
+        if settings.get("gradient_checkpointing"):
+            model._transformer.enable_gradient_checkpointing()
+        model.use_vae_tiling(settings.get("vae_tiling", False))
+        return model
 
     def _build(self, transformer: Any, vae: Any) -> None:
         self._transformer: Any = transformer

@@ -73,7 +73,8 @@ class SharedBase:
             self._base = base_class.stand_in(**settings) if self.stand_in else base_class(**settings)
             self._settings = base_class, settings
             self.loading = False
-        return self._base
+        # Where a fresh one would lie: captions are embedded there, and devices round differently.
+        return self._base.to("cpu")
 
     def forget(self) -> None:
         """Load the next one afresh: whatever a fit that broke off has left on this one is gone with it."""

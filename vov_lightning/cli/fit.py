@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from vov_lightning.bases import BaseModel
@@ -122,6 +121,8 @@ class FitCLI(LightningCLI):
         self.checkpoint = Path(config.ckpt_path) if given else None
         self.folder = RunFolder(Path(config.runs) / name, source)
         if config.dry_run:
+            kept = RunFolder(Path(config.runs).parent / name, source)  # the scratch folder lies in --runs
+            kept.inspect(self._identity(), config.overwrite)
             self.full_size = AdapterConfig(**config.model.adapter), SamplerConfig(**config.model.sampler)
             shrink(config)
         self.identity = self._identity()

@@ -43,9 +43,7 @@ def shrink(config: Namespace) -> None:
     if ScalingConfig(**config.scaling).enabled:
         config.scaling.update(Namespace(bits=STEPS * config.scaling.index_bits, target_bpp=None, target_psnr=None))
     config.trainer.update(Namespace(logger=False, enable_progress_bar=False))
-    config.trainer.update(
-        Namespace(accelerator="cpu", devices=1, precision="32-true", accumulate_grad_batches=1)
-    )
+    config.trainer.update(Namespace(accelerator="cpu", devices=1, precision="32-true", accumulate_grad_batches=1))
 
 
 def check_clip(

@@ -107,6 +107,9 @@ def test_help_names_every_group(capsys):
         "--ckpt_path",
         "--overwrite",
         "--name",
+        "--set",
+        "--part",
+        "--dry_run",
     ):
         assert setting in text
     assert "vov-fit --config nano.yaml" in text

@@ -27,7 +27,9 @@ def folder(tmp_path):
 
 def prepared(folder, *files):
     """A manifest like that of tools/prepare_dataset.py over ``files``."""
-    entries = {file: {"file": file, "sha256": hashlib.sha256((folder / file).read_bytes()).hexdigest()} for file in files}
+    entries = {
+        file: {"file": file, "sha256": hashlib.sha256((folder / file).read_bytes()).hexdigest()} for file in files
+    }
     (folder / "manifest.json").write_text(json.dumps({"set": "x", "members": entries}))
 
 
