@@ -11,7 +11,6 @@ with. The decoder's velocity field is then theirs. Its clip is not theirs number
 import re
 import sys
 from fractions import Fraction
-from importlib.metadata import entry_points
 from typing import Literal
 
 import torch
@@ -20,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vov_lightning.bases import ENTRY_POINTS, BaseModel, ClipSize
+from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import describe, short_float32
+from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import command
 from vov_lightning.codec import build_file
 from vov_lightning.errors import VovError
@@ -62,7 +62,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_class_arguments(SamplerConfig, "sampler")
     parser.set_defaults({"sampler.steps": 50, "sampler.compute_dtype": "bfloat16"})  # as their scripts
     parser.add_subclass_arguments(BaseModel, "base", required=True, help="Base model: registered name or class path.")
-    options = parser.instantiate_classes(parser.parse_args(with_class_paths(sys.argv[1:] if args is None else args)))
+    options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
 
     base, default = options.base, options.base.default_size
     tensors = read_checkpoint(options.checkpoint, options.k)
@@ -88,19 +88,6 @@ def main(args: list[str] | None = None) -> None:
 def frame_rate(text: str) -> Fraction:
     """Exact frames per second; ``ValueError`` if ``text`` is no number."""
     return Fraction(text)
-
-
-def with_class_paths(args: list[str]) -> list[str]:
-    """``args`` with the class path in place of a registered name behind ``--base``.
-
-    Example:
-        >>> with_class_paths(["--base", "nano"])
-        ['--base', 'vov_lightning.bases.nano.Nano']
-    """
-    paths = {point.name: point.value.replace(":", ".") for point in entry_points(group=ENTRY_POINTS)}
-    joined = {f"--base={name}": f"--base={path}" for name, path in paths.items()}
-    before = ["", *args][: len(args)]
-    return [(paths if last == "--base" else joined).get(word, word) for last, word in zip(before, args, strict=True)]
 
 
 def read_checkpoint(path: str, k: int | None = None) -> dict[str, Tensor]:

@@ -1,12 +1,14 @@
 """W&B, offline: what a fit logs, and the fallback where there is no account."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 import wandb
 
+from vov_lightning.cli import fit
 from vov_lightning.fitting.tracking import RunLogger
 
 LOGGER = "--trainer.logger=vov_lightning.fitting.tracking.RunLogger"
@@ -59,3 +61,16 @@ def test_no_key_falls_back_to_offline_with_one_line(tmp_path):
     )
     assert done.stdout.strip() == "True"
     assert done.stderr.strip() == "W&B: no API key found, logging offline; run `wandb login` to log online"
+
+
+def test_every_clip_of_a_set_has_a_run_of_its_own(fit_arguments, clip, tmp_path):
+    folder = tmp_path / "pair"
+    folder.mkdir()
+    for name in ("first.mp4", "second.mp4"):
+        shutil.copyfile(clip, folder / name)
+    arguments = [argument for argument in fit_arguments if not argument.startswith("--data.path")]
+    more = [f"--set={folder}", LOGGER, "--trainer.logger.init_args.offline=true"]
+    assert fit.main([*arguments, *more]) == 0
+    for name in ("first", "second"):
+        (run,) = files_below(tmp_path / "runs" / "pair" / name / "wandb", ".wandb")
+        assert f"pair/{name}".encode() in run.read_bytes()

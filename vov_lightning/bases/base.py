@@ -94,6 +94,11 @@ class BaseModel(nn.Module, ABC):
         """The model as it would be loaded, for `estimate`; without weights where that can be had."""
         return cls()
 
+    @classmethod
+    def stand_in(cls, **settings: Any) -> "BaseModel":
+        """What a dry run fits in place of ``cls(**settings)``: as quick as can be and without a download."""
+        return cls(**settings)
+
     def latent_weights(self, latents: Tensor) -> Tensor:
         """What a squared error in an entry of ``latents`` costs in pixels, about: mean 1, broadcastable to them."""
         return torch.ones(1, device=latents.device)

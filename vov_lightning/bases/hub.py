@@ -104,6 +104,14 @@ class HubModel(BaseModel):
         with torch.device("meta"):
             return cls.untrained(cls.sizes, torch.bfloat16)
 
+    @classmethod
+    def stand_in(cls, **settings: Any) -> "HubModel":
+        model = cls.untrained()
+        if settings.get("gradient_checkpointing"):
+            model._transformer.enable_gradient_checkpointing()
+        model.use_vae_tiling(settings.get("vae_tiling", False))
+        return model
+
     def _build(self, transformer: Any, vae: Any) -> None:
         self._transformer: Any = transformer
         self.vae = vae

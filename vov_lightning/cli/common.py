@@ -33,7 +33,10 @@ def add_decoder_arguments(parser: ArgumentParser) -> None:
     """What every command that decodes takes: ``device``, ``base``, ``limits``."""
     parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
     parser.add_subclass_arguments(
-        BaseModel, "base", required=False, help="Base model by class path, in place of the registered one."
+        BaseModel,
+        "base",
+        required=False,
+        help="Base model by registered name or class path, in place of the file's own.",
     )
     parser.add_class_arguments(Limits, "limits")
 

@@ -4,6 +4,7 @@ from jsonargparse import ArgumentParser
 
 from vov_lightning.bases import load_base
 from vov_lightning.bitstream import VovFile
+from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import add_decoder_arguments, command
 from vov_lightning.codec import decode
 from vov_lightning.progress import step_bar
@@ -24,7 +25,7 @@ def main(args: list[str] | None = None) -> None:
         "--stop-at", type=float, default=0.0, help="Stop sampling at this time in [0, 1): less noise, less detail."
     )
     add_decoder_arguments(parser)
-    options = parser.instantiate_classes(parser.parse_args(args))
+    options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
 
     file = VovFile.open(options.file, options.limits)
     base = options.get("base") or load_base(file.header.base_name)

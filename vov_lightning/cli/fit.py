@@ -1,28 +1,34 @@
-"""``vov-fit``: compress one video or image."""
+"""``vov-fit``: compress one video or image, or a set of them one after the other."""
 
 import hashlib
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import yaml
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
+from vov_lightning.bases import BaseModel
 from vov_lightning.captioners.text import read_caption
+from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
 from vov_lightning.cli.common import command, find_configs
-from vov_lightning.errors import RunError
-from vov_lightning.fitting.data import SignalData
+from vov_lightning.errors import RunError, SettingError, VovError
+from vov_lightning.fitting.data import SAMPLE, SignalData
 from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.objectives import FlowMatching
 from vov_lightning.fitting.progress import FitProgress
+from vov_lightning.fitting.rehearsal import check_clip, check_disk, scratch_folder, shrink
 from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, format_metrics, train_and_finish
+from vov_lightning.fitting.sets import Member, format_summary, read_set, summarize, take_part
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
-from vov_lightning.fitting.tracking import RunLogger, TrackFit
-from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.fitting.tracking import RunLogger, TrackFit, end_tracking
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.vector.quantizer import NoiseQuantizer
 
-DESCRIPTION = """Compress one video or image into a .vov file by fitting it with a frozen generative model.
+DESCRIPTION = """Compress videos or images into .vov files by fitting each with a frozen generative model.
 
   vov-fit --config nano.yaml                            the bundled clip with the bundled model, on a CPU
   vov-fit --config nano.yaml --data.path my_clip.mp4    your own clip
@@ -30,17 +36,37 @@ DESCRIPTION = """Compress one video or image into a .vov file by fitting it with
   vov-fit --config nano.yaml --scaling.target_bpp 0.2   index bits up to that rate
   vov-fit --config nano.yaml --data.caption "dim, blue"  your own words; a file of them: --data.caption_file
   vov-fit --data.captioner.help EndpointCaptioner       a caption from a vision-language model; also LocalCaptioner
+  vov-fit --config nano.yaml --model.base ltx-video      another base model, by registered name or class path
+  vov-fit --config nano.yaml --set FOLDER               every clip of a folder, into runs/FOLDER/<clip>/
+  vov-fit --config uvg.yaml --part 2/8                  a set shared by 8 GPUs: this one takes every 8th clip
+  vov-fit --config uvg.yaml --dry_run true              the same in a minute, without weights: is everything right?
   vov-fit --config nano.yaml --print_config             every setting and its default
 
-The result lies in runs/<name>/. The same command goes on with an interrupted run."""
+The result lies in runs/<name>/. The same command goes on with an interrupted run or set."""
 
 
 class FitCLI(LightningCLI):
-    """Lightning's command line over `VOVModule` and `SignalData`, the stages as groups ``stage1`` and ``stage2``."""
+    """Lightning's command line over `VOVModule` and `SignalData`, the stages as groups ``stage1`` and ``stage2``.
+
+    Only `fit` makes what the configuration names: a set has one configuration, and a fit for every clip.
+    """
+
+    def __init__(self, args: list[str]) -> None:
+        super().__init__(
+            VOVModule,
+            SignalData,
+            run=False,
+            args=args,
+            seed_everything_default=0,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            trainer_defaults={**fit_defaults(), "logger": {"class_path": class_path(RunLogger)}},
+            parser_kwargs={"description": DESCRIPTION, "prog": "vov-fit", "parser_mode": PARSER_MODE},
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        assert args is None or isinstance(args, list)
-        self.config = parser.parse_args(find_configs(sys.argv[1:] if args is None else args))
+        assert isinstance(args, list)
+        self.config = parser.parse_args(args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(Unconstrained, "stage1")
@@ -61,8 +87,29 @@ class FitCLI(LightningCLI):
             help="Checkpoint to go on from: a path; empty or 'last': the newest.",
         )
         parser.add_argument("--overwrite", type=bool, default=False, help="Start a run again that exists already.")
+        parser.add_argument(
+            "--set",
+            type=str | None,
+            default=None,
+            help="Folder of clips, images or folders of images to fit in place of data.path, or a set from "
+            "tools/prepare_dataset.py. A text file <clip>.txt beside a clip is its caption. What is finished is "
+            "skipped, and an error in one clip does not stop the others.",
+        )
+        parser.add_argument(
+            "--part", type=str | None, default=None, help="Of the set: 2/8 takes every 8th clip from the 2nd on."
+        )
+        parser.add_argument(
+            "--dry_run",
+            type=bool,
+            default=False,
+            help="Check settings, clips, captions and disk, and run everything once at tiny sizes with a stand-in for "
+            "the base model; nothing is kept.",
+        )
 
-    def before_instantiate_classes(self) -> None:
+    def instantiate_classes(self) -> None:
+        """Not yet: see `fit`."""
+
+    def _open_folder(self) -> None:
         config = self.config
         source = Path(config.data.path).resolve().stem
         name = config.name or source
@@ -73,16 +120,46 @@ class FitCLI(LightningCLI):
             )
         self.checkpoint = Path(config.ckpt_path) if given else None
         self.folder = RunFolder(Path(config.runs) / name, source)
+        if config.dry_run:
+            kept = RunFolder(Path(config.runs).parent / name, source)  # the scratch folder lies in --runs
+            kept.inspect(self._identity(), config.overwrite)
+            self.full_size = AdapterConfig(**config.model.adapter), SamplerConfig(**config.model.sampler)
+            shrink(config)
         self.identity = self._identity()
         self.finished = self.folder.inspect(self.identity, config.overwrite)
         config.trainer.default_root_dir = str(self.folder.path)
         logger = config.trainer.logger
         if logger and "save_dir" in (logger.get("init_args") or {}):
             logger.init_args.save_dir = str(self.folder.path)
+            logger.init_args.name = logger.init_args.name or name
 
-    def instantiate_classes(self) -> None:
-        if self.finished is None:
-            super().instantiate_classes()
+    def fit(self, bases: SharedBase) -> dict[str, Any]:
+        """Figures of the finished run; of a dry run also ``disk_bytes``, what the fit may write.
+
+        Args:
+            bases: Where the base model comes from.
+        """
+        self._open_folder()
+        if self.finished is not None:
+            print(f"{self.folder.path} is finished and intact; nothing to do")
+            return self.finished
+        self.parser.add_instantiator(bases, BaseModel, subclasses=True)
+        super().instantiate_classes()
+        more = {}
+        if self.config.dry_run:
+            self.datamodule, more["disk_bytes"] = check_clip(self.datamodule, self.model.base, *self.full_size)
+        self.reuse_caption()
+        self.model.prepare(self.datamodule)
+        self.folder.begin(self.identity, self.model.caption, self.config.overwrite)
+        checkpoint = self.checkpoint
+        if checkpoint is None and self.folder.last_checkpoint.exists():
+            checkpoint = self.folder.last_checkpoint
+        scaling = self.config_init.scaling
+        result = train_and_finish(self.trainer, self.model, self.datamodule, self.folder, scaling, checkpoint)
+        for logger in self.trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.log_result(result)
+        return result.metrics | more
 
     def instantiate_trainer(self, **kwargs: Any):
         callbacks = [checkpoint_callback(self.folder), TrackFit()]
@@ -100,7 +177,7 @@ class FitCLI(LightningCLI):
     def _identity(self) -> dict[str, Any]:
         """Every setting that the result depends on."""
         settings = yaml.safe_load(self.parser.dump(self.config))
-        for key in ("config", "ckpt_path", "overwrite", "name", "runs"):
+        for key in ("config", "ckpt_path", "overwrite", "name", "runs", "set", "part", "dry_run"):
             settings.pop(key, None)
         source = Path(self.config.data.path)
         if source.is_file():
@@ -116,33 +193,72 @@ def class_path(cls: type) -> str:
 
 
 @command
-def main(args: list[str] | None = None) -> None:
-    cli = FitCLI(
-        VOVModule,
-        SignalData,
-        run=False,
-        args=args,
-        seed_everything_default=0,
-        save_config_callback=None,
-        auto_configure_optimizers=False,
-        trainer_defaults={**fit_defaults(), "logger": {"class_path": class_path(RunLogger)}},
-        parser_kwargs={"description": DESCRIPTION, "prog": "vov-fit"},
-    )
-    metrics = cli.finished
-    if metrics is None:
-        cli.reuse_caption()
-        cli.model.prepare(cli.datamodule)
-        cli.folder.begin(cli.identity, cli.model.caption, cli.config.overwrite)
-        checkpoint = cli.checkpoint
-        if checkpoint is None and cli.folder.last_checkpoint.exists():
-            checkpoint = cli.folder.last_checkpoint
-        scaling = cli.config_init.scaling
-        result = train_and_finish(cli.trainer, cli.model, cli.datamodule, cli.folder, scaling, checkpoint)
-        for logger in cli.trainer.loggers:
-            if isinstance(logger, RunLogger):
-                logger.log_result(result)
-        metrics = result.metrics
+def main(args: list[str] | None = None) -> int:
+    args = with_class_paths(find_configs(sys.argv[1:] if args is None else args))
+    cli = FitCLI(args)
+    if not cli.config.dry_run:
+        return fit_set(cli, args) if cli.config.set is not None else fit_clip(cli)
+    with scratch_folder(Path(cli.config.runs)) as scratch:
+        cli.config.runs = str(scratch)
+        return fit_set(cli, args) if cli.config.set is not None else fit_clip(cli)
+
+
+def fit_clip(cli: FitCLI) -> int:
+    """Fit ``data.path``; the exit status."""
+    config = cli.config
+    if config.part is not None:
+        raise SettingError(f"--part {config.part} is a part of a set; give --set FOLDER, or leave --part out")
+    metrics = cli.fit(SharedBase(stand_in=config.dry_run))
+    if config.dry_run:
+        print(f"dry run passed: {check_disk(cli.folder.path, metrics['disk_bytes'])}")
     else:
-        print(f"{cli.folder.path} is finished and intact; nothing to do")
-    print(format_metrics(metrics))
-    print(f"{'files':<8} {cli.folder.path}")
+        print(f"{format_metrics(metrics)}\n{'files':<8} {cli.folder.path}")
+    return 0
+
+
+def fit_set(cli: FitCLI, args: list[str]) -> int:
+    """Fit the members of ``set`` in turn, each by a command line like ``args``; the exit status, 1 if one failed."""
+    config = cli.config
+    if config.data.path != SAMPLE or config.ckpt_path not in (None, "last"):
+        raise SettingError(
+            f"--set {config.set} takes neither --data.path nor --ckpt_path, which are of one clip; leave them out, "
+            "or use --set null"
+        )
+    bases = SharedBase(stand_in=config.dry_run)
+    source = Path(config.set)
+    members = read_set(source)
+    part = take_part(members, config.part)
+    name = config.name or source.resolve().name
+    folder = Path(config.runs) / name
+    failed: dict[str, str] = {}
+    disk_bytes = 0
+    for number, member in enumerate(part, start=1):
+        print(f"[{number}/{len(part)}] {member.name}", flush=True)
+        try:
+            member_cli = FitCLI([*args, *member_arguments(member, name), f"--runs={config.runs}"])
+            disk_bytes += member_cli.fit(bases).get("disk_bytes", 0)
+        except Exception as error:
+            if bases.loading:  # and it would not load for the next clip either
+                raise
+            bases.forget()
+            failed[member.name] = f"{type(error).__name__}: {error}"
+            if not isinstance(error, VovError):
+                traceback.print_exc()
+            print(f"{member.name} failed: {failed[member.name]}", file=sys.stderr)
+        finally:
+            end_tracking()
+    summary = summarize(folder, members, failed)
+    if config.dry_run:
+        passed = "failed" if failed else "passed"
+        print(f"dry run {passed}: {len(part) - len(failed)} of {len(part)} clips, {check_disk(folder, disk_bytes)}")
+    else:
+        print(f"{format_summary(summary)}\n{'files':<8} {folder}")
+    return 1 if failed else 0
+
+
+def member_arguments(member: Member, set_name: str) -> list[str]:
+    """What the command line of a set becomes for ``member``."""
+    arguments = ["--set=null", f"--data.path={member.path}", f"--name={set_name}/{member.name}"]
+    if member.caption is not None:
+        arguments += ["--data.caption=null", "--data.captioner=null", f"--data.caption_file={member.caption}"]
+    return arguments

@@ -7,6 +7,7 @@ from jsonargparse import ArgumentParser
 
 from vov_lightning.bases import load_base
 from vov_lightning.bitstream import VovFile
+from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import add_decoder_arguments, command
 from vov_lightning.codec import decode
 from vov_lightning.errors import SettingError
@@ -44,7 +45,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--keep_steps", type=int | None, default=None, help="Keep the indices of the first steps only.")
     parser.add_class_arguments(ScalingConfig, "scaling")
     add_decoder_arguments(parser)
-    options = parser.instantiate_classes(parser.parse_args(args))
+    options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
 
     file = VovFile.open(options.file, options.limits)
     if options.keep_steps is not None:

@@ -68,6 +68,11 @@ class RunLogger(WandbLogger):
             self.experiment.log_artifact(artifact)
 
 
+def end_tracking() -> None:
+    """Close the W&B run of this process, if there is one, so that the next fit begins its own."""
+    wandb.finish()
+
+
 @rank_zero_only
 def _say(line: str) -> None:
     print(line, file=sys.stderr)

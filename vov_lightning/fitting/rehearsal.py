@@ -1,0 +1,114 @@
+"""A dry run: settings and clip are checked as they are, then everything runs once at the smallest sizes.
+
+It needs neither weights nor network nor an accelerator: `BaseModel.stand_in` is
+fitted instead of the model, two iterations on a few pixels of the real clip.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from jsonargparse import Namespace
+
+from vov_lightning.bases import BaseModel, ClipSize
+from vov_lightning.bitstream import Limits
+from vov_lightning.codec import build_file
+from vov_lightning.errors import RunError
+from vov_lightning.fitting.data import SignalData
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
+
+LARGEST_K = 64
+STEPS = 2
+CHECKPOINT_BYTES = 12
+"""A vector's entry and AdamW's two averages of it, float32."""
+
+
+def shrink(config: Namespace) -> None:
+    """Make the fit that ``config`` describes as short as can be; what is out of range stays so, and is refused.
+
+    The settings that do not survive are checked as they were by `check_clip`.
+    """
+    for stage in (config.stage1, config.stage2):
+        stage.iterations = min(stage.iterations, 1)
+    model = config.model
+    model.adapter.k = min(model.adapter.k, LARGEST_K)
+    model.sampler.steps, model.sampler.compute_dtype = min(model.sampler.steps, STEPS), "float32"
+    draws = model.objective.get("init_args") or Namespace()
+    if "batch_size" in draws:
+        draws.batch_size = min(draws.batch_size, 1)
+    if ScalingConfig(**config.scaling).enabled:
+        config.scaling.update(Namespace(bits=STEPS * config.scaling.index_bits, target_bpp=None, target_psnr=None))
+    config.trainer.update(Namespace(logger=False, enable_progress_bar=False))
+    config.trainer.update(Namespace(accelerator="cpu", devices=1, precision="32-true", accumulate_grad_batches=1))
+
+
+def check_clip(
+    data: SignalData, base: BaseModel, adapter: AdapterConfig, sampler: SamplerConfig
+) -> tuple[SignalData, int]:
+    """Read the clip as the fit would and check it against the model's rules, the adapter and the file's limits.
+
+    Args:
+        data: The clip as it is to be fitted. Its captioner is not asked.
+        base: The stand-in.
+        adapter: As it is to be fitted, not shrunk.
+        sampler: Likewise.
+
+    Returns:
+        The clip at the smallest size, and about how many bytes its run folder will take at most.
+
+    Raises:
+        VovError: If the fit could not begin.
+    """
+    data.captioner = None
+    fitted, caption = data.load(base)
+    signal = fitted.signal
+    base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
+    if adapter.k:
+        full_size = base.skeleton()
+        layers = full_size.adapted_layers(adapter.targets or full_size.default_targets)
+        HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme)
+    file = build_file(base, fitted, caption, torch.zeros(adapter.k), 1.0, adapter, sampler)
+    Limits().check_header(file.header)
+    frames = 1 if signal.is_image else 1 + base.temporal_factor
+    rows, columns = base.size_multiple
+    small = SignalData.of(signal, frames=frames, height=2 * rows, width=2 * columns, caption=caption)
+    # At worst decoded and preview (twice as wide) are folders of PNG that do not compress.
+    return small, 3 * signal.frames.nbytes + CHECKPOINT_BYTES * adapter.k
+
+
+@contextmanager
+def scratch_folder(runs: Path) -> Iterator[Path]:
+    """A folder on the disk of ``runs`` that is removed at the end, with everything that was created for it.
+
+    Raises:
+        RunError: If nothing can be written there.
+    """
+    missing = [folder for folder in (runs, *runs.parents) if not folder.exists()]
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.mkdtemp(prefix=".dry-run-", dir=runs)
+    except OSError as error:
+        raise RunError(f"--runs {runs} cannot be written ({error.strerror}); choose another folder") from error
+    try:
+        yield Path(scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        for folder in missing:
+            folder.rmdir()
+
+
+def check_disk(runs: Path, needed: int) -> str:
+    """A line on the disk below ``runs``.
+
+    Raises:
+        RunError: If ``needed`` bytes are more than are free.
+    """
+    free = shutil.disk_usage(runs).free
+    line = f"up to {needed / 1e9:.2f} GB will be written to --runs, {free / 1e9:.1f} GB are free"
+    if needed > free:
+        raise RunError(f"{line}; make room or choose another --runs")
+    return line

@@ -1,0 +1,140 @@
+"""A set of clips: who belongs to it, which part of it one machine takes, and the table over what was fitted."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vov_lightning.errors import SettingError, SignalError
+from vov_lightning.files import atomic_write
+from vov_lightning.video.images import IMAGE_ENDINGS
+
+VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".y4m", ".avi", ".m4v")
+"""Files of a folder without manifest that are taken for videos."""
+MANIFEST = "manifest.json"
+FIGURES = ("bytes", "bpp", "psnr_db")
+"""Columns of the table, as ``metrics.json`` names them."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One clip or image of a set."""
+
+    name: str
+    path: Path
+
+    @property
+    def caption(self) -> Path | None:
+        """``<name>.txt`` beside the clip, where it exists."""
+        path = self.path.with_name(f"{self.name}.txt")
+        return path if path.is_file() else None
+
+
+def read_set(folder: Path) -> list[Member]:
+    """Members of the set in ``folder``, in the order of the manifest or else of their names.
+
+    With a ``manifest.json`` from ``tools/prepare_dataset.py`` these are its files, each still what it was when it was
+    prepared. Otherwise every video, every image and every folder of images is a member.
+
+    Raises:
+        SignalError: If there is no such folder, nothing in it, a file that is not the manifest's, or two of one name.
+    """
+    if not folder.is_dir():
+        raise SignalError(
+            f"--set {folder} is not a folder; wanted a folder of clips or images, such as "
+            "`python tools/prepare_dataset.py uvg --source DIR --out DIR` fills"
+        )
+    manifest = folder / MANIFEST
+    members = _prepared(manifest) if manifest.is_file() else _found(folder)
+    if not members:
+        raise SignalError(f"--set {folder} holds no videos, images or folders of images")
+    first: dict[str, Path] = {}
+    for member in members:
+        if member.name in first:
+            raise SignalError(f"{first[member.name]} and {member.path} would both be {member.name}; rename one of them")
+        first[member.name] = member.path
+    return members
+
+
+def _prepared(manifest: Path) -> list[Member]:
+    try:
+        entries = json.loads(manifest.read_text())["members"]
+        files = {name: (manifest.parent / Path(entry["file"]).name, entry["sha256"]) for name, entry in entries.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SignalError(f"{manifest} cannot be read ({error}); prepare the set again into a new folder") from error
+    for path, sha256 in files.values():
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise SignalError(f"{path} is missing, or not what {manifest} says; prepare the set again")
+    return [Member(name, path) for name, (path, _) in files.items()]
+
+
+def _found(folder: Path) -> list[Member]:
+    def is_member(path: Path) -> bool:
+        if path.name.startswith("."):
+            return False
+        if path.is_dir():
+            return any(child.suffix.lower() in IMAGE_ENDINGS for child in path.iterdir())
+        return path.suffix.lower() in (*IMAGE_ENDINGS, *VIDEO_ENDINGS)
+
+    return [Member(path.resolve().stem, path) for path in sorted(folder.iterdir()) if is_member(path)]
+
+
+def take_part(members: list[Member], part: str | None) -> list[Member]:
+    """Every eighth of ``members`` from the second on for ``2/8``; all of them for None.
+
+    Raises:
+        SettingError: If ``part`` is not of that form.
+
+    Example:
+        >>> [member.name for member in take_part([Member(name, Path(name)) for name in "abcde"], "2/3")]
+        ['b', 'e']
+    """
+    if part is None:
+        return members
+    found = re.fullmatch(r"(\d+)/(\d+)", part)
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise SettingError(f"--part {part} is not a part of the set; wanted e.g. 2/8: every 8th clip from the 2nd on")
+    return members[number - 1 :: count]
+
+
+def summarize(folder: Path, members: Iterable[Member], failed: dict[str, str]) -> dict[str, Any]:
+    """Figures of the finished runs below ``folder``, their means, and who is missing; written to ``summary.json``.
+
+    Processes that share a set write the same file; the last one to end finds all clips.
+
+    Args:
+        folder: Where each member has its run folder.
+        members: The whole set.
+        failed: Errors by the names of members whose figures, if there are any, are of an earlier run.
+    """
+    clips, unfinished = [], []
+    for member in members:
+        metrics = folder / member.name / "metrics.json"
+        if member.name in failed:
+            continue
+        if not metrics.is_file():
+            unfinished.append(member.name)
+            continue
+        found = json.loads(metrics.read_text())
+        clips.append({"name": member.name, **{key: found[key] for key in FIGURES}})
+    mean = {key: sum(clip[key] for clip in clips) / len(clips) for key in FIGURES} if clips else {}
+    summary = {"set": folder.name, "clips": clips, "mean": mean, "failed": failed, "unfinished": unfinished}
+    atomic_write(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    return summary
+
+
+def format_summary(summary: dict[str, Any]) -> str:
+    """The table that ends a set: a line a clip, their means, and what went wrong."""
+    width = max(map(len, ["clip", *(clip["name"] for clip in summary["clips"])]))
+    lines = [f"{'clip':<{width}}{'bytes':>12}{'bpp':>10}{'PSNR, dB':>10}"]
+    means = [{"name": "mean", **summary["mean"]}] if summary["mean"] else []
+    for row in [*summary["clips"], *means]:
+        lines.append(f"{row['name']:<{width}}{row['bytes']:>12.0f}{row['bpp']:>10.4f}{row['psnr_db']:>10.2f}")
+    lines += [f"{name} failed: {error}" for name, error in summary["failed"].items()]
+    if summary["unfinished"]:
+        lines.append(f"not finished: {', '.join(summary['unfinished'])}")
+    return "\n".join(lines)
