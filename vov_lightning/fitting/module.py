@@ -6,6 +6,7 @@ Only the vector, the quantiser's step and the density are trained and saved.
 """
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -63,17 +64,18 @@ class VOVModule(RateControlled):
     ) -> None:
         super().__init__()
         self.base = base.requires_grad_(False).eval()
-        self.adapter_config, self.sampler = adapter, sampler
         self.quantizer = quantizer or NoiseQuantizer()
         self.objective = objective or FlowMatching()
         self.weight_decay, self.betas, self.rate_learning_rate = weight_decay, betas, rate_learning_rate
         self.seed = seed
-        if adapter.k:
+        if adapter.k != 0:
             layers = base.adapted_layers(adapter.targets or base.default_targets)
             self.adapter = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme)
+            adapter = replace(adapter, k=self.adapter.projection.k)
+        self.adapter_config, self.sampler = adapter, sampler
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.vector = nn.Parameter(torch.empty(adapter.k).uniform_(-init_range, init_range))
+            self.vector = nn.Parameter(torch.empty(adapter.k or 0).uniform_(-init_range, init_range))
             self.rate = FactorizedRate()
         self._prepared: tuple[Fitted, str] | None = None
 
