@@ -208,7 +208,7 @@ def adapted(base: BaseModel, file: VovFile) -> Iterator[None]:
     try:
         adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed, header.hash_scheme)
     except SettingError as error:
-        raise BitstreamError(f"the file's vector does not fit the base model: {error}") from None
+        raise BitstreamError(f"the file is damaged, its vector does not fit the base model: {error}") from None
     vector = dequantize(torch.tensor(file.symbols, device=base.device), header.step)
     with adapter.merged(vector):
         yield
