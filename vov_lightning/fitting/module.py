@@ -44,7 +44,8 @@ class VOVModule(RateControlled):
         sampler: How the decoder samples.
         weight_decay: AdamW's decoupled weight decay of the vector (paper: 1e-4).
         betas: AdamW's averaging constants.
-        init_range: The vector starts uniform in +- this (paper: 0.02).
+        init_range: The vector starts uniform in +- this (paper: 0.02); under scheme ``lora`` too, A and B alike: LoRA's
+            own start, B zero, ended within 0.1 dB of it, and so only the hash differs between the schemes.
         rate_learning_rate: Learning rate of the quantiser's step and the density, as a multiple of the vector's.
         seed: Seed of the vector's start and of all draws, in [0, 2^64).
     """

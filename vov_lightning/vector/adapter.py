@@ -16,7 +16,6 @@ from torch.utils.hooks import RemovableHandle
 from vov_lightning.errors import SettingError
 from vov_lightning.vector.hashing import HashProjection, HashScheme
 
-
 DEFAULT_K = 4096
 """Length of a hashed vector where none is given."""
 
@@ -35,8 +34,8 @@ class AdapterConfig:
     seed: int = 0
     """Seed of the hash that spreads the vector over the LoRA entries; ``lora`` draws none."""
     scheme: HashScheme = "v1"
-    """The hash: ours, or the authors' (``unilora_numpy``), which imported checkpoints need. ``lora`` is none: plain LoRA,
-    every entry a number of its own, to compare with."""
+    """The hash: ours, or the authors' (``unilora_numpy``), which imported checkpoints need. ``lora`` is plain LoRA
+    without one: every entry is a number of its own, to compare with."""
 
 
 class HashedLoRA:
