@@ -30,7 +30,8 @@ FIGURES = ("bpp", "psnr_db", "lpips", "dists", "autoencoder_psnr_db")
 STEPS_PER_STD = 16.0
 """About six bits an entry; eight times finer shows 0.01 dB more."""
 ENTRY_RATE = 0.01
-"""1.5 times that of `vector.yaml`. At 0.02 short fits gain up to 3 dB, but plain LoRA of rank 8 falls apart."""
+"""1.5 times that of `vector.yaml`. At 0.02 a hashed vector gains 1.3 dB at 50 iterations and 0.3 at 400, but plain
+LoRA of rank 8 diverges."""
 
 
 @dataclass(frozen=True)
