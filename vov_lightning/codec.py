@@ -77,7 +77,7 @@ def build_file(
             step=step,
             rank=adapter.rank,
             targets=targets,
-            hash_seed=adapter.seed,
+            hash_seed=0 if adapter.scheme == "lora" else adapter.seed,
             hash_scheme=adapter.scheme,
         )
     return VovFile(header, caption, symbols.cpu().numpy().astype(np.int32))
@@ -205,7 +205,10 @@ def adapted(base: BaseModel, file: VovFile) -> Iterator[None]:
         yield
         return
     layers = base.adapted_layers(base.mask_to_targets(header.targets))
-    adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed, header.hash_scheme)
+    try:
+        adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed, header.hash_scheme)
+    except SettingError as error:
+        raise BitstreamError(f"the file is damaged, its vector does not fit the base model: {error}") from None
     vector = dequantize(torch.tensor(file.symbols, device=base.device), header.step)
     with adapter.merged(vector):
         yield

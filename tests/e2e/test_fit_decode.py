@@ -106,6 +106,17 @@ def test_same_seed_same_file(run_fit, tmp_path):
     assert first != other
 
 
+def test_plain_lora_is_fitted_stored_and_decoded(run_fit, tmp_path, capsys):
+    """nano.yaml's k is for a hash; without one it must be taken back by name."""
+    more = ["--model.adapter.scheme=lora", "--model.adapter.rank=1"]
+    assert run_fit(*more) == 1
+    assert "k=64 with model.adapter.scheme lora" in capsys.readouterr().err
+    assert run_fit(*more, "--model.adapter.k=null") == 0
+    file = VovFile.open(tmp_path / "runs" / "ramp" / "ramp.vov")
+    assert (file.header.hash_scheme, file.header.k) == ("lora", 2 * (4 * (64 + 64) + 2 * (64 + 64)))
+    assert len(set(file.symbols.tolist())) > 2
+
+
 def test_python_api_of_the_readme(tmp_path, clip, tiny_weights):
     import vov_lightning as vov
     from vov_lightning.bases.nano import Nano

@@ -45,6 +45,11 @@ FILES = {
         "",
         laplacian_like(16),
     ),
+    "lora": VovFile(
+        Header(**NANO, frames=5, height=64, width=64, fps=Fraction(25), k=16, step=0.25, rank=3, hash_scheme="lora"),
+        "",
+        laplacian_like(16),
+    ),
     "outlier": VovFile(
         Header(**NANO, frames=9, height=64, width=64, fps=Fraction(24), k=8, step=0.1),
         "é",

@@ -50,9 +50,9 @@ def headers(draw, k: int | None = None, steps: int | None = None, **more) -> Hea
             "step": draw(floats),
             "rank": draw(st.integers(1, 256)),
             "targets": draw(st.integers(1, 2**32 - 1)),
-            "hash_seed": draw(seeds),
-            "hash_scheme": draw(st.sampled_from(["v1", "unilora_numpy"])),
+            "hash_scheme": draw(st.sampled_from(["v1", "unilora_numpy", "lora"])),
         }
+        vector["hash_seed"] = 0 if vector["hash_scheme"] == "lora" else draw(seeds)
     return Header(
         base_name=draw(st.text(string.ascii_lowercase + string.digits + "._-", min_size=1, max_size=64)),
         base_revision=draw(

@@ -140,6 +140,29 @@ def test_the_vector_the_caption_and_the_seed_reach_the_clip(
         assert float((decoded_latents(other, tiny_nano) - latents).abs().max()) > 1e-4
 
 
+def test_a_second_reader_finds_a_and_b_of_plain_lora_in_the_symbols(tiny_nano: Nano) -> None:
+    num_entries = 2 * 2 * (64 + 64)
+    adapter = AdapterConfig(k=num_entries, rank=2, targets=("attn1.to_q",), seed=3, scheme="lora")
+    file = VovFile.from_bytes(make_file(tiny_nano, adapter=adapter).to_bytes())
+    assert (file.header.hash_scheme, file.header.hash_seed, file.header.k) == ("lora", 0, num_entries)
+    numbers = iter(STEP * file.symbols)
+    before = weights_of(tiny_nano)
+    with adapted(tiny_nano, file):
+        for block in (0, 1):
+            a, b = (np.array([next(numbers) for _ in range(2 * 64)]).reshape(shape) for shape in ((2, 64), (64, 2)))
+            name = f"_transformer.blocks.{block}.attn1.to_q.weight"
+            expected = before[name] + torch.from_numpy(b @ a).float()
+            torch.testing.assert_close(tiny_nano.state_dict()[name], expected, rtol=1e-5, atol=1e-6)
+    assert_unchanged(tiny_nano, before)
+
+
+@pytest.mark.parametrize(("scheme", "k"), [("v1", 10**6), ("unilora_numpy", 10**6), ("lora", K)])
+def test_a_vector_of_another_length_than_the_model_takes_is_refused(tiny_nano: Nano, scheme: str, k: int) -> None:
+    header = dataclasses.replace(make_file(tiny_nano).header, hash_seed=0, hash_scheme=scheme, k=k)
+    with pytest.raises(BitstreamError, match=rf"vector does not fit the base model: k={k} .*D="):
+        decode(VovFile(header, CAPTION, np.zeros(k, np.int32)), tiny_nano)
+
+
 def test_a_file_without_a_vector_decodes_to_the_unadapted_models_clip(tiny_nano: Nano) -> None:
     file = without_vector(make_file(tiny_nano))
     signal = decode(VovFile.from_bytes(file.to_bytes()), tiny_nano)

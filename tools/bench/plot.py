@@ -1,6 +1,6 @@
 """Draws the README's plots from what the studies of this folder left behind.
 
-python tools/bench/plot.py --scaling runs/scaling --mixture runs/mixture --out docs
+python tools/bench/plot.py --scaling runs/scaling --mixture runs/mixture --adapters runs/adapters --out docs
 """
 
 import argparse
@@ -18,6 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scaling", type=Path, help="Results of scaling.py.")
     parser.add_argument("--mixture", type=Path, help="Results of mixture.py.")
+    parser.add_argument("--adapters", type=Path, help="Results of adapters.py.")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="Folder of the plots.")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -27,6 +28,8 @@ def main() -> None:
         draw_rate(rows_in(options.scaling / "rate"), options.out / "rate.png")
     if options.mixture:
         draw_mixture(rows_in(options.mixture), options.out / "mixture.png")
+    if options.adapters:
+        draw_adapters(options.adapters, options.out / "adapters.png")
 
 
 def rows_in(folder: Path) -> list[Row]:
@@ -79,6 +82,33 @@ def draw_mixture(rows: list[Row], path: Path) -> None:
             line(axes, list(best.values()), "index_share", distance, color=f"C{number}", label=f"{total} bpp")
         axes.set(xlabel="indices' share of the bytes", ylabel=DISTANCES[distance])
     all_axes[0].legend()
+    save(figure, path)
+
+
+def draw_adapters(folder: Path, path: Path) -> None:
+    """The paper's figure 3: PSNR of plain LoRA by iterations and rank, of hashed vectors by length and by rank."""
+    figure, all_axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained", sharey=True)
+    panels = (
+        ("lora", "iterations", "rank", "plain LoRA, rank {}"),
+        ("length", "k", "iterations", "{} iterations"),
+        ("rank", "rank", "iterations", "{} iterations"),
+    )
+    words = {"k": "length of the vector, rank 2", "rank": "rank, k = 2048"}
+    for axes, (study, x, by, label) in zip(all_axes, panels, strict=True):
+        rows = rows_in(folder / study)
+        table = means(rows, ("scheme", "rank", "k", "iterations"), ("psnr_db", "autoencoder_psnr_db"))
+        for number, value in enumerate(sorted({row[by] for row in table})):
+            own = [row for row in table if row[by] == value]
+            line(axes, own, x, "psnr_db", color=f"C{number}", label=label.format(value))
+        for row in table[:1]:
+            axes.axhline(row["autoencoder_psnr_db"], color="black", linestyle="--", marker="", label="autoencoder")
+        ticks = sorted({row[x] for row in table})
+        axes.set(xlabel=words.get(x, x), xscale="log")
+        axes.set_xticks(ticks, labels=map(str, ticks))
+        axes.minorticks_off()
+        if table:
+            axes.legend()
+    all_axes[0].set_ylabel(DISTANCES["psnr_db"])
     save(figure, path)
 
 

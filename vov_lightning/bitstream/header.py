@@ -19,7 +19,7 @@ from vov_lightning.errors import BitstreamError
 ComputeDtype = Literal["float32", "bfloat16", "float16"]
 Scheduler = Literal["flow_euler", "unipc"]
 Kernel = Literal["ode", "ancestral", "euler_maruyama"]
-HashScheme = Literal["v1", "unilora_numpy"]
+HashScheme = Literal["v1", "unilora_numpy", "lora"]
 
 
 def _wire(kind: Any, words: str, default: Any = MISSING) -> Any:
@@ -69,7 +69,7 @@ class Header:
     eta: float = _wire(Float32(zero=True), "kernel noise (eta)", 0.0)
     kernel: Kernel = _wire(Choice(2, ("ode", "ancestral", "euler_maruyama")), "kernel", "ode")
     scheduler: Scheduler = _wire(Choice(2, ("flow_euler", "unipc")), "scheduler", "flow_euler")
-    hash_scheme: HashScheme = _wire(Choice(2, ("v1", "unilora_numpy")), "hash scheme", "v1")
+    hash_scheme: HashScheme = _wire(Choice(2, ("v1", "unilora_numpy", "lora")), "hash scheme", "v1")
     codebook: Literal["hadamard", "iid"] = _wire(Choice(2, ("hadamard", "iid")), "codebook of the indices", "hadamard")
     index_bits: int = _wire(Unsigned(1, 24), "bits an index", 8)
 
@@ -82,6 +82,8 @@ class Header:
             object.__setattr__(self, item.name, value)
         if self.k == 0:
             self._want_defaults("k=0 sends no vector", "step", "targets", "rank", "hash_scheme", "hash_seed")
+        if self.hash_scheme == "lora":
+            self._want_defaults("scheme lora draws no hash", "hash_seed")
         if self.grid == "linear":
             self._want_defaults("the linear grid has no shift", "shift")
         if self.kernel == "ode":

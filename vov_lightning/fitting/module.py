@@ -6,6 +6,7 @@ Only the vector, the quantiser's step and the density are trained and saved.
 """
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -43,7 +44,8 @@ class VOVModule(RateControlled):
         sampler: How the decoder samples.
         weight_decay: AdamW's decoupled weight decay of the vector (paper: 1e-4).
         betas: AdamW's averaging constants.
-        init_range: The vector starts uniform in +- this (paper: 0.02).
+        init_range: The vector starts uniform in +- this (paper: 0.02); under scheme ``lora`` too, A and B alike: LoRA's
+            own start, B zero, ended within 0.1 dB of it, and so only the hash differs between the schemes.
         rate_learning_rate: Learning rate of the quantiser's step and the density, as a multiple of the vector's.
         seed: Seed of the vector's start and of all draws, in [0, 2^64).
     """
@@ -63,17 +65,18 @@ class VOVModule(RateControlled):
     ) -> None:
         super().__init__()
         self.base = base.requires_grad_(False).eval()
-        self.adapter_config, self.sampler = adapter, sampler
         self.quantizer = quantizer or NoiseQuantizer()
         self.objective = objective or FlowMatching()
         self.weight_decay, self.betas, self.rate_learning_rate = weight_decay, betas, rate_learning_rate
         self.seed = seed
-        if adapter.k:
+        if adapter.k != 0:
             layers = base.adapted_layers(adapter.targets or base.default_targets)
             self.adapter = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme)
+            adapter = replace(adapter, k=self.adapter.projection.k)
+        self.adapter_config, self.sampler = adapter, sampler
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.vector = nn.Parameter(torch.empty(adapter.k).uniform_(-init_range, init_range))
+            self.vector = nn.Parameter(torch.empty(adapter.k or 0).uniform_(-init_range, init_range))
             self.rate = FactorizedRate()
         self._prepared: tuple[Fitted, str] | None = None
 

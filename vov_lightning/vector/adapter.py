@@ -16,21 +16,26 @@ from torch.utils.hooks import RemovableHandle
 from vov_lightning.errors import SettingError
 from vov_lightning.vector.hashing import HashProjection, HashScheme
 
+DEFAULT_K = 4096
+"""Length of a hashed vector where none is given."""
+
 
 @dataclass(frozen=True)
 class AdapterConfig:
     """Which layers are adapted, and by how many numbers; stored in the file."""
 
-    k: int = 4096
-    """Length of the vector; 0 sends none, and the file holds caption and indices only."""
+    k: int | None = None
+    """Length of the vector. Null: 4096 under a hash, every LoRA entry under ``lora``. 0 sends none, and the file holds
+    caption and indices only."""
     rank: int = 2
     """Rank of every layer's update."""
     targets: tuple[str, ...] = ()
     """Linear layers of each block that are adapted; empty for the base model's default."""
     seed: int = 0
-    """Seed of the hash that spreads the vector over the LoRA entries."""
+    """Seed of the hash that spreads the vector over the LoRA entries; ``lora`` draws none."""
     scheme: HashScheme = "v1"
-    """The hash: ours, or the authors' (``unilora_numpy``), which imported checkpoints need."""
+    """The hash: ours, or the authors' (``unilora_numpy``), which imported checkpoints need. ``lora`` is plain LoRA
+    without one: every entry is a number of its own, to compare with."""
 
 
 class HashedLoRA:
@@ -39,7 +44,7 @@ class HashedLoRA:
     Args:
         layers: Linear layers by name, in the order that the format documents (`BaseModel.adapted_layers`).
         rank: Rank of every update, at least 1.
-        k: Length of the vector.
+        k: Length of the vector; None for the scheme's own (`AdapterConfig.k`).
         seed: Hash seed.
         scheme: Hash scheme.
 
@@ -53,14 +58,19 @@ class HashedLoRA:
         True
     """
 
-    def __init__(self, layers: dict[str, nn.Linear], rank: int, k: int, seed: int, scheme: HashScheme = "v1") -> None:
+    def __init__(
+        self, layers: dict[str, nn.Linear], rank: int, k: int | None, seed: int, scheme: HashScheme = "v1"
+    ) -> None:
         if rank < 1:
             raise SettingError(f"rank={rank} is below 1; use 1 as the paper does, or more")
         self.rank = rank
         self._layers = layers
         self._hooks: list[RemovableHandle] = []
         self.sizes = [rank * (layer.in_features + layer.out_features) for layer in layers.values()]
-        self.projection = HashProjection(k, sum(self.sizes), seed, scheme)
+        num_entries = sum(self.sizes)
+        if k is None:
+            k = num_entries if scheme == "lora" else DEFAULT_K
+        self.projection = HashProjection(k, num_entries, seed, scheme)
 
     @property
     def num_entries(self) -> int:

@@ -6,7 +6,8 @@ or ceil(D/k) times, so the map keeps lengths: ``|theta| = |v|``. Which entries
 use a slot is up to a scheme, named in the file. ``v1``, ours, sorts the ``D``
 random words of the hash stream, equal words by position, and the ``p``-th
 entry takes slot ``p mod k``; ``unilora_numpy`` is the authors'
-(`vov_lightning.vector.unilora`).
+(`vov_lightning.vector.unilora`); ``lora`` shares nothing: k = D and the vector
+is the entries, which is LoRA as it is known and draws no seed.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from vov_lightning.errors import SettingError
 from vov_lightning.randomness import HASH_STREAM, random_words
 from vov_lightning.vector.unilora import unilora_index
 
-HashScheme = Literal["v1", "unilora_numpy"]
+HashScheme = Literal["v1", "unilora_numpy", "lora"]
 
 
 def v1_uses(k: int, num_entries: int, seed: int) -> np.ndarray:
@@ -41,7 +42,21 @@ def unilora_uses(k: int, num_entries: int, seed: int) -> np.ndarray:
     return uses
 
 
-SCHEMES: dict[HashScheme, Callable[[int, int, int], np.ndarray]] = {"v1": v1_uses, "unilora_numpy": unilora_uses}
+def lora_uses(k: int, num_entries: int, seed: int) -> np.ndarray:
+    """The same under scheme ``lora``: entry ``j`` uses slot ``j``, whatever the seed."""
+    if k != num_entries:
+        raise SettingError(
+            f"k={k} with model.adapter.scheme lora, whose vector is the D={num_entries} LoRA entries themselves; "
+            "give model.adapter.k null, or another scheme"
+        )
+    return np.arange(num_entries)[None]
+
+
+SCHEMES: dict[HashScheme, Callable[[int, int, int], np.ndarray]] = {
+    "v1": v1_uses,
+    "unilora_numpy": unilora_uses,
+    "lora": lora_uses,
+}
 
 
 class HashProjection:
@@ -54,7 +69,8 @@ class HashProjection:
         scheme: Which entries use which slot; stored in the file.
 
     Raises:
-        SettingError: If ``k`` exceeds ``num_entries``: some slots would be stored and never used.
+        SettingError: If ``k`` exceeds ``num_entries``, when some slots would be stored and never used, or differs from
+            it under scheme ``lora``.
     """
 
     def __init__(self, k: int, num_entries: int, seed: int, scheme: HashScheme = "v1") -> None:

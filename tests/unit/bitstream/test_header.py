@@ -127,6 +127,7 @@ def test_numpy_numbers_become_plain_ones_and_floats_float32():
         ({"k": 0, "step": 1.0, "rank": 2}, "rank"),
         ({"k": 0, "step": 1.0, "targets": 3}, "targets"),
         ({"k": 0, "step": 1.0, "hash_seed": 1}, "hash_seed"),
+        ({"hash_scheme": "lora", "hash_seed": 1}, "hash_seed: 1, but scheme lora draws no hash; leave it at 0"),
         (
             {"k": 0, "step": 1.0, "hash_scheme": "unilora_numpy"},
             "hash_scheme: 'unilora_numpy', but k=0 sends no vector",

@@ -8,7 +8,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from vov_lightning.bases.nano import Nano
-from vov_lightning.vector.adapter import HashedLoRA
+from vov_lightning.vector.adapter import DEFAULT_K, HashedLoRA
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -180,6 +180,21 @@ class TestMLP:
         assert HashedLoRA(linear_layers(mlp), 1, 49, seed=0).num_entries == 49
         with pytest.raises(ValueError, match="k=50 is not within 1 and D=49"):
             HashedLoRA(linear_layers(mlp), 1, 50, seed=0)
+
+    def test_without_a_length_each_scheme_has_its_own(self, mlp: nn.Sequential) -> None:
+        layers = linear_layers(mlp)
+        assert HashedLoRA(layers, 100, None, seed=0).projection.k == DEFAULT_K
+        assert HashedLoRA(layers, 3, None, seed=0, scheme="lora").projection.k == 3 * 49
+        with pytest.raises(ValueError, match="k=4096 is not within 1 and D=49"):
+            HashedLoRA(layers, 1, None, seed=0)
+
+    def test_plain_lora_gives_every_layer_its_own_stretch_of_the_vector(self, mlp: nn.Sequential) -> None:
+        layers = linear_layers(mlp)
+        vector = random_tensor(2 * 49)
+        expected = hand_built_weights(layers, vector.tolist(), rank=2)
+        with HashedLoRA(layers, 2, None, seed=0, scheme="lora").merged(vector):
+            for name, layer in layers.items():
+                torch.testing.assert_close(layer.weight.data, expected[name], rtol=1e-5, atol=1e-6)
 
 
 def load_into_peft(model: nn.Module, rank: int, matrices: dict[str, tuple[Tensor, Tensor]]) -> None:

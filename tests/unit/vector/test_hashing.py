@@ -115,6 +115,23 @@ def test_lengths_out_of_range_are_refused(k: int) -> None:
         HashProjection(k, 10, seed=0)
 
 
+def test_plain_lora_is_the_identity_whatever_the_seed() -> None:
+    for seed in (0, 7):
+        projection = HashProjection(6, 6, seed, "lora")
+        vector = random_vector(6).requires_grad_()
+        theta = projection(vector)
+        assert torch.equal(theta, vector)
+        theta.backward(torch.arange(6.0, dtype=torch.float64))
+        assert vector.grad is not None
+        assert vector.grad.tolist() == list(range(6))
+
+
+@pytest.mark.parametrize("k", [1, 9])
+def test_plain_lora_wants_a_number_for_every_entry(k: int) -> None:
+    with pytest.raises(ValueError, match=rf"k={k} with model.adapter.scheme lora.*D=10.*give model.adapter.k null"):
+        HashProjection(k, 10, seed=0, scheme="lora")
+
+
 @pytest.mark.usefixtures("one_thread")
 class TestSpeed:
     """The paper's k on a 1.3B-parameter model's self-attention share: 0.7 million entries.
