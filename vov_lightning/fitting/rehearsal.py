@@ -35,7 +35,8 @@ def shrink(config: Namespace) -> None:
     for stage in (config.stage1, config.stage2):
         stage.iterations = min(stage.iterations, 1)
     model = config.model
-    model.adapter.k = min(model.adapter.k, LARGEST_K)
+    k = LARGEST_K if model.adapter.k is None else min(model.adapter.k, LARGEST_K)
+    model.adapter.k = None if model.adapter.scheme == "lora" and k else k  # plain LoRA: the stand-in's own length
     model.sampler.steps, model.sampler.compute_dtype = min(model.sampler.steps, STEPS), "float32"
     draws = model.objective.get("init_args") or Namespace()
     if "batch_size" in draws:
@@ -67,17 +68,18 @@ def check_clip(
     fitted, caption = data.load(base)
     signal = fitted.signal
     base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
-    if adapter.k:
+    k = 0
+    if adapter.k != 0:
         full_size = base.skeleton()
         layers = full_size.adapted_layers(adapter.targets or full_size.default_targets)
-        HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme)
-    file = build_file(base, fitted, caption, torch.zeros(adapter.k), 1.0, adapter, sampler)
+        k = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme).projection.k
+    file = build_file(base, fitted, caption, torch.zeros(k), 1.0, adapter, sampler)
     Limits().check_header(file.header)
     frames = 1 if signal.is_image else 1 + base.temporal_factor
     rows, columns = base.size_multiple
     small = SignalData.of(signal, frames=frames, height=2 * rows, width=2 * columns, caption=caption)
     # At worst decoded and preview (twice as wide) are folders of PNG that do not compress.
-    return small, 3 * signal.frames.nbytes + CHECKPOINT_BYTES * adapter.k
+    return small, 3 * signal.frames.nbytes + CHECKPOINT_BYTES * k
 
 
 @contextmanager
