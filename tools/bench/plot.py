@@ -70,16 +70,14 @@ def draw_rate(rows: list[Row], path: Path) -> None:
 
 
 def draw_mixture(rows: list[Row], path: Path) -> None:
-    """Quality against the indices' share of the file, a line for each size and price of the vector's bits."""
+    """Quality against the indices' share of the file, a line for each size."""
+    rows = [row for row in rows if row["shift"] == 6.0]  # the others are of the study of times
     figure, all_axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-    table = means(rows, ("total_bpp", "index_share", "lmbda", "objective"), tuple(DISTANCES))
+    table = means(rows, ("total_bpp", "index_share"), tuple(DISTANCES))
     for axes, distance in zip(all_axes, DISTANCES, strict=True):
         for number, total in enumerate(sorted({row["total_bpp"] for row in table})):
-            best: dict[float, Row] = {}
-            sign = 1 if distance == "psnr_db" else -1
-            for row in (row for row in table if row["total_bpp"] == total):
-                best[row["index_share"]] = max(best.get(row["index_share"], row), row, key=lambda r: sign * r[distance])
-            line(axes, list(best.values()), "index_share", distance, color=f"C{number}", label=f"{total} bpp")
+            own = [row for row in table if row["total_bpp"] == total]
+            line(axes, own, "index_share", distance, color=f"C{number}", label=f"{total} bpp")
         axes.set(xlabel="indices' share of the bytes", ylabel=DISTANCES[distance])
     all_axes[0].legend()
     save(figure, path)

@@ -149,9 +149,11 @@ class HubModel(BaseModel):
     def spatial_factor(self) -> int:
         """Pixels a side of one latent."""
 
-    @abstractmethod
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [1, C, 1, 1, 1] float32 by which latents are normalised."""
+        config = self.vae.config
+        mean, std = (torch.tensor(values, device=self.device) for values in (config.latents_mean, config.latents_std))
+        return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:

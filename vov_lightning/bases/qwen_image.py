@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-import torch
 from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
 from torch import Tensor
 
@@ -57,11 +56,6 @@ class QwenImage(HubModel):
     @property
     def spatial_factor(self) -> int:
         return self.vae.spatial_compression_ratio
-
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        config = self.vae.config
-        mean, std = (torch.tensor(values, device=self.device) for values in (config.latents_mean, config.latents_std))
-        return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)
 
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
         states, mask = pipeline.encode_prompt(caption, device=self.device, max_sequence_length=self.max_caption_tokens)

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor
 
@@ -47,11 +46,6 @@ class Wan(HubModel):
     @property
     def spatial_factor(self) -> int:
         return self.vae.config.scale_factor_spatial
-
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        config = self.vae.config
-        mean, std = (torch.tensor(values, device=self.device) for values in (config.latents_mean, config.latents_std))
-        return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)
 
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
         states, _ = pipeline.encode_prompt(

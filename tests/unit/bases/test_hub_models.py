@@ -247,10 +247,12 @@ class TestAdapted:
             adapter.detach()
             return found
 
-        expected = gradient()
-        base.transformer.train()  # diffusers checkpoints in training mode only
+        expected, calls = gradient(), []
+        blocks = base.transformer.get_submodule(base.blocks_path)
+        blocks[0].register_forward_pre_hook(lambda *_: calls.append("forward"))
         base.transformer.enable_gradient_checkpointing()
         torch.testing.assert_close(gradient(), expected, rtol=1e-4, atol=1e-5)
+        assert len(calls) == 2  # once more during backward
 
 
 class TestFiles:
