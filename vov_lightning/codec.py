@@ -48,6 +48,11 @@ def build_file(
         sampler: How the decoder samples.
     """
     signal, padding = source.signal, source.padding
+    if sampler.compute_dtype == "float32" and base.dtype != torch.float32:
+        raise SettingError(
+            f"compute_dtype=float32, but the weights of {base.name} are {base.dtype}, and so is what they compute; use "
+            "--model.sampler.compute_dtype bfloat16, or --model.base.dtype float32"
+        )
     header = Header(
         base_name=base.name,
         base_revision=base.revision,
@@ -137,7 +142,7 @@ def sample(
         if sampler.scheduler == "unipc":
             if steering is not None:
                 raise SettingError(
-                    "indices steer the flow_euler scheduler only; use --model.sampler.scheduler flow_euler"
+                    "indices steer the flow_euler scheduler only, the file has unipc; fit with scheduler=flow_euler"
                 )
             return integrate_unipc(velocity, noise, times, stop_at, progress)
         return integrate(velocity, noise, times, stop_at, progress, steering)
@@ -210,8 +215,15 @@ def adapted(base: BaseModel, file: VovFile) -> Iterator[None]:
     except SettingError as error:
         raise BitstreamError(f"the file is damaged, its vector does not fit the base model: {error}") from None
     vector = dequantize(torch.tensor(file.symbols, device=base.device), header.step)
-    with adapter.merged(vector):
+    if base.dtype == torch.float32:
+        with adapter.merged(vector):
+            yield
+        return
+    adapter.attach(vector)  # merged, updates below half a step of a 16-bit weight would be lost; the fit had them
+    try:
         yield
+    finally:
+        adapter.detach()
 
 
 def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig) -> Velocity:
@@ -245,5 +257,5 @@ def check_base(header: Header, base: BaseModel) -> None:
         raise BaseModelMismatchError(
             f"the file was fitted on base model {wanted}, loaded is {loaded}; "
             f"install the vov_lightning version that carries {header.base_name}@{header.base_revision}, "
-            "or pass --base with the right weights"
+            "or pass --base with the right weights, for a model of the hub by --base.revision and --base.dtype"
         )

@@ -9,11 +9,11 @@ import torch
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
 from vov_lightning.bitstream.indices import Indices, check_indices
-from vov_lightning.codec import checked_size, decode, sample, scaling_of
+from vov_lightning.codec import checked_size, decode, sample, sampler_of, scaling_of
 from vov_lightning.errors import SettingError
 from vov_lightning.metrics import psnr_db
 from vov_lightning.progress import Progress
-from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.sampling.config import ScalingConfig, check_scaling
 from vov_lightning.sampling.steering import Search
 from vov_lightning.video import Fitted, Signal, remove_padding
 
@@ -68,11 +68,7 @@ def steer(
         BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
         SettingError: If ``source`` is not of the file's size, or no step can carry an index.
     """
-    if file.header.steps < 2 or config.bits < config.index_bits:
-        raise SettingError(
-            f"scaling.bits={config.bits} with index_bits={config.index_bits} and {file.header.steps} steps leaves no "
-            "index to send; use 25 steps or more, and at least index_bits bits a step"
-        )
+    check_scaling(sampler_of(file.header), config)
     size = checked_size(file.header, base)
     if source.frames.shape != (size.frames, 3, size.height, size.width):
         raise SettingError(
@@ -168,7 +164,7 @@ def scale_to_quality(
         if 2 * high > MOST_BITS or len(best.to_bytes()) <= size:
             raise SettingError(f"a quality of {wanted} is out of reach: {high} index bits reach {found:.2f}; lower it")
         low, high = high, 2 * high
-    while high > PRECISION * low + config.index_bits:
+    while high > max(PRECISION * low, config.index_bits) + config.index_bits:
         middle = (low + high) // 2
         candidate = steer(file, base, source, replace(config, bits=middle), progress=progress)
         if quality(candidate) >= wanted:

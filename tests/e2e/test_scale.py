@@ -147,6 +147,8 @@ def test_a_quality_is_met_by_the_smallest_budget(fitted, tiny_weights):
     assert quality(found) >= 100
     assert quality(found) < 130
     assert scale_to_quality(file, base, source, ScalingConfig(), quality, 0) == file
+    dear = ScalingConfig(allocation="even", index_bits=12)
+    assert quality(scale_to_quality(file, base, source, dear, quality, 1)) >= 1
     with pytest.raises(SettingError, match="a quality of 1 is out of reach"):
         scale_to_quality(file, base, source, ScalingConfig(), lambda _: 0.0, 1)
 

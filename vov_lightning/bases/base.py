@@ -135,6 +135,11 @@ class BaseModel(nn.Module, ABC):
             raise BaseModelError(f"base model {self.name} cannot decode in tiles, as the file asks; upgrade")
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights that are adapted, and so of their arithmetic."""
+        return next(self.transformer.parameters()).dtype
+
+    @property
     def device(self) -> torch.device:
         """Where the transformer lies."""
         return next(self.transformer.parameters()).device

@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vov_lightning.bases.base import BaseModel, ClipSize
-from vov_lightning.bases.hub_files import cache_folder, check_folder, check_memory, fetch, text_identity
+from vov_lightning.bases.hub_files import (
+    cache_folder,
+    check_folder,
+    check_memory,
+    fetch,
+    settings_identity,
+    text_identity,
+)
 from vov_lightning.errors import BaseModelError
 from vov_lightning.files import atomic_path
 
@@ -68,19 +76,31 @@ class HubModel(BaseModel):
         vae_tiling: bool = False,
     ) -> None:
         super().__init__()
-        self.revision = revision or self.pinned_revision
+        import_text_libraries()
+        self.revision = revision or ("local" if weights else self.pinned_revision)
         self._folder: Path | None = Path(weights) if weights else fetch(self.name, self.repository, self.revision)
         check_folder(self._folder, self.name, self.repository)
-        check_memory(self._folder, self.name)
+        weight_dtype = getattr(torch, dtype)
+        check_memory(self._folder, {"transformer": weight_dtype.itemsize, "vae": 4}, self.name)
         self._build(
-            self.transformer_class.from_pretrained(
-                self._folder / "transformer", torch_dtype=getattr(torch, dtype), use_safetensors=True
-            ),
-            self.vae_class.from_pretrained(self._folder / "vae", torch_dtype=torch.float32, use_safetensors=True),
+            self._load("transformer", self.transformer_class, torch_dtype=weight_dtype),
+            self._load("vae", self.vae_class, torch_dtype=torch.float32),
         )
         if gradient_checkpointing:
             self._transformer.enable_gradient_checkpointing()
         self.use_vae_tiling(vae_tiling)
+
+    def _load(self, part: str, part_class: Any, **options: Any) -> Any:
+        """A part of the folder, from safetensors only."""
+        assert self._folder is not None
+        try:
+            return part_class.from_pretrained(self._folder / part, use_safetensors=True, **options)
+        except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise BaseModelError(
+                f"base model {self.name}: {self._folder / part} cannot be read: {reason}; fetch {self.repository} "
+                f"at {self.pinned_revision} again"
+            ) from error
 
     @classmethod
     def untrained(cls, sizes: Sizes | None = None, dtype: torch.dtype = torch.float32) -> "HubModel":
@@ -125,7 +145,8 @@ class HubModel(BaseModel):
 
     def fingerprint(self) -> bytes:
         if self._fingerprint is None:
-            self._fingerprint = digest(self.state_dict())
+            settings = "" if self._folder is None else settings_identity(self._folder) + text_identity(self._folder)
+            self._fingerprint = digest(self.state_dict(), settings)
         return self._fingerprint
 
     def use_vae_tiling(self, enabled: bool) -> None:
@@ -187,14 +208,23 @@ class HubModel(BaseModel):
 
     def _stored_embedding(self, caption: str) -> dict[str, Tensor]:
         assert self._folder is not None
-        key = f"{self.name} {text_identity(self._folder)} {self.max_caption_tokens} {self.dtype} {caption}"
+        where = f"{self.max_caption_tokens} {self.dtype} {self._text_device.type}"
+        key = f"{self.name} {text_identity(self._folder)} {where} {caption}"
         name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         path = cache_folder() / "embeddings" / f"{name}.safetensors"
         if not path.exists():
             tensors = {name: tensor.contiguous().cpu() for name, tensor in self._encode(caption).items()}
             with atomic_path(path) as temporary:
                 save_file(tensors, temporary)
-        return load_file(path)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise BaseModelError(f"the kept embedding {path} cannot be read ({error}); delete it") from error
+
+    @property
+    def _text_device(self) -> torch.device:
+        """Where captions are embedded: on the GPU, where there is one, even before the transformer is."""
+        return torch.device("cuda") if torch.cuda.is_available() else self.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -206,19 +236,18 @@ class HubModel(BaseModel):
         """The embedding, by the pipeline's own code."""
         diffusers, transformers = import_text_libraries()
         assert self._folder is not None
-        tokenizer = transformers.AutoTokenizer.from_pretrained(self._folder / "tokenizer")
+        tokenizer = self._load("tokenizer", transformers.AutoTokenizer)
         check_caption(caption, tokenizer, self.max_caption_tokens, self.name)
-        encoder = getattr(transformers, self.text_encoder_name).from_pretrained(
-            self._folder / "text_encoder", dtype=self.dtype, use_safetensors=True
-        )
+        check_memory(self._folder, {"text_encoder": self.dtype.itemsize}, self.name)
+        encoder = self._load("text_encoder", getattr(transformers, self.text_encoder_name), dtype=self.dtype)
         missing = dict.fromkeys(("vae", "transformer", "scheduler"))
         pipeline = getattr(diffusers, self.pipeline_name)(
-            tokenizer=tokenizer, text_encoder=encoder.to(self.device).eval(), **missing
+            tokenizer=tokenizer, text_encoder=encoder.to(self._text_device).eval(), **missing
         )
         found = self._pipeline_embedding(pipeline, caption)
         del encoder, pipeline
         gc.collect()
-        if self.device.type == "cuda":
+        if self._text_device.type == "cuda":
             torch.cuda.empty_cache()
         return found
 
@@ -254,9 +283,9 @@ def import_text_libraries() -> tuple[Any, Any]:
     return diffusers, transformers
 
 
-def digest(tensors: dict[str, Tensor]) -> bytes:
-    """Eight bytes of BLAKE2b over names, shapes and values."""
-    found = hashlib.blake2b(digest_size=8)
+def digest(tensors: dict[str, Tensor], settings: str) -> bytes:
+    """Eight bytes of BLAKE2b over names, shapes and values, and over ``settings``."""
+    found = hashlib.blake2b(settings.encode(), digest_size=8)
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)

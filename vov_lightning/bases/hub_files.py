@@ -1,15 +1,20 @@
 """Where the weights of a hub model come from, and what is checked before they are loaded."""
 
 import hashlib
+import json
+import math
 import os
+import re
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
 from vov_lightning.errors import BaseModelError
+from vov_lightning.files import atomic_write
 
-LOADED_PARTS = ("transformer", "vae")
-PARTS = (*LOADED_PARTS, "text_encoder", "tokenizer")
+MODELS = ("transformer", "vae", "text_encoder")
+PARTS = (*MODELS, "tokenizer")
 PATTERNS = tuple(f"{part}/*.{ending}" for part in PARTS for ending in ("json", "safetensors", "txt", "model"))
 """Files of a repository that are fetched."""
 
@@ -49,7 +54,7 @@ def check_folder(folder: Path, name: str, repository: str) -> None:
     Raises:
         BaseModelError: If a part is missing.
     """
-    needed = [f"{part}/{file}" for part in LOADED_PARTS for file in ("config.json", "*.safetensors")]
+    needed = [f"{part}/{file}" for part in MODELS for file in ("config.json", "*.safetensors")] + ["tokenizer/*"]
     missing = [file for file in needed if not any(folder.glob(file))]
     if missing:
         raise BaseModelError(
@@ -57,30 +62,75 @@ def check_folder(folder: Path, name: str, repository: str) -> None:
         )
 
 
-def check_memory(folder: Path, name: str) -> None:
+def check_memory(folder: Path, bytes_of_a_value: dict[str, int], name: str) -> None:
     """Refuse to begin loading what does not fit.
+
+    Args:
+        folder: Where the parts are.
+        bytes_of_a_value: Of each part that is to be loaded.
+        name: Of the base model.
 
     Raises:
         BaseModelError: If the weights are larger than the memory that is free.
     """
-    needed = sum(path.stat().st_size for part in LOADED_PARTS for path in (folder / part).glob("*.safetensors"))
+    needed = sum(size * num_values(path) for part, size in bytes_of_a_value.items() for path in _weights(folder / part))
     free = psutil.virtual_memory().available
     if needed > free:
         raise BaseModelError(
-            f"base model {name} needs {needed / 2**30:.1f} GiB of memory for its weights, {free / 2**30:.1f} GiB are "
-            "free; take a smaller base model (nano, ltx-video) or a larger machine"
+            f"base model {name} needs {needed / 2**30:.1f} GiB of memory for its {' and '.join(bytes_of_a_value)}, "
+            f"{free / 2**30:.1f} GiB are free; take a smaller base model (nano, ltx-video), a larger machine, or "
+            "--model.base.dtype bfloat16"
         )
 
 
+def num_values(path: Path) -> int:
+    """Numbers in a safetensors file, from its header."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+def settings_identity(folder: Path) -> str:
+    """What the settings of transformer and autoencoder say, whatever version of diffusers wrote them."""
+    found = {}
+    for part in MODELS[:2]:
+        settings = json.loads((folder / part / "config.json").read_text())
+        found[part] = {key: value for key, value in settings.items() if not key.startswith("_")}
+    return json.dumps(found, sort_keys=True)
+
+
 def text_identity(folder: Path) -> str:
-    """What tells one text encoder from another: its files' names and sizes, and the settings."""
-    parts = [folder / "text_encoder", folder / "tokenizer"]
-    files = sorted(path for part in parts if part.is_dir() for path in part.iterdir() if path.is_file())
-    listing = "".join(f"{path.name} {path.stat().st_size} " for path in files)
-    settings = "".join(path.read_text() for path in files if path.suffix == ".json")
-    return hashlib.blake2b((listing + settings).encode(), digest_size=16).hexdigest()
+    """Hash over the files of text encoder and tokenizer."""
+    files = [path for part in ("text_encoder", "tokenizer") for path in (folder / part).iterdir() if path.is_file()]
+    listing = "".join(f"{path.parent.name}/{path.name} {content_hash(path)}\n" for path in sorted(files))
+    return hashlib.blake2b(listing.encode(), digest_size=16).hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file: its name, where the hub's cache holds it under that, else computed and remembered."""
+    target = path.resolve()
+    if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", target.name):
+        return target.name
+    status = target.stat()
+    key = hashlib.blake2b(f"{target} {status.st_size} {status.st_mtime_ns}".encode(), digest_size=16).hexdigest()
+    known = cache_folder() / "hashes" / key
+    if not known.is_file():
+        with target.open("rb") as file:
+            atomic_write(known, _sha256(file).encode())
+    return known.read_text()
+
+
+def _sha256(file: BinaryIO) -> str:
+    found = hashlib.sha256()
+    while block := file.read(2**24):
+        found.update(block)
+    return found.hexdigest()
 
 
 def cache_folder() -> Path:
-    """Where embeddings are kept: ``$XDG_CACHE_HOME/vov_lightning``, or ``~/.cache/vov_lightning``."""
+    """Where embeddings and hashes are kept: ``$XDG_CACHE_HOME/vov_lightning``, or ``~/.cache/vov_lightning``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vov_lightning"

@@ -58,8 +58,7 @@ class QwenImage(HubModel):
         return self.vae.spatial_compression_ratio
 
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
-        states, mask = pipeline.encode_prompt(caption, device=self.device, max_sequence_length=self.max_caption_tokens)
-        assert mask is None, "one caption needs no padding"
+        states, _ = pipeline.encode_prompt(caption, max_sequence_length=self.max_caption_tokens)
         return {"states": states}
 
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:

@@ -49,7 +49,10 @@ class Wan(HubModel):
 
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
         states, _ = pipeline.encode_prompt(
-            caption, do_classifier_free_guidance=False, max_sequence_length=self.max_caption_tokens, device=self.device
+            caption,
+            do_classifier_free_guidance=False,
+            max_sequence_length=self.max_caption_tokens,
+            device=self._text_device,
         )
         return {"states": states}
 

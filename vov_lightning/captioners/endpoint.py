@@ -137,8 +137,9 @@ class EndpointCaptioner(Captioner):
             if not isinstance(reply, str | None):
                 raise TypeError
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            shown = _first_line(_masked(answer, self._key()))
             raise CaptionError(
-                f"{self._name} answered something that is no chat completion: {_first_line(answer)}; "
+                f"{self._name} answered something that is no chat completion: {shown}; "
                 "check base_url, which mostly ends in /v1"
             ) from None
         if reason == "length":
@@ -167,7 +168,8 @@ class EndpointCaptioner(Captioner):
                 return "name the environment variable that holds the key with api_key_env"
             return f"check the key in the environment variable {self.api_key_env}, and what it may use"
         if error.code < 400:
-            return f"it redirects to {error.headers.get('Location')}; if you trust that, give it as base_url"
+            target = _masked(str(error.headers.get("Location")).encode(), self._key()).decode()
+            return f"it redirects to {target}; if you trust that, give it as base_url"
         if error.code == 404:
             return f"check base_url, which mostly ends in /v1, and model={self.model}"
         if error.code == 413:
@@ -228,13 +230,17 @@ def _summary(error: HTTPError, key: str | None) -> str:
         body = error.read(REPLY_BYTES)
     except (OSError, http.client.HTTPException):
         body = b""
+    body = _masked(body, key)
     try:
         found = json.loads(body)["error"]
         text = str(found["message"] if isinstance(found, dict) else found)
     except (ValueError, LookupError, TypeError, RecursionError):
         text = _first_line(body) if body.strip() else str(error.reason)
-    text = _first_line(text.encode())
-    return text.replace(key, "***") if key else text
+    return _first_line(_masked(text.encode(), key))  # masked before it is cut
+
+
+def _masked(text: bytes, key: str | None) -> bytes:
+    return text.replace(key.encode(), b"***") if key else text
 
 
 def _first_line(text: bytes, longest: int = 200) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
-from vov_lightning.bases import BaseModel
-from vov_lightning.bitstream import Limits
+from vov_lightning.bases import BaseModel, load_base
+from vov_lightning.bitstream import Limits, VovFile
 from vov_lightning.errors import VovError
 
 
@@ -39,6 +39,17 @@ def add_decoder_arguments(parser: ArgumentParser) -> None:
         help="Base model by registered name or class path, in place of the file's own.",
     )
     parser.add_class_arguments(Limits, "limits")
+
+
+def load_decoder(file: VovFile, options: Namespace) -> BaseModel:
+    """The base model of ``--base``, or the one that ``file`` names, on ``--device``.
+
+    Captions are embedded first: text encoder and transformer need not share a GPU.
+    """
+    base = options.get("base") or load_base(file.header.base_name)
+    for caption in (file.caption, *([] if file.header.guidance == 1 else [""])):
+        base.embed(caption)
+    return base.to(options.device)
 
 
 def shipped_configs() -> Path:

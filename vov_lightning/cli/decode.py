@@ -2,10 +2,9 @@
 
 from jsonargparse import ArgumentParser
 
-from vov_lightning.bases import load_base
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import add_decoder_arguments, command
+from vov_lightning.cli.common import add_decoder_arguments, command, load_decoder
 from vov_lightning.codec import decode
 from vov_lightning.progress import step_bar
 from vov_lightning.video import write_signal
@@ -28,7 +27,7 @@ def main(args: list[str] | None = None) -> None:
     options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
 
     file = VovFile.open(options.file, options.limits)
-    base = options.get("base") or load_base(file.header.base_name)
-    signal = decode(file, base.to(options.device), stop_at=options.stop_at, progress=step_bar("decode"))
+    base = load_decoder(file, options)
+    signal = decode(file, base, stop_at=options.stop_at, progress=step_bar("decode"))
     write_signal(signal, options.output)
     print(f"{options.output}: {signal.num_frames} frames, {signal.width}x{signal.height}")

@@ -36,7 +36,7 @@ DESCRIPTION = """Compress videos or images into .vov files by fitting each with 
   vov-fit --config nano.yaml --scaling.target_bpp 0.2   index bits up to that rate
   vov-fit --config nano.yaml --data.caption "dim, blue"  your own words; a file of them: --data.caption_file
   vov-fit --data.captioner.help EndpointCaptioner       a caption from a vision-language model; also LocalCaptioner
-  vov-fit --config nano.yaml --model.base ltx-video      another base model, by registered name or class path
+  vov-fit --config ltx_video.yaml --data.path a.mp4     another base model, on a GPU
   vov-fit --config nano.yaml --set FOLDER               every clip of a folder, into runs/FOLDER/<clip>/
   vov-fit --config uvg.yaml --part 2/8                  a set shared by 8 GPUs: this one takes every 8th clip
   vov-fit --config uvg.yaml --dry_run true              the same in a minute, without weights: is everything right?

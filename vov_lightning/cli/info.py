@@ -78,7 +78,7 @@ def format_costs(costs: Estimate, size: ClipSize, options: Namespace) -> str:
         ("clip", f"{size.frames} frames of {size.width}x{size.height}, {costs.latent_entries} latents"),
         ("transformer", f"{si(costs.parameters)} parameters, {costs.tokens} tokens"),
         ("adapter", f"{costs.adapted_layers} layers, rank {options.rank}: D = {costs.num_entries} entries"),
-        ("sharing", f"D / k = {costs.num_entries / options.k:.2f} with k = {options.k}"),
+        ("sharing", f"D / k = {costs.num_entries / max(1, options.k):.2f} with k = {options.k}"),
         ("evaluation", f"{si(costs.forward_flops)}FLOP, {share:.0%} of it attention"),
         ("draw", f"{si(costs.draw_flops)}FLOP, forward and backward"),
         ("fit", f"{si(costs.draw_flops * options.draws)}FLOP for {options.draws} draws"),

@@ -5,10 +5,9 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser
 
-from vov_lightning.bases import load_base
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import add_decoder_arguments, command
+from vov_lightning.cli.common import add_decoder_arguments, command, load_decoder
 from vov_lightning.codec import decode
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import source_of
@@ -60,7 +59,7 @@ def main(args: list[str] | None = None) -> None:
             "give --source and one of --scaling.bits, --scaling.target_bpp and --scaling.target_psnr to add index "
             "bits, or --keep_steps to drop some"
         )
-    base = (options.get("base") or load_base(file.header.base_name)).to(options.device)
+    base = load_decoder(file, options)
     source = source_of(file, base, options.source, options.start, options.fit)
     target = remove_padding(source.signal, source.padding)
 

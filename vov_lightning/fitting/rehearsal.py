@@ -7,7 +7,7 @@ fitted instead of the model, two iterations on a few pixels of the real clip.
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -100,7 +100,8 @@ def scratch_folder(runs: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         for folder in missing:
-            folder.rmdir()
+            with suppress(OSError):  # another process writes there by now
+                folder.rmdir()
 
 
 def check_disk(runs: Path, needed: int) -> str:

@@ -19,7 +19,7 @@ from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.stages import Stage, stages_of
 from vov_lightning.metrics import psnr_db
 from vov_lightning.progress import step_bar
-from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.sampling.config import ScalingConfig, check_scaling
 from vov_lightning.scaling import scale
 from vov_lightning.video import Signal, remove_padding, side_by_side, viewing_ending, write_signal
 
@@ -101,6 +101,7 @@ def train_and_finish(
 
     ``metrics.json`` is written last: without it the run counts as unfinished.
     """
+    check_scaling(module.sampler, scaling)
     run.metrics.unlink(missing_ok=True)
     seconds: dict[str, float] = {}
     if module.adapter_config.k:
@@ -113,6 +114,7 @@ def train_and_finish(
     fitted = module.to_file()
     shown = trainer.progress_bar_callback is not None
     if scaling.enabled:
+        fitted.save(run.file)  # nothing is lost if a target turns out to be beyond reach
         started_s = time.perf_counter()
         fitted = scale(fitted, module.base, module.source, scaling, progress=step_bar("scale", shown))
         seconds["scale"] = time.perf_counter() - started_s

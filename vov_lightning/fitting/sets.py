@@ -65,6 +65,9 @@ def _prepared(manifest: Path) -> list[Member]:
         files = {name: (manifest.parent / Path(entry["file"]).name, entry["sha256"]) for name, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SignalError(f"{manifest} cannot be read ({error}); prepare the set again into a new folder") from error
+    for name, (path, _) in files.items():
+        if not re.fullmatch(r"[\w.-]*\w[\w.-]*", name):
+            raise SignalError(f"{manifest} names a member {name!r} ({path.name}); wanted letters, digits, _ . and -")
     for path, sha256 in files.values():
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
             raise SignalError(f"{path} is missing, or not what {manifest} says; prepare the set again")
@@ -116,10 +119,11 @@ def summarize(folder: Path, members: Iterable[Member], failed: dict[str, str]) -
         metrics = folder / member.name / "metrics.json"
         if member.name in failed:
             continue
-        if not metrics.is_file():
+        try:
+            found = json.loads(metrics.read_text())
+        except FileNotFoundError:
             unfinished.append(member.name)
             continue
-        found = json.loads(metrics.read_text())
         clips.append({"name": member.name, **{key: found[key] for key in FIGURES}})
     mean = {key: sum(clip[key] for clip in clips) / len(clips) for key in FIGURES} if clips else {}
     summary = {"set": folder.name, "clips": clips, "mean": mean, "failed": failed, "unfinished": unfinished}

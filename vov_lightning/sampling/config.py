@@ -102,6 +102,8 @@ class ScalingConfig:
             raise SettingError(
                 f"target_bpp={self.target_bpp} and target_psnr={self.target_psnr} contradict each other; give one"
             )
+        if self.target_bpp is not None and not self.target_bpp > 0:
+            raise SettingError(f"target_bpp={self.target_bpp} is not above 0; use 0.01 to 0.3")
         if not 1 <= self.index_bits <= 24:
             raise SettingError(f"index_bits={self.index_bits} is outside 1 .. 24; use 8, or 12 to 18 as the paper does")
         object.__setattr__(self, "eta", float(np.float32(self.eta)))  # as the file will hold it
@@ -124,3 +126,21 @@ class ScalingConfig:
     def codebook_of(self, seed: int) -> Codebook:
         """The codebook under the sampler's seed."""
         return CODEBOOKS[self.codebook](self.index_bits, seed)
+
+
+def check_scaling(sampler: SamplerConfig, scaling: ScalingConfig) -> None:
+    """Refuse index bits that the sampler cannot use.
+
+    Raises:
+        SettingError: If there are to be indices, and no step can carry one.
+    """
+    if not scaling.enabled:
+        return
+    if sampler.scheduler != "flow_euler":
+        raise SettingError(f"scheduler={sampler.scheduler} takes no indices; use flow_euler, or --scaling.bits 0")
+    targeted = scaling.target_bpp is not None or scaling.target_psnr is not None
+    if sampler.steps < 2 or (not targeted and scaling.bits < scaling.index_bits):
+        raise SettingError(
+            f"scaling.bits={scaling.bits} with index_bits={scaling.index_bits} and {sampler.steps} steps leaves no "
+            "index to send; use 25 steps or more, and at least index_bits bits a step"
+        )

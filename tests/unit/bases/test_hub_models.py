@@ -1,5 +1,6 @@
 """The hub's families at tiny random sizes: loaded as from the hub, and compared with diffusers' own pipelines."""
 
+import json
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -20,7 +21,7 @@ from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B, Wan14B
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec import build_file, decode, sample, scaling_of
+from vov_lightning.codec import adapted, build_file, decode, sample, scaling_of
 from vov_lightning.errors import BaseModelError, SettingError
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise
@@ -236,6 +237,26 @@ class TestAdapted:
         torch.testing.assert_close(predict(), ours, rtol=1e-4, atol=1e-5)
         assert (ours - plain).abs().max() > 0.1
 
+    def test_sixteen_bit_weights_decode_what_was_fitted(self, family: type[HubModel]) -> None:
+        base = family.untrained(dtype=torch.bfloat16)
+        adapter = AdapterConfig(k=200, rank=2)
+        symbols = torch.randint(-3, 4, (200,), generator=torch.Generator().manual_seed(0))
+        source = Fitted(Signal(frames_of(base), Fraction(16), "noise"), Padding())
+        sampler = SamplerConfig(steps=2, compute_dtype="bfloat16")
+        file = build_file(base, source, CAPTION, symbols, 0.002, adapter, sampler)
+        x_t, t = torch.randn(1, *base.latent_shape(size_of(base))), torch.tensor([0.5])
+        plain = base.velocity(CAPTION)(x_t, t)
+        hashed = HashedLoRA(base.adapted_layers(base.default_targets), 2, 200, seed=0)
+        hashed.attach(0.002 * symbols)
+        fitted = base.velocity(CAPTION)(x_t, t)
+        hashed.detach()
+        with adapted(base, file):
+            decoded = base.velocity(CAPTION)(x_t, t)
+        assert torch.equal(decoded, fitted)
+        assert torch.equal(base.velocity(CAPTION)(x_t, t), plain)
+        with pytest.raises(SettingError, match="compute_dtype=float32, but the weights of"):
+            build_file(base, source, CAPTION, symbols, 0.002, adapter, SamplerConfig())
+
     def test_checkpointing_leaves_the_gradient_as_it_is(
         self, base: HubModel, adapter: HashedLoRA, predict: Callable[[], Tensor]
     ) -> None:
@@ -277,7 +298,7 @@ class TestFiles:
 
     def test_unipc_takes_no_indices(self, base: HubModel) -> None:
         file = plain_file(base, SamplerConfig(steps=8, scheduler="unipc"))
-        with pytest.raises(SettingError, match="indices steer the flow_euler scheduler only"):
+        with pytest.raises(SettingError, match="scheduler=unipc takes no indices"):
             steer(file, base, Signal(frames_of(base), Fraction(16), "noise"), ScalingConfig(bits=100))
 
 
@@ -293,11 +314,25 @@ class TestLoading:
         assert all(torch.equal(again[name], first[name]) for name in first)
 
     def test_another_weight_is_another_model(self, base: HubModel, folder: Path) -> None:
-        loaded = type(base)(str(folder), dtype="float32")
-        assert loaded.fingerprint() == base.fingerprint()
-        changed = type(base)(str(folder), dtype="float32")
+        loaded, again, changed = (type(base)(str(folder), dtype="float32") for _ in range(3))
+        assert again.fingerprint() == loaded.fingerprint()
         next(changed.vae.decoder.parameters()).data[0] += 1e-3
-        assert changed.fingerprint() != base.fingerprint()
+        assert changed.fingerprint() != loaded.fingerprint()
+
+    @pytest.mark.parametrize("part", ["vae/config.json", "text_encoder/model.safetensors", "tokenizer/tokenizer.json"])
+    def test_another_setting_or_text_encoder_is_another_model(
+        self, base: HubModel, folder: Path, cache: Path, part: str
+    ) -> None:
+        before = type(base)(str(folder), dtype="float32").fingerprint()
+        if part.endswith("config.json"):
+            settings = json.loads((folder / part).read_text()) | {"added": 1}
+            (folder / part).write_text(json.dumps(settings))
+        else:
+            data = bytearray((folder / part).read_bytes())
+            data[-1] ^= 1  # as many bytes as before
+            (folder / part).write_bytes(bytes(data))
+        model = type(base)(str(folder), dtype="float32")
+        assert model.fingerprint() != before
 
     def test_weights_are_bfloat16_unless_told_otherwise(self, base: HubModel, folder: Path, cache: Path) -> None:
         loaded = type(base)(str(folder))
@@ -318,7 +353,7 @@ class TestLoading:
 
     def test_too_little_memory_is_noticed_before_loading(self, family, folder: Path, monkeypatch) -> None:
         monkeypatch.setattr(hub_files.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000}))
-        with pytest.raises(BaseModelError, match=r"GiB of memory for its weights, 0\.0 GiB are free"):
+        with pytest.raises(BaseModelError, match=r"GiB of memory for its transformer and vae, 0\.0 GiB are free"):
             family(str(folder))
 
     @pytest.mark.parametrize("family", [*FAMILIES, Wan14B], indirect=True)
