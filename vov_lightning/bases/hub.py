@@ -283,7 +283,7 @@ def import_text_libraries() -> tuple[Any, Any]:
     return diffusers, transformers
 
 
-def digest(tensors: dict[str, Tensor], settings: str) -> bytes:
+def digest(tensors: dict[str, Tensor], settings: str = "") -> bytes:
     """Eight bytes of BLAKE2b over names, shapes and values, and over ``settings``."""
     found = hashlib.blake2b(settings.encode(), digest_size=8)
     for name, tensor in sorted(tensors.items()):
