@@ -26,7 +26,7 @@ PINNED = {
 
 
 class LocalCaptioner(Captioner):
-    """Runs a vision-language model with transformers; needs ``pip install "vov_lightning[hub]"``.
+    """Runs a vision-language model with transformers; needs ``pip install "transformers>=5"``.
 
     The model is loaded for one caption and freed again, so that the fit has the memory.
 
@@ -91,9 +91,7 @@ class LocalCaptioner(Captioner):
         try:
             from transformers import AutoModelForImageTextToText, AutoProcessor
         except ImportError as error:
-            raise SettingError(
-                f'LocalCaptioner needs transformers ({error}); pip install "vov_lightning[hub]"'
-            ) from error
+            raise SettingError(f'LocalCaptioner needs transformers ({error}); pip install "transformers>=5"') from error
         trusted = {"revision": revision, "trust_remote_code": False}
         try:
             processor = AutoProcessor.from_pretrained(self.model, **trusted)

@@ -1,6 +1,7 @@
 """The hub's families at tiny random sizes: loaded as from the hub, and compared with diffusers' own pipelines."""
 
 import json
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -362,6 +363,11 @@ class TestLoading:
         with pytest.raises(
             BaseModelError, match=f"hf download {family.repository} --revision {family.pinned_revision}"
         ):
+            family()
+
+    def test_what_is_not_installed_is_named_before_a_download(self, family: type[HubModel], monkeypatch) -> None:
+        monkeypatch.setitem(sys.modules, "transformers", None)
+        with pytest.raises(BaseModelError, match=r'needs transformers; pip install "transformers>=5"'):
             family()
 
     def test_images_are_one_frame(self) -> None:

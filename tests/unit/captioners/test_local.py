@@ -179,7 +179,7 @@ def test_model_that_is_not_here(monkeypatch):
 
 def test_without_transformers_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(SettingError, match=r'needs transformers .*; pip install "vov_lightning\[hub\]"'):
+    with pytest.raises(SettingError, match=r'needs transformers .*; pip install "transformers>=5"'):
         LocalCaptioner().caption(clip((1, 2, 3)))
 
 
