@@ -278,7 +278,7 @@ def import_text_libraries() -> tuple[Any, Any]:
         import transformers
     except ImportError as error:
         raise BaseModelError(
-            'embedding a caption for this base model needs transformers; pip install "transformers>=5" ftfy sentencepiece'
+            'this base model needs transformers; pip install "transformers>=5" ftfy sentencepiece'
         ) from error
     return diffusers, transformers
 
