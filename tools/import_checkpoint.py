@@ -102,7 +102,8 @@ def read_checkpoint(path: str, k: int | None = None) -> dict[str, Tensor]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith("unilora_")}  # noqa: SIM118
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names if name.startswith("unilora_")}
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path} cannot be read as safetensors: {error}; checkpoints in other formats can run code and are refused"

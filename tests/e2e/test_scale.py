@@ -14,11 +14,12 @@ import torch
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.nano import Nano
 from vov_lightning.bitstream import BitstreamError, VovFile
+from vov_lightning.bitstream.indices import decode_indices, encode_indices
 from vov_lightning.cli import fit, scale
 from vov_lightning.codec import decode as decode_file
 from vov_lightning.codec import sample, scaling_of
 from vov_lightning.errors import SettingError
-from vov_lightning.fitting.data import SignalData
+from vov_lightning.fitting.data import SignalData, source_of
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.sampling.steering import Search
 from vov_lightning.scaling import keep_steps, scale_to_quality, steer, with_indices
@@ -99,6 +100,27 @@ def test_fewer_steps_make_a_shorter_file_that_still_decodes(fitted, clip, tiny_w
     decode_file(cut, base)
     assert keep_steps(full, 0) == VovFile.open(fitted)
     assert keep_steps(full, 25) == full
+
+
+def test_a_mutated_index_section_is_refused_or_shows_another_clip(fitted, clip, tiny_weights):
+    base, file = Nano(str(tiny_weights)), VovFile.open(fitted)
+    source = source_of(file, base, str(clip)).signal
+    scaling = ScalingConfig(bits=400, allocation="even")
+    scaled = steer(file, base, source, scaling)
+    shown, content = decode_file(scaled, base).frames, encode_indices(scaled.indices, scaling.index_bits)
+    outcomes = []
+    for bit in range(0, 8 * len(content), 7):
+        mutated = bytearray(content)
+        mutated[bit // 8] ^= 128 >> bit % 8
+        try:
+            indices = decode_indices(bytes(mutated), scaling.index_bits, file.header.steps - 1, 10_000)
+            other = decode_file(with_indices(file, indices, scaling), base).frames
+        except BitstreamError:
+            outcomes.append("refused")
+        else:
+            assert not torch.equal(other, shown)
+            outcomes.append("another clip")
+    assert {"refused", "another clip"} == set(outcomes)
 
 
 def test_more_indices_than_latents_are_refused(fitted, tiny_weights):

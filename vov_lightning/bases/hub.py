@@ -161,14 +161,14 @@ class HubModel(BaseModel):
         return (self.latent_channels, frames, size.height // self.spatial_factor, size.width // self.spatial_factor)
 
     @property
-    @abstractmethod
     def latent_channels(self) -> int:
         """Channels of the latents."""
+        return self.vae.config.z_dim
 
     @property
-    @abstractmethod
     def spatial_factor(self) -> int:
         """Pixels a side of one latent."""
+        return self.vae.spatial_compression_ratio
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [1, C, 1, 1, 1] float32 by which latents are normalised."""

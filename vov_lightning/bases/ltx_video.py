@@ -59,10 +59,6 @@ class LTXVideo(HubModel):
     def latent_channels(self) -> int:
         return self.vae.config.latent_channels
 
-    @property
-    def spatial_factor(self) -> int:
-        return self.vae.spatial_compression_ratio
-
     def _statistics(self) -> tuple[Tensor, Tensor]:
         mean, std = self.vae.latents_mean.view(1, -1, 1, 1, 1), self.vae.latents_std.view(1, -1, 1, 1, 1)
         return mean.to(self.device), std.to(self.device) / self.vae.config.scaling_factor

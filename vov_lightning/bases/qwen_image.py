@@ -49,14 +49,6 @@ class QwenImage(HubModel):
     typical_caption_tokens = 100
     embedding_width = "joint_attention_dim"
 
-    @property
-    def latent_channels(self) -> int:
-        return self.vae.config.z_dim
-
-    @property
-    def spatial_factor(self) -> int:
-        return self.vae.spatial_compression_ratio
-
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
         states, _ = pipeline.encode_prompt(caption, max_sequence_length=self.max_caption_tokens)
         return {"states": states}

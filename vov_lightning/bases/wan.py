@@ -39,14 +39,6 @@ class Wan(HubModel):
     max_caption_tokens = typical_caption_tokens = 512
     embedding_width = "text_dim"
 
-    @property
-    def latent_channels(self) -> int:
-        return self.vae.config.z_dim
-
-    @property
-    def spatial_factor(self) -> int:
-        return self.vae.config.scale_factor_spatial
-
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
         states, _ = pipeline.encode_prompt(
             caption,

@@ -16,7 +16,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 
-from vov_lightning.bases import ClipSize, hub_files, registered_bases
+from vov_lightning.bases import ClipSize, hub_files
 from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
@@ -373,7 +373,3 @@ class TestLoading:
     def test_images_are_one_frame(self) -> None:
         with pytest.raises(BaseModelError, match="5 frames do not suit base model qwen-image, which takes 1"):
             QwenImage.untrained().check_size(ClipSize(5, 64, 64))
-
-    def test_all_are_registered(self) -> None:
-        registered = registered_bases()
-        assert {family.name: family for family in (*FAMILIES, Wan14B)}.items() <= registered.items()

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vov_lightning.bases import ClipSize, load_base, registered_bases
+from vov_lightning.bases import ClipSize
 from vov_lightning.bases.autoencoder import AutoencoderConfig, LappedAutoencoder, LappedTransform, to_blocks
 from vov_lightning.bases.nano import Nano, _digest, position_planes
 from vov_lightning.captions import ATTRIBUTES
@@ -395,16 +395,3 @@ class TestCaptions:
     def test_descriptions_are_captions(self, tiny_nano: Nano) -> None:
         caption = tiny_nano.describe(random_frames(ClipSize(5, 64, 64)))
         assert tiny_nano.embed(caption).shape == (1, len(ATTRIBUTES), 16)
-
-
-class TestRegistry:
-    def test_nano_is_registered(self) -> None:
-        assert registered_bases()["nano"] is Nano
-
-    def test_options_reach_the_model(self, saved: Path, tiny_nano: Nano) -> None:
-        assert load_base("nano", weights=str(saved)).fingerprint() == tiny_nano.fingerprint()
-
-    @pytest.mark.parametrize("name", ["nanoo", "", "../nano", "vov_lightning.bases.nano"])
-    def test_unknown_names_are_refused_with_the_installed_ones(self, name: str) -> None:
-        with pytest.raises(BaseModelError, match=f"base model '{name}' is not registered; installed: .*nano"):
-            load_base(name)
