@@ -245,6 +245,13 @@ def guided_velocity(base: BaseModel, caption: str, guidance: float) -> Velocity:
     return guide(base.velocity(caption), base.velocity(""), guidance)
 
 
+def place(base: BaseModel, file: VovFile, device: torch.device | str) -> BaseModel:
+    """``base`` on ``device``, the captions of ``file`` embedded first: text encoder and transformer need not share a GPU."""
+    for caption in (file.caption, *([] if file.header.guidance == 1 else [""])):
+        base.embed(caption)
+    return base.to(device)
+
+
 def check_base(header: Header, base: BaseModel) -> None:
     """Refuse to decode with another model than the file was fitted on.
 

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bitstream import Limits, VovFile
+from vov_lightning.codec import place
 from vov_lightning.errors import VovError
 
 
@@ -42,14 +43,8 @@ def add_decoder_arguments(parser: ArgumentParser) -> None:
 
 
 def load_decoder(file: VovFile, options: Namespace) -> BaseModel:
-    """The base model of ``--base``, or the one that ``file`` names, on ``--device``.
-
-    Captions are embedded first: text encoder and transformer need not share a GPU.
-    """
-    base = options.get("base") or load_base(file.header.base_name)
-    for caption in (file.caption, *([] if file.header.guidance == 1 else [""])):
-        base.embed(caption)
-    return base.to(options.device)
+    """The base model of ``--base``, or the one that ``file`` names, on ``--device``."""
+    return place(options.get("base") or load_base(file.header.base_name), file, options.device)
 
 
 def shipped_configs() -> Path:

@@ -46,15 +46,9 @@ class RunLogger(WandbLogger):
         self.media = media
 
     def log_clip(self, key: str, clip: Signal) -> None:
-        """Log a video as H.264, or the first frame of what H.264 cannot hold."""
+        """Log a clip as `media_of` has it."""
         with tempfile.TemporaryDirectory() as folder:
-            if viewing_ending(clip) == ".mp4":
-                path = Path(folder) / "clip.mp4"
-                write_signal(clip, path)
-                media: Any = wandb.Video(str(path), format="mp4")
-            else:
-                media = wandb.Image(clip.frames[0].permute(1, 2, 0).numpy())
-            self.experiment.log({key: media})
+            self.experiment.log({key: media_of(clip, Path(folder) / "clip.mp4")})
 
     def log_result(self, result: FitResult) -> None:
         """Log the final table and, with ``media``, the file as an artifact."""
@@ -66,6 +60,14 @@ class RunLogger(WandbLogger):
             artifact = wandb.Artifact(name, type="vov", metadata=figures)
             artifact.add_file(str(result.path))
             self.experiment.log_artifact(artifact)
+
+
+def media_of(clip: Signal, path: Path) -> Any:
+    """``clip`` for W&B: H.264 in ``path``, which must stay until it is logged, or the first frame where H.264 cannot."""
+    if viewing_ending(clip) != ".mp4":
+        return wandb.Image(clip.frames[0].permute(1, 2, 0).numpy())
+    write_signal(clip, path)
+    return wandb.Video(str(path), format="mp4")
 
 
 def end_tracking() -> None:

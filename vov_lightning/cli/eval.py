@@ -1,0 +1,102 @@
+"""``vov-eval``: .vov files against their sources, in real metrics, beside other codecs at the same bytes."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import lightning as L
+from jsonargparse import ActionConfigFile, ArgumentParser
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from vov_lightning.bases import BaseModel
+from vov_lightning.bitstream import Limits
+from vov_lightning.cli.bases import PARSER_MODE, with_class_paths
+from vov_lightning.cli.common import command, find_configs
+from vov_lightning.evaluation.entries import SourceOptions, find_entries
+
+DESCRIPTION = """Measure .vov files against their sources, beside other codecs at the same number of bytes.
+
+  vov-eval runs/*/ --out runs/evaluation                      what vov-fit has made, against what it was made from
+  vov-eval runs/my_set --sources my_clips --out evaluation    sources elsewhere: <name of the file>.mp4, .png, ...
+  vov-eval --config eval/nano.yaml runs/my_set                the figures that suit 64x64 pixels, all baselines
+  vov-eval runs/my_set --metrics [psnr_db,dists] --baselines [x265,vvenc]
+
+Open report.html; results.json and results.csv hold every figure. The same command goes on where it was interrupted."""
+
+
+@command
+def main(args: list[str] | None = None) -> int:
+    parser = ArgumentParser(prog="vov-eval", description=DESCRIPTION, parser_mode=PARSER_MODE)
+    parser.add_argument("paths", type=str, nargs="*", help=".vov files, or folders that hold some at any depth.")
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file of settings; also a shipped one by name.")
+    parser.add_argument(
+        "--sources",
+        type=str | None,
+        default=None,
+        help="Folder of the sources, <name of the file>.mp4, .png, ... or a folder of frames of that name; empty for "
+        "the paths in the config.yaml of each run.",
+    )
+    parser.add_argument("--start", type=int, default=0, help="First frame of sources, for files apart from their run.")
+    parser.add_argument(
+        "--fit", type=Literal["resize", "crop"], default="resize", help="How they were brought to size, likewise."
+    )
+    parser.add_argument("--out", type=str, default="runs/evaluation", help="Folder of the results.")
+    parser.add_argument(
+        "--metrics", type=list[str] | None, default=None, help=f"Some of: {', '.join(METRICS)}; empty for all."
+    )
+    parser.add_argument(
+        "--baselines",
+        type=list[str],
+        default=["x265", "svtav1", "vvenc"],
+        help=f"Some of: {', '.join(BASELINES)}; [] for none. They code every clip at the bytes of its file.",
+    )
+    parser.add_argument(
+        "--weights_dir",
+        type=str | None,
+        default=None,
+        help="Folder of the metrics' networks; empty for torch hub's own, which downloads what is missing.",
+    )
+    parser.add_argument("--accelerator", type=str, default="auto", help="As Lightning's Trainer: auto, cpu, gpu ...")
+    parser.add_argument("--devices", type=int | str, default=1, help="Processes that share the files.")
+    parser.add_argument(
+        "--logger",
+        type=RunLogger | bool,
+        default={"class_path": f"{RunLogger.__module__}.{RunLogger.__qualname__}"},
+        help="W&B as in vov-fit; false for none.",
+    )
+    parser.add_subclass_arguments(
+        BaseModel, "base", required=False, help="Base model by registered name or class path, in place of the files'."
+    )
+    parser.add_class_arguments(Limits, "limits")
+    parsed = parser.parse_args(with_class_paths(find_configs(sys.argv[1:] if args is None else args)))
+    options = parser.instantiate_classes(parsed)
+
+    folder = Path(options.out)
+    sources = None if options.sources is None else Path(options.sources)
+    entries, missing = find_entries(map(Path, options.paths), SourceOptions(sources, options.start, options.fit))
+    module = EvaluationModule(
+        entries,
+        ClipMetrics(options.metrics, options.weights_dir),
+        make_baselines(options.baselines),
+        Cache(folder / "cache"),
+        options.get("base"),
+        options.limits,
+    )
+    module.failures = [{"file": file, "error": error} for file, error in missing.items()]
+    trainer = L.Trainer(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        logger=False,
+        callbacks=[TQDMProgressBar()],
+        default_root_dir=folder,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        inference_mode=False,  # some baselines are fitted
+        use_distributed_sampler=False,  # it would repeat clips to give every process as many
+    )
+    trainer.test(module, verbose=False)
+    if trainer.is_global_zero:
+        settings = json.loads(parser.dump(parsed, format="json"))
+        results = module.results(about(settings, module.device))
+        ...
+    return 1 if module.failures else 0

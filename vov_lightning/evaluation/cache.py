@@ -1,0 +1,49 @@
+"""What was coded or measured already: an evaluation that was interrupted, or is asked for one more metric, goes on.
+
+A record is kept under a digest of everything that it depends on; coded clips keep their frames, which the report shows.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vov_lightning.files import atomic_path, atomic_write
+
+Record = dict[str, Any]
+
+
+class Cache:
+    """A folder of records.
+
+    Args:
+        folder: Where they lie: ``<key>.json``, and ``<key>.npz`` with the frames of a coded clip.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def key(self, **identity: Any) -> str:
+        """Name of the record that depends on ``identity``, plain JSON types."""
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+    def load(self, key: str) -> Record | None:
+        """What was kept under ``key``."""
+        path = self.folder / f"{key}.json"
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def frames(self, key: str) -> Tensor:
+        """Frames ``[T, 3, H, W]`` uint8 of the clip under ``key``."""
+        with np.load(self.folder / f"{key}.npz") as content:
+            return torch.from_numpy(content["frames"])
+
+    def save(self, key: str, record: Record, frames: Tensor | None = None) -> None:
+        """Keep ``record``; its frames first, so that a record that exists is whole."""
+        if frames is not None:
+            with atomic_path(self.folder / f"{key}.npz") as temporary:
+                np.savez_compressed(temporary, frames=frames.cpu().numpy())
+        atomic_write(self.folder / f"{key}.json", json.dumps(record).encode())

@@ -1,0 +1,169 @@
+"""Every figure of an evaluation in one tree, and the files that it is written to."""
+
+import csv
+import io
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from vov_lightning.files import atomic_write
+
+SCHEMA = 1
+"""Version of the tree's layout."""
+PACKAGES = (
+    "vov_lightning", "torch", "torchvision", "torchmetrics", "diffusers", "lightning", "vmaf-torch", "imageio-ffmpeg",
+    "bjontegaard", "numpy",
+)  # fmt: skip
+"""Packages whose versions are noted."""
+COLUMNS = ("clip", "method", "rate", "bytes", "bpp", "frames", "height", "width", "fps")
+"""Columns of the table before the metrics."""
+
+Record = dict[str, Any]
+
+
+def about(settings: Record, device: torch.device) -> Record:
+    """What is needed to repeat the evaluation: command, date, versions, machine, settings."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": versions,
+        "machine": {
+            "platform": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        },
+        "settings": settings,
+    }
+
+
+def assemble(
+    points: list[Record],
+    unreachable: list[Record],
+    failures: list[Record],
+    distances: dict[tuple[str, str], Record],
+    methods: dict[str, Record],
+    metrics: dict[str, Record],
+    about: Record,
+) -> Record:
+    """The whole tree.
+
+    Args:
+        points: Of `EvaluationModule`, in any order, the autoencoder's among them.
+        unreachable: Bytes that a method could not reach.
+        failures: Files that could not be evaluated.
+        distances: Figures and reasons of whole sets, by method and rate.
+        methods: Labels and descriptions, in the order of tables.
+        metrics: What is known of each metric, in the order of tables.
+        about: See `about`.
+    """
+    order = list(methods)
+    bounds = {point["clip"]: point["figures"] for point in points if point["method"] == BOUND}
+    coded = [point for point in points if point["method"] != BOUND]
+    coded.sort(key=lambda point: (point["rate"], point["clip"], order.index(point["method"])))
+    coded = [{"id": number, **point} for number, point in enumerate(coded)]
+    sets = set_means(coded)
+    for mean in sets:
+        found = distances.get((mean["method"], mean["rate"]), {"figures": {}, "reasons": {}})
+        mean["figures"] |= found["figures"]
+        mean["reasons"] |= found["reasons"]
+    sets.sort(key=lambda mean: (mean["rate"], order.index(mean["method"])))
+    return {
+        "schema": SCHEMA,
+        "about": about,
+        "metrics": metrics,
+        "methods": methods,
+        "points": coded,
+        "bounds": bounds,
+        "unreachable": unreachable,
+        "failures": failures,
+        "sets": sets,
+        "bd_rate": bd_rates(coded, metrics),
+        "fits": fit_curves(coded),
+    }
+
+
+def fit_curves(points: Iterable[Record]) -> list[Record]:
+    """What the fits of the files logged at each validation, where their run folders hold it."""
+    curves = []
+    for point in points:
+        rows = read_history(Path(point["file"]).parent) if point["file"] else []
+        if rows:
+            names = {key for row in rows for key in row if key not in ("step", "stage", "elapsed_s")}
+            series = {name: [row.get(name) for row in rows] for name in sorted(names)}
+            steps = [row["step"] for row in rows]
+            curves.append({"clip": point["clip"], "rate": point["rate"], "steps": steps, "curves": series})
+    return curves
+
+
+def set_means(points: Iterable[Record]) -> list[Record]:
+    """Means over the clips of each method at each rate.
+
+    A figure that one of the clips lacks has no mean: over the others it would be of another set.
+    """
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for point in points:
+        groups.setdefault((point["method"], point["rate"]), []).append(point)
+    means = []
+    for (method, rate), group in groups.items():
+        figures, reasons = {}, {}
+        for key in group[0]["figures"]:
+            values = {point["clip"]: point["figures"][key] for point in group}
+            lacking = [clip for clip, value in values.items() if value is None]
+            figures[key] = None if lacking else fmean(values.values())
+            if lacking:
+                first = next(point for point in group if point["clip"] == lacking[0])
+                reasons[key] = f"{lacking[0]}: {first['reasons'].get(key, 'no value')}"
+        mean = {"method": method, "rate": rate, "clips": len(group)}
+        mean |= {key: fmean(point[key] for point in group) for key in ("bytes", "bpp")}
+        means.append({**mean, "figures": figures, "reasons": reasons})
+    return means
+
+
+def to_csv(results: Record) -> str:
+    """A line a point, a column a metric; empty where there is no value."""
+    metrics = list(results["metrics"])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *metrics, "encode_s", "decode_s", "file"])
+    for point in results["points"]:
+        row = [point[key] for key in COLUMNS] + [point["figures"].get(key) for key in metrics]
+        writer.writerow([*row, point["encode_s"], point["decode_s"], point["file"]])
+    return text.getvalue()
+
+
+def write_results(folder: Path, results: Record, report: str) -> None:
+    """Write ``results.json``, ``results.csv`` and ``report.html``."""
+    atomic_write(folder / "results.csv", to_csv(results).encode())
+    atomic_write(folder / "report.html", report.encode())
+    atomic_write(folder / "results.json", (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
+
+
+def format_results(results: Record) -> str:
+    """The table that ends an evaluation: a line for each method at each rate, and what is missing."""
+    metrics = results["metrics"]
+    rows = [["rate", "method", "clips", "bytes", "bpp", *metrics]]
+    for mean in results["sets"]:
+        figures = [mean["figures"].get(key) for key in metrics]
+        shown = ["-" if value is None else f"{value:.{metrics[key]['digits']}f}" for key, value in zip(metrics, figures)]
+        rows.append([mean["rate"], mean["method"], str(mean["clips"]), f"{mean['bytes']:.0f}", f"{mean['bpp']:.4f}", *shown])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
+    lines += [f"{item['clip']} by {item['method']} at {item['rate']}: {item['reason']}" for item in results["unreachable"]]
+    return "\n".join(lines)

@@ -1,0 +1,65 @@
+"""What an evaluation leaves in W&B: its table with videos, its curves, its files as an artifact."""
+
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import wandb
+from torch import Tensor
+
+from vov_lightning.fitting.tracking import RunLogger, media_of
+from vov_lightning.video import Signal, side_by_side
+
+COLUMNS = ("clip", "method", "rate", "bytes", "bpp")
+
+
+def log_evaluation(
+    logger: RunLogger, results: dict[str, Any], frames: dict[int, Tensor], sources: dict[str, Tensor], files: list[Path]
+) -> None:
+    """Log ``results``.
+
+    Args:
+        logger: Where to; without ``media`` neither videos nor files are logged.
+        results: The tree of ``results.json``.
+        frames: Decoded frames ``[T, 3, H, W]`` uint8 by the points' numbers.
+        sources: Frames of the clips by their names.
+        files: What goes into the artifact.
+    """
+    run, metrics = logger.experiment, results["metrics"]
+    videos = ["source and decoded"] if logger.media else []
+    table = wandb.Table(columns=[*COLUMNS, *metrics, *videos])
+    with tempfile.TemporaryDirectory() as folder:
+        for point in results["points"]:
+            row = [point[key] for key in COLUMNS] + [point["figures"].get(key) for key in metrics]
+            if logger.media:
+                pair = (sources[point["clip"]], frames[point["id"]])
+                shown = side_by_side(*(Signal(clip, Fraction(point["fps"]), point["clip"]) for clip in pair))
+                row.append(media_of(shown, Path(folder) / f"{point['id']}.mp4"))
+            table.add_data(*row)
+        run.log({"evaluation/points": table, **curves(results)})
+    if logger.media:
+        artifact = wandb.Artifact("evaluation", type="evaluation")
+        for path in files:
+            artifact.add_file(str(path))
+        run.log_artifact(artifact)
+
+
+def curves(results: dict[str, Any]) -> dict[str, Any]:
+    """A chart for every metric that has values: means over clips against bits per pixel, a line a method."""
+    charts = {}
+    for key, metric in results["metrics"].items():
+        lines: dict[str, list[tuple[float, float]]] = {}
+        for mean in results["sets"]:
+            if mean["figures"].get(key) is not None:
+                lines.setdefault(mean["method"], []).append((mean["bpp"], mean["figures"][key]))
+        if lines:
+            points = [sorted(line) for line in lines.values()]
+            charts[f"evaluation/{key}"] = wandb.plot.line_series(
+                xs=[[bpp for bpp, _ in line] for line in points],
+                ys=[[value for _, value in line] for line in points],
+                keys=[results["methods"][name]["label"] for name in lines],
+                title=metric["label"],
+                xname="bits per pixel",
+            )
+    return charts
