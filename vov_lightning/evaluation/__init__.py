@@ -1,0 +1,1 @@
+"""How good a decoded clip is, and against what: metrics, baselines, report."""
