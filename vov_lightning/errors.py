@@ -31,3 +31,7 @@ class CaptionError(VovError, RuntimeError):
 
 class RunError(VovError, RuntimeError):
     """A run folder cannot be used as asked, or fitting cannot go on."""
+
+
+class MetricError(VovError, RuntimeError):
+    """A figure cannot be measured: a network's weights are missing, or decoded frames and source do not match."""

@@ -1,0 +1,109 @@
+"""Which files are evaluated, under which names, against which sources."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vov_lightning.errors import SettingError
+from vov_lightning.evaluation.entries import SourceOptions, find_entries, find_source
+
+
+def make_run(folder: Path, clip: str, **data: object) -> Path:
+    """A run folder with an empty file; ``data`` becomes its configuration, where there is any."""
+    folder.mkdir(parents=True)
+    (folder / f"{clip}.vov").touch()
+    if data:
+        (folder / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+    return folder
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    for name in ("bus.mp4", "kodim01.png"):
+        (folder / name).touch()
+    (folder / "foreman").mkdir()
+    return folder
+
+
+class TestFiles:
+    def test_run_folders_belong_to_the_set_above_them(self, tmp_path: Path, sources: Path) -> None:
+        for rate in ("low", "high"):
+            for clip in ("bus", "foreman"):
+                make_run(tmp_path / "runs" / rate / clip, clip)
+        entries, failures = find_entries([tmp_path / "runs"], SourceOptions(sources))
+        assert [(entry.rate, entry.clip) for entry in entries] == [
+            ("high", "bus"), ("high", "foreman"), ("low", "bus"), ("low", "foreman"),
+        ]  # fmt: skip
+        assert entries[0].source == sources / "bus.mp4"
+        assert entries[1].source == sources / "foreman"
+        assert not failures
+
+    def test_loose_files_belong_to_their_folder(self, tmp_path: Path, sources: Path) -> None:
+        make_run(tmp_path / "scaled", "bus")
+        entries, _ = find_entries([tmp_path / "scaled" / "bus.vov"], SourceOptions(sources))
+        assert entries[0].rate == "scaled"
+
+    def test_sets_of_one_name_are_told_apart(self, tmp_path: Path, sources: Path) -> None:
+        for above in ("a", "b"):
+            make_run(tmp_path / above / "low" / "bus", "bus")
+        entries, _ = find_entries([tmp_path], SourceOptions(sources))
+        assert [entry.rate for entry in entries] == ["a/low", "b/low"]
+
+    def test_a_file_named_twice_counts_once(self, tmp_path: Path, sources: Path) -> None:
+        run = make_run(tmp_path / "low" / "bus", "bus")
+        entries, _ = find_entries([run, run / "bus.vov", tmp_path / "low"], SourceOptions(sources))
+        assert len(entries) == 1
+
+    def test_two_files_of_one_clip_in_one_set_are_refused(self, tmp_path: Path, sources: Path) -> None:
+        make_run(tmp_path / "low" / "bus", "bus")
+        (tmp_path / "low" / "bus.vov").touch()
+        with pytest.raises(SettingError, match=r"low holds more than one file of bus"):
+            find_entries([tmp_path], SourceOptions(sources))
+
+    def test_nothing_to_evaluate_is_refused(self, tmp_path: Path) -> None:
+        for paths in ([], [tmp_path]):
+            with pytest.raises(SettingError, match=r"there is no \.vov file"):
+                find_entries(paths)
+        with pytest.raises(SettingError, match=r"nowhere does not exist"):
+            find_entries([tmp_path / "nowhere"])
+
+
+class TestSources:
+    def test_a_runs_configuration_says_what_was_compressed(self, tmp_path: Path, sources: Path) -> None:
+        make_run(tmp_path / "low" / "bus", "bus", path=str(sources / "bus.mp4"), start=30, fit="crop")
+        (entry,), _ = find_entries([tmp_path / "low"])
+        assert (entry.source, entry.start, entry.fit) == (sources / "bus.mp4", 30, "crop")
+
+    def test_given_options_are_for_files_without_one(self, tmp_path: Path, sources: Path) -> None:
+        make_run(tmp_path / "low" / "bus", "bus")
+        make_run(tmp_path / "low" / "foreman", "foreman", path="elsewhere.mp4", start=5, fit="pad")
+        entries, _ = find_entries([tmp_path / "low"], SourceOptions(sources, 7, "crop"))
+        assert [(entry.start, entry.fit) for entry in entries] == [(7, "crop"), (5, "crop")]
+
+    def test_a_missing_source_is_one_failure(self, tmp_path: Path, sources: Path) -> None:
+        for clip in ("bus", "gone"):
+            make_run(tmp_path / "low" / clip, clip)
+        entries, failures = find_entries([tmp_path / "low"], SourceOptions(sources))
+        assert [entry.clip for entry in entries] == ["bus"]
+        assert list(failures.values()) == [f"--sources {sources} should hold one source called gone, found: none"]
+
+    def test_without_sources_and_configuration_the_remedy_is_named(self, tmp_path: Path) -> None:
+        make_run(tmp_path / "low" / "bus", "bus")
+        make_run(tmp_path / "low" / "foreman", "foreman", path="elsewhere.mp4")
+        _, failures = find_entries([tmp_path / "low"])
+        assert [failure.split(";")[0] for failure in failures.values()] == [
+            "no config.yaml of its fit lies beside it",
+            "its source elsewhere.mp4 is not there any more",
+        ]
+
+    def test_two_of_one_name_are_refused(self, sources: Path) -> None:
+        (sources / "bus.png").touch()
+        with pytest.raises(SettingError, match=r"one source called bus, found: bus\.mp4, bus\.png"):
+            find_source("bus", sources)
+
+    def test_a_file_is_no_folder(self, sources: Path) -> None:
+        with pytest.raises(SettingError, match="is not a folder"):
+            find_source("bus", sources / "bus.mp4")
