@@ -14,7 +14,6 @@ import argparse
 from pathlib import Path
 
 import torch
-from implicit import fit_siren
 from quality import Row, cached, distances, markdown, means
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,6 +22,7 @@ from vov_lightning.bases.nano import Nano, build_transformer
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import fit
 from vov_lightning.codec import build_file, decode, sampler_of
+from vov_lightning.evaluation.baselines.siren import fit_siren
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.scaling import scale_to_bpp

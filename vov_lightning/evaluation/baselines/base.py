@@ -1,0 +1,80 @@
+"""What every baseline says and takes: a clip and the bytes that a ``.vov`` file spends on it.
+
+**What is counted.** The bytes that a decoder needs besides the codec itself, without a container: what leaves the
+encoder as an elementary stream, its parameter sets included, as a ``.vov`` file counts its header. A baseline's
+docstring says where it counts less than that.
+
+**What matches.** A codec has only so many settings. Of the streams that it makes, the one nearest to the target counts
+if it is within 5 %. If none is, the smallest one above counts: too many bytes favour the baseline. A codec whose every
+stream is more than 5 % above the target does not reach it, and says so instead of giving a figure
+(`UnreachableError`); one whose every stream is below gives its best. The bytes that were spent are always reported.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from vov_lightning.bases import BaseModel
+from vov_lightning.bitstream import VovFile
+from vov_lightning.errors import VovError
+from vov_lightning.video import Signal
+
+
+class BaselineError(VovError, RuntimeError):
+    """A baseline cannot run here, or what it made is not the clip that it was given."""
+
+
+class UnreachableError(BaselineError):
+    """A baseline cannot code the clip in as few bytes as wanted, or not at all; a result, not a fault."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A clip, and what it costs as a ``.vov`` file."""
+
+    source: Signal
+    """What was compressed, at the size that the file decodes to (without padding)."""
+    num_bytes: int
+    """Size of the file: the target."""
+    file: VovFile
+    """The file itself, for baselines that share its base model and sampler."""
+    base: BaseModel
+    """The model that it was fitted on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """What a baseline made of a clip."""
+
+    frames: Tensor
+    """``[T, 3, H, W]`` uint8 on the CPU, decoded from what was counted."""
+    num_bytes: int
+    """Bytes that were spent."""
+    settings: str
+    """The whole command, or every setting in words."""
+    encode_s: float
+    """Seconds of the encoding that counts; not of those that only served to find it, unless the baseline says so."""
+    decode_s: float | None
+    """Seconds to decode it, a process's start included where there is one; ``None`` where encoding's include it."""
+
+
+class Baseline(ABC):
+    """Another way to spend the same bytes."""
+
+    key: ClassVar[str]
+    """Name in results and on the command line."""
+    label: ClassVar[str]
+    """Name in the report."""
+    description: ClassVar[str]
+    """A sentence or two: what it is, in which configuration, and what is counted."""
+
+    @abstractmethod
+    def code(self, task: Task) -> Coded:
+        """``task.source`` in about ``task.num_bytes`` bytes, by the rule above.
+
+        Raises:
+            UnreachableError: If it cannot be coded in as few; the message says what the fewest are.
+            BaselineError: If the baseline cannot run here, or decodes to something else than the source's frames.
+        """

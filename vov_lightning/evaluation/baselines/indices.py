@@ -1,0 +1,63 @@
+"""The base model without any adaptation: indices alone steer it, in as many bytes (plain Diff-C)."""
+
+import time
+from dataclasses import replace
+
+import torch
+
+from vov_lightning.bitstream import Header, VovFile
+from vov_lightning.codec import build_file, decode, sampler_of, scaling_of
+from vov_lightning.evaluation.baselines.base import Baseline, Coded, Task, UnreachableError
+from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.scaling import scale_to_bpp
+from vov_lightning.vector.adapter import AdapterConfig
+from vov_lightning.video import fit_signal
+
+STEPS = 25
+"""Of the sampler where the file has no indices: a vector's own two or four steps carry few."""
+
+
+class Indices(Baseline):
+    """A ``.vov`` file with k = 0, the same caption and seed, and as many index bits as fit; encoding takes the time of
+    the search for them, a decoding or a few."""
+
+    key = "indices"
+    label = "indices alone"
+    description = (
+        "The same base model and caption without any adaptation: index bits alone steer its sampler (plain Diff-C), in "
+        "a .vov file of at most as many bytes. Steps and candidates are the file's own where it has indices, else "
+        f"{STEPS} steps and groups of 8-bit indices."
+    )
+
+    def code(self, task: Task) -> Coded:
+        header = task.file.header
+        source = fit_signal(
+            task.source, mode="pad", multiple=task.base.size_multiple, temporal_factor=task.base.temporal_factor
+        )
+        sampler = sampler_for(header)
+        symbols = torch.zeros(0, dtype=torch.int32)
+        plain = build_file(task.base, source, task.file.caption, symbols, 1.0, AdapterConfig(k=0), sampler)
+        smallest = len(plain.to_bytes())
+        if smallest >= task.num_bytes:
+            raise UnreachableError(
+                f"{self.label}: {task.num_bytes} bytes leave nothing for indices: header and caption alone take "
+                f"{smallest}; compare at a higher rate, or leave this baseline out"
+            )
+        scaling = scaling_of(header)
+        start = time.perf_counter()
+        bpp = 8 * task.num_bytes / task.source.num_pixels
+        file = VovFile.from_bytes(scale_to_bpp(plain, task.base, source.signal, scaling, bpp).to_bytes())
+        scaled = time.perf_counter()
+        frames = decode(file, task.base).frames.cpu()
+        decode_s = time.perf_counter() - scaled
+        settings = (
+            f"k=0, {sampler.steps} steps, {sum(map(len, file.indices))} indices of {scaling.index_bits} bits, "
+            f"codebook={scaling.codebook}, kernel={scaling.kernel}, selection={scaling.selection}"
+        )
+        return Coded(frames, len(file.to_bytes()), settings, scaled - start, decode_s)
+
+
+def sampler_for(header: Header) -> SamplerConfig:
+    """The file's own sampler where indices steer it, else as many steps as they need."""
+    sampler = sampler_of(header)
+    return sampler if header.kernel != "ode" else replace(sampler, steps=STEPS, scheduler="flow_euler")
