@@ -1,22 +1,11 @@
-"""Reading a history, and that fits of the shipped configurations end with a validation."""
+"""Reading the history of a fit."""
 
 import json
 
 import pytest
 
-from vov_lightning.cli import fit
-from vov_lightning.cli.common import find_configs, shipped_configs
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.history import read_history
-
-CONFIGS = sorted(path.name for path in shipped_configs().glob("*.yaml") if path.name != "train_nano.yaml")
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_the_last_step_is_validated(name):
-    config = fit.FitCLI(find_configs([f"--config={name}"])).config
-    batches = config.trainer.accumulate_grad_batches * (config.stage1.iterations + config.stage2.iterations)
-    assert batches % config.trainer.val_check_interval == 0
 
 
 def test_rows_come_back(tmp_path):
