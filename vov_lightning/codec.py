@@ -246,7 +246,7 @@ def guided_velocity(base: BaseModel, caption: str, guidance: float) -> Velocity:
 
 
 def place(base: BaseModel, file: VovFile, device: torch.device | str) -> BaseModel:
-    """``base`` on ``device``, the captions of ``file`` embedded first: text encoder and transformer need not share a GPU."""
+    """``base`` on ``device``, captions of ``file`` embedded first: text encoder and model need not share a GPU."""
     for caption in (file.caption, *([] if file.header.guidance == 1 else [""])):
         base.embed(caption)
     return base.to(device)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from vov_lightning.bases import BaseModel
+from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import VovFile
 from vov_lightning.bitstream.indices import Indices, check_indices
 from vov_lightning.codec import checked_size, decode, sample, sampler_of, scaling_of
@@ -70,16 +70,25 @@ def steer(
     """
     check_scaling(sampler_of(file.header), config)
     size = checked_size(file.header, base)
-    if source.frames.shape != (size.frames, 3, size.height, size.width):
-        raise SettingError(
-            f"the source has {tuple(source.frames.shape)} frames, channels, rows and columns; the file wants "
-            f"{(size.frames, 3, size.height, size.width)}"
-        )
+    check_source(source, size)
     plain = keep_steps(file, 0)
     search = Search(config, base.encode(source.frames), plain.header.seed, plain.header.steps)
     sample(plain, base, search, progress=progress)
     indices = check_indices([step.cpu().numpy() for step in search.indices], config.index_bits)
     return with_indices(plain, indices, config)
+
+
+def check_source(source: Signal, size: ClipSize) -> None:
+    """Refuse a source that is not of a file's size, padding included.
+
+    Raises:
+        SettingError: If frames, height or width differ.
+    """
+    wanted = (size.frames, 3, size.height, size.width)
+    if source.frames.shape != wanted:
+        raise SettingError(
+            f"the source has {tuple(source.frames.shape)} frames, channels, rows and columns; the file wants {wanted}"
+        )
 
 
 def keep_steps(file: VovFile, number: int) -> VovFile:

@@ -1,8 +1,9 @@
 """``vov-eval``: .vov files against their sources, in real metrics, beside other codecs at the same bytes."""
 
+import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
 from jsonargparse import ActionConfigFile, ArgumentParser
@@ -12,7 +13,16 @@ from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import Limits
 from vov_lightning.cli.bases import PARSER_MODE, with_class_paths
 from vov_lightning.cli.common import command, find_configs
+from vov_lightning.errors import SettingError
+from vov_lightning.evaluation.baselines import BASELINES, make_baselines
+from vov_lightning.evaluation.cache import Cache
 from vov_lightning.evaluation.entries import SourceOptions, find_entries
+from vov_lightning.evaluation.metrics import METRICS
+from vov_lightning.evaluation.module import EvaluationModule
+from vov_lightning.evaluation.report import build_report
+from vov_lightning.evaluation.results import about, assemble, format_results, write_results
+from vov_lightning.evaluation.tracking import log_evaluation
+from vov_lightning.fitting.tracking import RunLogger, end_tracking
 
 DESCRIPTION = """Measure .vov files against their sources, beside other codecs at the same number of bytes.
 
@@ -76,9 +86,10 @@ def main(args: list[str] | None = None) -> int:
     entries, missing = find_entries(map(Path, options.paths), SourceOptions(sources, options.start, options.fit))
     module = EvaluationModule(
         entries,
-        ClipMetrics(options.metrics, options.weights_dir),
+        options.metrics,
         make_baselines(options.baselines),
         Cache(folder / "cache"),
+        None if options.weights_dir is None else Path(options.weights_dir),
         options.get("base"),
         options.limits,
     )
@@ -97,6 +108,24 @@ def main(args: list[str] | None = None) -> int:
     trainer.test(module, verbose=False)
     if trainer.is_global_zero:
         settings = json.loads(parser.dump(parsed, format="json"))
-        results = module.results(about(settings, module.device))
-        ...
+        report_on(module, settings, folder, options.logger)
     return 1 if module.failures else 0
+
+
+def report_on(module: EvaluationModule, settings: dict[str, Any], folder: Path, logger: RunLogger | bool) -> None:
+    """Write, print and log what ``module`` has found.
+
+    Raises:
+        SettingError: If no file could be evaluated.
+    """
+    if not module.points:
+        raise SettingError("none of the files could be evaluated; what is wrong with each is said above")
+    results = assemble(module, about(settings, module.device))
+    frames = {point["id"]: module.cache.frames(point["coded"]) for point in results["points"]}
+    sources = {point["clip"]: module.cache.frames(point["source"]) for point in results["points"]}
+    files = write_results(folder, results, build_report(results, frames, sources))
+    print(format_results(results))
+    print(f"report   {folder / 'report.html'}")
+    if isinstance(logger, RunLogger):
+        log_evaluation(logger, results, frames, sources, files)
+        end_tracking()

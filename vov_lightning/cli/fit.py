@@ -16,6 +16,7 @@ from vov_lightning.cli.common import command, find_configs
 from vov_lightning.errors import RunError, SettingError, VovError
 from vov_lightning.fitting.data import SAMPLE, SignalData
 from vov_lightning.fitting.folder import RunFolder
+from vov_lightning.fitting.history import History
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.objectives import FlowMatching
 from vov_lightning.fitting.progress import FitProgress
@@ -162,7 +163,7 @@ class FitCLI(LightningCLI):
         return result.metrics | more
 
     def instantiate_trainer(self, **kwargs: Any):
-        callbacks = [checkpoint_callback(self.folder), TrackFit()]
+        callbacks = [checkpoint_callback(self.folder), History(self.folder.history), TrackFit()]
         if self.config.trainer.enable_progress_bar is not False:
             callbacks.append(FitProgress())
         self.trainer_defaults["callbacks"] = callbacks

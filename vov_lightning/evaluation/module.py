@@ -10,28 +10,35 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bitstream import Limits, VovFile
 from vov_lightning.codec import decode, place
-from vov_lightning.errors import VovError
-from vov_lightning.evaluation.baselines import Baseline, Coded, Task, UnreachableError
+from vov_lightning.errors import MetricError, VovError
+from vov_lightning.evaluation.baselines import Baseline, BaselineError, Coded, Task, UnreachableError
 from vov_lightning.evaluation.cache import Cache, Record
+from vov_lightning.evaluation.distances import SetDistances
 from vov_lightning.evaluation.entries import Entry
-from vov_lightning.evaluation.metrics import ClipMetrics
+from vov_lightning.evaluation.metrics import METRICS
+from vov_lightning.evaluation.metrics.clip import ClipMetrics
+from vov_lightning.evaluation.metrics.fvd import PROTOCOLS
 from vov_lightning.fitting.data import source_of
 from vov_lightning.video import Fitted, Signal, remove_padding
 
 VOV = "vov"
 """Method of the files themselves."""
+DESCRIPTION = (
+    "The .vov files: every byte counts, decoded from the file and its base model. The seconds of encoding are "
+    "the fit's, where its metrics.json lies beside the file."
+)
 BOUND = "autoencoder"
 """The base model's autoencoder alone, which no file of that model can beat in distortion."""
 
@@ -41,26 +48,39 @@ class EvaluationModule(L.LightningModule):
 
     Args:
         entries: What to evaluate.
-        metrics: The figures of a clip.
+        metrics: Keys of `METRICS`; all of them if None.
         baselines: Codecs that code every clip at the bytes of its file.
         cache: What is there is not coded or measured again.
+        weights_dir: Folder of the metrics' networks; torch hub's own if None.
         base: Base model in place of the one that a file names.
         limits: What a file may ask for.
+
+    Raises:
+        SettingError: If a metric is unknown.
+        MetricError: If the weights behind FVD cannot be had.
     """
 
     def __init__(
         self,
         entries: Sequence[Entry],
-        metrics: ClipMetrics,
+        metrics: Sequence[str] | None,
         baselines: Sequence[Baseline],
         cache: Cache,
+        weights_dir: Path | None = None,
         base: BaseModel | None = None,
         limits: Limits = Limits(),
     ) -> None:
         super().__init__()
         self.entries, self.baselines, self.cache, self.limits = list(entries), list(baselines), cache, limits
-        self.metrics = metrics
-        self._given, self._loaded = [base], [None]  # in lists: Lightning need not move them
+        names = list(METRICS if metrics is None else metrics)
+        self.infos = {name: asdict(info) for name, info in METRICS.items() if name in names}
+        self.metrics = ClipMetrics([name for name in names if name not in PROTOCOLS], weights_dir)
+        rates = sorted({entry.rate for entry in entries})
+        self.methods = {VOV: {"label": "vov_lightning", "description": DESCRIPTION}}
+        self.methods |= {one.key: {"label": one.label, "description": one.description} for one in baselines}
+        protocols = [name for name in PROTOCOLS if name in names]
+        self.distances = SetDistances(protocols, self.methods, rates, cache, weights_dir)
+        self._base, self._base_given = [base], base is not None  # in a list: not a part that Lightning moves
         self.points: list[Record] = []
         self.unreachable: list[Record] = []
         self.failures: list[Record] = []
@@ -74,125 +94,144 @@ class EvaluationModule(L.LightningModule):
         entry = self.entries[batch]
         try:
             self._evaluate(entry)
+        except MetricError:  # the same for every clip: weights are missing
+            raise
         except VovError as error:
-            self.failures.append({"file": str(entry.file), "error": f"{type(error).__name__}: {error}"})
-            print(f"{entry.file} failed: {error}", file=sys.stderr)
+            self._fail(entry, error)
+
+    def on_test_epoch_end(self) -> None:
+        """Every process learns what the others found."""
+        found = self.points, self.unreachable, self.failures, self.distances.incomplete
+        if self.trainer.world_size > 1:
+            gathered: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, found)
+            found = tuple([record for process in part for record in process] for part in zip(*gathered, strict=True))
+        self.points, self.unreachable, self.failures, incomplete = found
+        self.set_figures = self.distances.values(incomplete)
 
     def _evaluate(self, entry: Entry) -> None:
         file = VovFile.open(entry.file, self.limits)
         base = self._base_of(file)
         fitted = source_of(file, base, str(entry.source), entry.start, entry.fit)
         source = remove_padding(fitted.signal, fitted.padding)
-        about = {"file": str(entry.file), "sections": file.section_bytes()}
-        identity = {"file": file.to_bytes()}
-        self._measure(entry, VOV, source, lambda: _decoded(file, base, _encode_seconds(entry.file)), identity, about)
-        self._measure(entry, BOUND, source, lambda: _autoencoded(fitted, base), {"base": base.fingerprint()})
-        task = Task(fitted, len(file.to_bytes()), file, base)
+        source_key = source_digest(source)
+        if self.cache.load(source_key) is None:
+            self.cache.save(source_key, {"name": source.name}, source.frames)
+        measure = partial(self._measure, entry, source, source_key)
+        whole = {"file": digest(file.to_bytes())}
+        origin = {"file": str(entry.file), "sections": file.section_bytes()}
+        self.points.append(measure(VOV, lambda: decoded(file, base, encode_seconds(entry.file)), whole) | origin)
+        self.points.append(measure(BOUND, lambda: autoencoded(fitted, base), {"base": base.fingerprint().hex()}))
+        task = Task(source, len(file.to_bytes()), file, base)
         for baseline in self.baselines:
             try:
-                self._measure(entry, baseline.key, source, lambda b=baseline: b.code(task), identity)
+                self.points.append(measure(baseline.key, partial(baseline.code, task), whole))
             except UnreachableError as error:
                 wanted = {"clip": entry.clip, "method": baseline.key, "rate": entry.rate, "bytes": task.num_bytes}
-                self.unreachable.append({**wanted, "reason": str(error)})
+                self.unreachable.append({**wanted, "reason": str(error), "source": source_key})
+            except BaselineError as error:
+                self._fail(entry, error)
 
     def _measure(
         self,
         entry: Entry,
-        method: str,
         source: Signal,
+        source_key: str,
+        method: str,
         code: Callable[[], Coded],
-        identity: dict[str, bytes],
-        about: Record | None = None,
-    ) -> None:
-        """Add the point of ``method``, coded by ``code`` where it is not in the cache yet."""
-        digests = {name: hashlib.sha256(value).hexdigest() for name, value in identity.items()}
-        digests["source"] = hashlib.sha256(source.frames.contiguous().numpy().tobytes()).hexdigest()
-        key = self.cache.key(method=method, version=version("vov_lightning"), device=self.device.type, **digests)
+        identity: dict[str, str],
+    ) -> Record:
+        """The point of ``method``, coded by ``code`` where it is not in the cache yet."""
+        versions = {"version": version("vov_lightning"), "device": self.device.type}
+        key = self.cache.key(method=method, source=source_key, **versions, **identity)
         record = self.cache.load(key)
         if record is None:
             with torch.enable_grad():  # some baselines are fitted
-                coded = code()
-            record = dict(vars(coded))
-            self.cache.save(key, record, record.pop("frames"))
+                coded = vars(code())
+            record = {name: value for name, value in coded.items() if name != "frames"}
+            self.cache.save(key, record, coded["frames"])
         frames = self.cache.frames(key)
         figures_key = self.cache.key(clip=key, metrics=self.metrics.names)
         figures = self.cache.load(figures_key)
         if figures is None:
-            figures = asdict(self.metrics.measure(Signal(frames, source.fps, method), source))
+            figures = vars(self.metrics.measure(Signal(frames, source.fps, method), source))
             self.cache.save(figures_key, figures)
-        num_bytes = record.pop("num_bytes")
-        self.points.append(
-            {
-                "clip": entry.clip,
-                "method": method,
-                "rate": entry.rate,
-                "file": None,
-                "bytes": num_bytes,
-                "bpp": 8 * num_bytes / source.num_pixels,
-                "sections": {},
-                "frames": source.num_frames,
-                "height": source.height,
-                "width": source.width,
-                "fps": str(source.fps),
-                "figures": figures["values"],
-                "reasons": figures["reasons"],
-                "per_frame": figures["per_frame"],
-                **record,
-                **(about or {}),
-                "cache": key,
-            }
-        )
+        if method != BOUND:
+            distances = self.distances.measure(method, entry.rate, (key, frames), (source_key, source.frames))
+            figures = {**figures, **{name: figures[name] | found for name, found in distances.items()}}
+        return {
+            "clip": entry.clip,
+            "method": method,
+            "rate": entry.rate,
+            "file": None,
+            "bytes": record["num_bytes"],
+            "bpp": 8 * record["num_bytes"] / source.num_pixels,
+            "sections": {},
+            "frames": source.num_frames,
+            "height": source.height,
+            "width": source.width,
+            "fps": str(source.fps),
+            "figures": figures["values"],
+            "reasons": figures["reasons"],
+            "per_frame": figures["per_frame"],
+            **{name: record[name] for name in ("settings", "encode_s", "decode_s")},
+            "coded": key,
+            "source": source_key,
+        }
 
-    def on_test_epoch_end(self) -> None:
-        """Every process learns what the others found."""
-        if self.trainer.world_size == 1:
-            return
-        own = self.points, self.unreachable, self.failures
-        gathered: list[Any] = [None] * self.trainer.world_size
-        torch.distributed.all_gather_object(gathered, own)
-        self.points, self.unreachable, self.failures = (
-            [record for process in part for record in process] for part in zip(*gathered, strict=True)
-        )
+    def _fail(self, entry: Entry, error: VovError) -> None:
+        self.failures.append({"file": str(entry.file), "error": f"{type(error).__name__}: {error}"})
+        print(f"{entry.file} failed: {error}", file=sys.stderr)
 
     def _base_of(self, file: VovFile) -> BaseModel:
-        """The base model for ``file`` on this process's device; the last one is kept."""
-        base = self._given[0] or self._loaded[0]
-        if base is None or (self._given[0] is None and base.name != file.header.base_name):
-            self._loaded[0] = None  # two need not fit
-            base = self._loaded[0] = load_base(file.header.base_name)
-        return place(base.to("cpu"), file, self.device)
+        """The base model for ``file`` on this process's device; only the last one is kept."""
+        if self._base[0] is None or not (self._base_given or self._base[0].name == file.header.base_name):
+            self._base[0] = None
+            self._base[0] = load_base(file.header.base_name)
+        return place(self._base[0].to("cpu"), file, self.device)
 
 
-def _decoded(file: VovFile, base: BaseModel, encode_s: float | None) -> Coded:
+def digest(data: bytes) -> str:
+    """Name of ``data`` in keys of the cache."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def source_digest(source: Signal) -> str:
+    """Name of the frames of ``source`` in keys of the cache."""
+    return digest(source.frames.contiguous().numpy().tobytes())
+
+
+def decoded(file: VovFile, base: BaseModel, encode_s: float | None) -> Coded:
+    """What the decoder makes of ``file``."""
     started_s = time.perf_counter()
     frames = decode(file, base).frames
     decode_s = time.perf_counter() - started_s
-    return Coded(frames, len(file.to_bytes()), _in_words(file), encode_s, decode_s)
+    return Coded(frames, len(file.to_bytes()), in_words(file), encode_s, decode_s)
 
 
-def _autoencoded(source: Fitted, base: BaseModel) -> Coded:
+def autoencoded(source: Fitted, base: BaseModel) -> Coded:
+    """``source`` through the autoencoder and back, as if latents cost nothing."""
     with torch.no_grad():
         frames = base.decode(base.encode(source.signal.frames), source.signal.num_frames)
     shown = remove_padding(Signal(frames, source.signal.fps, BOUND), source.padding)
     return Coded(shown.frames, 0, "", None, None)
 
 
-def _in_words(file: VovFile) -> str:
+def in_words(file: VovFile) -> str:
+    """What the decoder reads from the header, in a line."""
     header = file.header
     vector = f"k = {header.k}, rank {header.rank}" if header.k else "no vector"
-    indices = f", {header.index_bits}-bit indices ({header.codebook})" if file.indices else ""
+    indices = f", {header.index_bits}-bit indices ({header.codebook}, {header.kernel})" if file.indices else ""
     return (
         f"{header.base_name}@{header.base_revision}, {vector}, {header.steps} steps, seed {header.seed}{indices}, "
         f"caption {file.caption!r}"
     )
 
 
-def _encode_seconds(path: Path) -> float | None:
+def encode_seconds(path: Path) -> float | None:
     """What the fit took, where its metrics lie beside the file and are of this file."""
     metrics = path.parent / "metrics.json"
-    if not metrics.is_file():
-        return None
-    found = json.loads(metrics.read_text())
-    if found.get("sha256") != hashlib.sha256(path.read_bytes()).hexdigest():
+    found = json.loads(metrics.read_text()) if metrics.is_file() else {}
+    if found.get("sha256") != digest(path.read_bytes()):
         return None
     return sum(value for name, value in found["seconds"].items() if name != "decode")

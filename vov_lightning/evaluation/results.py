@@ -16,7 +16,10 @@ from typing import Any
 
 import torch
 
+from vov_lightning.evaluation.module import BOUND, EvaluationModule
+from vov_lightning.evaluation.report import bd_rates
 from vov_lightning.files import atomic_write
+from vov_lightning.fitting.history import read_history
 
 SCHEMA = 1
 """Version of the tree's layout."""
@@ -53,50 +56,49 @@ def about(settings: Record, device: torch.device) -> Record:
     }
 
 
-def assemble(
-    points: list[Record],
-    unreachable: list[Record],
-    failures: list[Record],
-    distances: dict[tuple[str, str], Record],
-    methods: dict[str, Record],
-    metrics: dict[str, Record],
-    about: Record,
-) -> Record:
-    """The whole tree.
+def assemble(found: EvaluationModule, about: Record) -> Record:
+    """The whole tree of what ``found`` holds after its test, points in the order of tables.
 
     Args:
-        points: Of `EvaluationModule`, in any order, the autoencoder's among them.
-        unreachable: Bytes that a method could not reach.
-        failures: Files that could not be evaluated.
-        distances: Figures and reasons of whole sets, by method and rate.
-        methods: Labels and descriptions, in the order of tables.
-        metrics: What is known of each metric, in the order of tables.
+        found: An evaluation that has run.
         about: See `about`.
     """
-    order = list(methods)
-    bounds = {point["clip"]: point["figures"] for point in points if point["method"] == BOUND}
-    coded = [point for point in points if point["method"] != BOUND]
+    order = list(found.methods)
+    tell_apart(found.points, found.unreachable)
+    bounds = {point["clip"]: point["figures"] for point in found.points if point["method"] == BOUND}
+    coded = [point for point in found.points if point["method"] != BOUND]
     coded.sort(key=lambda point: (point["rate"], point["clip"], order.index(point["method"])))
     coded = [{"id": number, **point} for number, point in enumerate(coded)]
     sets = set_means(coded)
     for mean in sets:
-        found = distances.get((mean["method"], mean["rate"]), {"figures": {}, "reasons": {}})
-        mean["figures"] |= found["figures"]
-        mean["reasons"] |= found["reasons"]
+        whole = found.set_figures.get((mean["method"], mean["rate"]), {"figures": {}, "reasons": {}})
+        mean["figures"] |= whole["figures"]
+        reasons = mean["reasons"] | whole["reasons"]
+        mean["reasons"] = {key: why for key, why in reasons.items() if mean["figures"][key] is None}
     sets.sort(key=lambda mean: (mean["rate"], order.index(mean["method"])))
     return {
         "schema": SCHEMA,
         "about": about,
-        "metrics": metrics,
-        "methods": methods,
+        "metrics": found.infos,
+        "methods": found.methods,
         "points": coded,
         "bounds": bounds,
-        "unreachable": unreachable,
-        "failures": failures,
+        "unreachable": found.unreachable,
+        "failures": found.failures,
         "sets": sets,
-        "bd_rate": bd_rates(coded, metrics),
+        "bd_rate": bd_rates(coded, found.infos),
         "fits": fit_curves(coded),
     }
+
+
+def tell_apart(points: list[Record], unreachable: list[Record]) -> None:
+    """Give clips names of their own where files of one name have different sources, or one at different sizes."""
+    sources: dict[str, set[str]] = {}
+    for point in points:
+        sources.setdefault(point["clip"], set()).add(point["source"])
+    for record in (*points, *unreachable):
+        if len(sources[record["clip"]]) > 1:
+            record["clip"] = f"{record['clip']} ({record['source'][:6]})"
 
 
 def fit_curves(points: Iterable[Record]) -> list[Record]:
@@ -148,11 +150,13 @@ def to_csv(results: Record) -> str:
     return text.getvalue()
 
 
-def write_results(folder: Path, results: Record, report: str) -> None:
-    """Write ``results.json``, ``results.csv`` and ``report.html``."""
-    atomic_write(folder / "results.csv", to_csv(results).encode())
-    atomic_write(folder / "report.html", report.encode())
-    atomic_write(folder / "results.json", (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
+def write_results(folder: Path, results: Record, report: str) -> list[Path]:
+    """Write ``results.csv``, ``report.html`` and ``results.json``; their paths."""
+    tree = json.dumps(results, indent=2, allow_nan=False) + "\n"
+    texts = {"results.csv": to_csv(results), "report.html": report, "results.json": tree}
+    for name, text in texts.items():
+        atomic_write(folder / name, text.encode())
+    return [folder / name for name in texts]
 
 
 def format_results(results: Record) -> str:
@@ -160,10 +164,14 @@ def format_results(results: Record) -> str:
     metrics = results["metrics"]
     rows = [["rate", "method", "clips", "bytes", "bpp", *metrics]]
     for mean in results["sets"]:
-        figures = [mean["figures"].get(key) for key in metrics]
-        shown = ["-" if value is None else f"{value:.{metrics[key]['digits']}f}" for key, value in zip(metrics, figures)]
-        rows.append([mean["rate"], mean["method"], str(mean["clips"]), f"{mean['bytes']:.0f}", f"{mean['bpp']:.4f}", *shown])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
-    lines += [f"{item['clip']} by {item['method']} at {item['rate']}: {item['reason']}" for item in results["unreachable"]]
+        figures = (_shown(mean["figures"].get(key), info["digits"]) for key, info in metrics.items())
+        size = (str(mean["clips"]), _shown(mean["bytes"], 0), _shown(mean["bpp"], 4))
+        rows.append([mean["rate"], mean["method"], *size, *figures])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines += [f"{lost['clip']} at {lost['rate']}: {lost['reason']}" for lost in results["unreachable"]]
     return "\n".join(lines)
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

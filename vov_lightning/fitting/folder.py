@@ -53,6 +53,10 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def history(self) -> Path:
+        return self.path / "history.jsonl"
+
+    @property
     def last_checkpoint(self) -> Path:
         return self.checkpoints / "last.ckpt"
 

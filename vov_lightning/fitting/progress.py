@@ -5,7 +5,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from vov_lightning.fitting.stages import stages_of
+from vov_lightning.fitting.stages import stage_at
 
 
 class FitProgress(TQDMProgressBar):
@@ -13,12 +13,9 @@ class FitProgress(TQDMProgressBar):
 
     def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
         super().on_train_batch_start(trainer, *args)
-        step = trainer.global_step
-        for stage in stages_of(trainer):
-            if step < stage.iterations:
-                self.train_progress_bar.set_description(stage.title, refresh=False)
-                return
-            step -= stage.iterations
+        stage = stage_at(trainer, trainer.global_step)
+        if stage is not None:
+            self.train_progress_bar.set_description(stage.title, refresh=False)
 
     def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
         super().on_train_epoch_start(trainer, *args)

@@ -9,12 +9,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec import decode
+from vov_lightning.fitting.checkpoints import Checkpoints
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.folder import RunFolder
+from vov_lightning.fitting.history import History
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.stages import Stage, stages_of
 from vov_lightning.metrics import psnr_db
@@ -49,7 +50,7 @@ def fit(
     scaling: ScalingConfig = ScalingConfig(),
     **trainer_options: Any,
 ) -> FitResult:
-    """Fit ``module`` to ``data`` and leave file, clips, metrics and checkpoint in ``folder``.
+    """Fit ``module`` to ``data`` and leave file, clips, metrics, history and checkpoint in ``folder``.
 
     Args:
         data: The signal.
@@ -61,7 +62,7 @@ def fit(
     """
     run = RunFolder(Path(folder), data.source_name)
     options = {"logger": False, **fit_defaults(), **trainer_options}
-    callbacks = [*stages, checkpoint_callback(run), *options.pop("callbacks", [])]
+    callbacks = [*stages, checkpoint_callback(run), History(run.history), *options.pop("callbacks", [])]
     trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
     return train_and_finish(trainer, module, data, run, scaling)
 
@@ -79,9 +80,9 @@ def fit_defaults() -> dict[str, Any]:
     }
 
 
-def checkpoint_callback(run: RunFolder) -> ModelCheckpoint:
+def checkpoint_callback(run: RunFolder) -> Checkpoints:
     """Keeps ``last.ckpt`` up to date."""
-    return ModelCheckpoint(
+    return Checkpoints(
         dirpath=run.checkpoints,
         filename=run.last_checkpoint.stem,
         every_n_train_steps=CHECKPOINT_EVERY,

@@ -142,6 +142,15 @@ def stages_of(trainer: L.Trainer) -> list[Stage]:
     return [callback for callback in callbacks if isinstance(callback, Stage)]
 
 
+def stage_at(trainer: L.Trainer, step: int) -> Stage | None:
+    """The stage that takes optimizer step ``step``, counted from 0; None beyond the last."""
+    for stage in stages_of(trainer):
+        if step < stage.iterations:
+            return stage
+        step -= stage.iterations
+    return None
+
+
 def total_iterations(trainer: L.Trainer) -> int:
     """Optimizer steps of all stages."""
     return sum(stage.iterations for stage in stages_of(trainer))

@@ -63,7 +63,7 @@ class RunLogger(WandbLogger):
 
 
 def media_of(clip: Signal, path: Path) -> Any:
-    """``clip`` for W&B: H.264 in ``path``, which must stay until it is logged, or the first frame where H.264 cannot."""
+    """``clip`` for W&B: H.264 in ``path``, which must stay until it is logged, or else the first frame."""
     if viewing_ending(clip) != ".mp4":
         return wandb.Image(clip.frames[0].permute(1, 2, 0).numpy())
     write_signal(clip, path)

@@ -41,3 +41,8 @@ def transition(kernel: KernelName, eta: float, x_t: Tensor, clean: Tensor, t: fl
         raise SettingError(f"eta={eta} is outside [0, 1]; 1 is the full noise of the posterior, 0 none")
     gamma = eta * (s / t) * math.sqrt(t * t - ((1 - t) / (1 - s)) ** 2 * s * s)
     return (1 - s) * clean + math.sqrt(max(0.0, s * s - gamma * gamma)) * noise, gamma
+
+
+def divergence_bits(shift: Tensor) -> float:
+    """KL divergence of two steps of the same gamma whose means lie ``shift`` gammas apart, ``|shift|^2 / 2`` nats."""
+    return float(shift.double().square().sum()) / (2 * math.log(2))

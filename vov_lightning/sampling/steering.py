@@ -4,7 +4,6 @@ The encoder (`Search`) and the decoder (`Replay`) take a step by the same code
 once the indices are known, so their latents are the same at every step.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from vov_lightning.sampling.candidates import Codebook, Groups
 from vov_lightning.sampling.config import ScalingConfig
-from vov_lightning.sampling.kernels import transition
+from vov_lightning.sampling.kernels import divergence_bits, transition
 
 
 class Steering(ABC):
@@ -85,7 +84,7 @@ class Search(Steering):
     def _indices(self, number: int, x_t: Tensor, mean: Tensor, gamma: float, t: float, s: float) -> Tensor:
         wanted, _ = transition(self.config.kernel, self.config.eta, x_t, self.clean, t, s)
         wish = (wanted - mean) / gamma
-        bits = float(wish.double().square().sum()) / (2 * math.log(2))
+        bits = divergence_bits(wish)
         share = self._left // (self.num_steps - 1 - number)
         count = min(share, wish.numel())
         if self.config.allocation == "divergence":

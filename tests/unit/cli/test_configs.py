@@ -39,6 +39,14 @@ def parsed(*args: str):
     return fit.FitCLI(find_configs(list(args))).config
 
 
+@pytest.mark.parametrize("name", [name for name in CONFIGS if "/" not in name])
+def test_the_last_step_is_validated(name):
+    """So that the history of a fit (`vov_lightning.fitting.history`) ends with its figures."""
+    config = parsed(*arguments_of(name))
+    batches = config.trainer.accumulate_grad_batches * (config.stage1.iterations + config.stage2.iterations)
+    assert batches % config.trainer.val_check_interval == 0
+
+
 def test_uvg_is_the_papers_experiment():
     config = parsed("--config=uvg.yaml")
     assert config.set == "data/uvg"

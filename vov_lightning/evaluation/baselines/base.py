@@ -54,8 +54,9 @@ class Coded:
     """Bytes that were spent."""
     settings: str
     """The whole command, or every setting in words."""
-    encode_s: float
-    """Seconds of the encoding that counts; not of those that only served to find it, unless the baseline says so."""
+    encode_s: float | None
+    """Seconds of the encoding that counts; not of those that only served to find it, unless the baseline says so.
+    ``None`` where it is not known."""
     decode_s: float | None
     """Seconds to decode it, a process's start included where there is one; ``None`` where encoding's include it."""
 

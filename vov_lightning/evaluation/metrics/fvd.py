@@ -100,15 +100,20 @@ class FrechetVideoDistance(Metric):
             raise MetricError(
                 f"FVD got {videos.dtype} of shape {list(videos.shape)}, wanted uint8 [N, T, 3, {SIDE}, {SIDE}]"
             )
-        side = "real" if real else "decoded"
-        for batch in videos.split(self.batch_size):
-            features = self.features(batch).double()
-            getattr(self, f"{side}_count").add_(len(features))
-            getattr(self, f"{side}_sum").add_(features.sum(0))
-            getattr(self, f"{side}_outer").add_(features.T @ features)
+        self.add(self.features(videos), real)
+
+    def add(self, features: Tensor, real: bool) -> None:
+        """Take in what `features` gave, ``[N, 400]`` on any device, as `update` does."""
+        side, features = "real" if real else "decoded", features.to(self.device).double()
+        getattr(self, f"{side}_count").add_(len(features))
+        getattr(self, f"{side}_sum").add_(features.sum(0))
+        getattr(self, f"{side}_outer").add_(features.T @ features)
 
     def features(self, videos: Tensor) -> Tensor:
         """I3D's features ``[N, 400]`` of ``videos [N, T, 3, 224, 224]`` uint8, on the metric's device."""
+        return torch.cat([self._features(batch) for batch in videos.split(self.batch_size)])
+
+    def _features(self, videos: Tensor) -> Tensor:
         with exact_arithmetic(self.device):
             x = videos.to(self.device).transpose(1, 2).float() / 255
             return self.network(2 * x - 1 if self.pixel_range == "signed" else x)
