@@ -140,27 +140,21 @@ def _moments(count: Tensor, total: Tensor, outer: Tensor) -> tuple[Tensor, Tenso
 
 
 def frechet_distance(mean: Tensor, covariance: Tensor, other_mean: Tensor, other_covariance: Tensor) -> Tensor:
-    """``|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2))``, float64, through eigenvalues.
+    """``|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2))``, float64; means ``[D]``, covariances ``[D, D]``.
 
-    ``tr (C C')^(1/2)`` is the sum of the roots of the eigenvalues of the symmetric ``C^(1/2) C' C^(1/2)``, which stays
-    exact where covariances are singular (fewer samples than features); a general matrix square root does not.
+    ``tr (C C')^(1/2)`` is the sum of the singular values of ``C^(1/2) C'^(1/2)``, which stays exact where covariances
+    are singular (fewer samples than features); the general matrix square root of published scripts does not.
     """
-    root = _square_root(covariance)
-    eigenvalues = torch.linalg.eigvalsh(root @ other_covariance @ root)
-    shared = _without_rounding(eigenvalues).sqrt().sum()
+    shared = torch.linalg.svdvals(_square_root(covariance) @ _square_root(other_covariance)).sum()
     distance = (mean - other_mean).square().sum() + covariance.trace() + other_covariance.trace() - 2 * shared
     return distance.clamp(min=0)
 
 
 def _square_root(matrix: Tensor) -> Tensor:
+    """Of a symmetric matrix; eigenvalues that are rounding errors count as 0, as their roots would be no longer small."""
     eigenvalues, vectors = torch.linalg.eigh(matrix)
-    return (vectors * _without_rounding(eigenvalues).sqrt()) @ vectors.T
-
-
-def _without_rounding(eigenvalues: Tensor) -> Tensor:
-    """Zero where an eigenvalue is no more than rounding error: its root would be millions of times larger."""
     tolerance = eigenvalues.abs().max() * len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
-    return torch.where(eigenvalues > tolerance, eigenvalues, 0)
+    return (vectors * torch.where(eigenvalues > tolerance, eigenvalues, 0).sqrt()) @ vectors.T
 
 
 def fvd_clips(frames: Tensor) -> Tensor:
