@@ -31,6 +31,14 @@ PACKAGES = (
 COLUMNS = ("clip", "method", "rate", "bytes", "bpp", "frames", "height", "width", "fps")
 """Columns of the table before the metrics."""
 
+CURVES = {
+    "train/distortion": "distortion",
+    "val/psnr_db": "psnr_db",
+    "val/bpp": "bpp",
+    "val/flow_loss": "flow_loss",
+}
+"""What a run's history logs, and the names in the tree."""
+
 Record = dict[str, Any]
 
 
@@ -102,13 +110,12 @@ def tell_apart(points: list[Record], unreachable: list[Record]) -> None:
 
 
 def fit_curves(points: Iterable[Record]) -> list[Record]:
-    """What the fits of the files logged at each validation, where their run folders hold it."""
+    """The course of each file's fit, where its run folder holds it; None between validations."""
     curves = []
     for point in points:
         rows = read_history(Path(point["file"]).parent) if point["file"] else []
         if rows:
-            names = {key for row in rows for key in row if key not in ("step", "stage", "elapsed_s")}
-            series = {name: [row.get(name) for row in rows] for name in sorted(names)}
+            series = {name: [row.get(key) for row in rows] for key, name in CURVES.items()}
             steps = [row["step"] for row in rows]
             curves.append({"clip": point["clip"], "rate": point["rate"], "steps": steps, "curves": series})
     return curves
