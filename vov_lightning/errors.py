@@ -31,3 +31,7 @@ class CaptionError(VovError, RuntimeError):
 
 class RunError(VovError, RuntimeError):
     """A run folder cannot be used as asked, or fitting cannot go on."""
+
+
+class ExportError(VovError, ValueError):
+    """A ``.vov`` file cannot be exported as asked, or what was given is none."""

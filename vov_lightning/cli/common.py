@@ -32,6 +32,11 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
 def add_decoder_arguments(parser: ArgumentParser) -> None:
     """What every command that decodes takes: ``device``, ``base``, ``limits``."""
     parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
+    add_base_arguments(parser)
+
+
+def add_base_arguments(parser: ArgumentParser) -> None:
+    """What every command takes that loads a file's base model: ``base``, ``limits``."""
     parser.add_subclass_arguments(
         BaseModel,
         "base",
