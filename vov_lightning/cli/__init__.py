@@ -1,4 +1,4 @@
-"""The commands: ``vov-fit``, ``vov-scale``, ``vov-decode``, ``vov-info``; the last two import no Lightning."""
+"""The commands: ``vov-fit``, ``vov-scale``, ``vov-decode``, ``vov-info``, ``vov-export``; the last three know no Lightning."""
 
 import logging
 import warnings

@@ -1,11 +1,12 @@
 """What the commands share: one-line errors, exit codes, shipped configurations by bare name."""
 
 import sys
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bitstream import Limits, VovFile
@@ -27,6 +28,10 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
         return 1
 
     return main
+
+
+class DescriptionAsWritten(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the lines of a description, for one that shows commands."""
 
 
 def add_decoder_arguments(parser: ArgumentParser) -> None:

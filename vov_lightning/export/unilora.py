@@ -27,7 +27,8 @@ def export_unilora(
 ) -> bool:
     """Write a Uni-LoRA adapter for ``PeftModel.from_pretrained(transformer, folder)`` of PEFT 0.20 or later.
 
-    PEFT keeps its scales in the base model's dtype, so on 16-bit weights they are rounded to it.
+    On 16-bit weights PEFT rounds the scales that it computes, not those that it reads, to their dtype: by no more than
+    the decoder's own arithmetic rounds the matrices.
 
     Returns:
         Whether the index map lies in the adapter; if not, PEFT draws it from the seed.

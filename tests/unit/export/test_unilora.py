@@ -29,6 +29,18 @@ def test_peft_computes_the_decoders_velocity(base, make_file, velocity_of, tmp_p
     assert (expected - plain).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("scheme", ["v1", "unilora_numpy"])
+def test_on_sixteen_bit_weights_it_is_the_same_to_their_rounding(make_base, make_file, velocity_of, tmp_path, scheme):
+    base = make_base(Wan13B, torch.bfloat16)
+    file, plain = make_file(base, scheme=scheme), velocity_of(base)
+    with adapted(base, file):
+        expected = velocity_of(base)
+    export_unilora(file, base, tmp_path / "adapter")
+    PeftModel.from_pretrained(base.transformer, tmp_path / "adapter")
+    error, change = ((other - expected).square().mean().sqrt() for other in (velocity_of(base), plain))
+    assert error < 0.05 * change
+
+
 def test_plain_lora_is_a_vector_too(make_base, make_file, velocity_of, tmp_path):
     base = make_base(Nano)
     k = sum(2 * (layer.in_features + layer.out_features) for layer in base.adapted_layers(base.target_kinds).values())
