@@ -8,6 +8,7 @@ import hashlib
 import html
 import json
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,9 +159,12 @@ def _files(entries: list[Entry]) -> str:
 
 
 def _images(entries: list[Entry]) -> str:
-    previews = {entry.path.stem: entry.preview for entry in entries}
-    shown = {name: path for name, path in previews.items() if path and path.suffix == ".png"}
-    return "\n\n".join(f"!{link(f'{name}: source and decoded', path)}" for name, path in shown.items())
+    shown = [(entry.path, entry.preview) for entry in entries if entry.preview]
+    return "\n\n".join(
+        f"!{link(f'{path.as_posix()}: source and decoded', preview)}"
+        for path, preview in shown
+        if preview.suffix == ".png"
+    )
 
 
 def _bases(entries: list[Entry], repositories: dict[str, str | None]) -> str:
@@ -177,10 +181,10 @@ def _bases(entries: list[Entry], repositories: dict[str, str | None]) -> str:
 
 
 def _decoding(example: Path) -> str:
-    name = example.as_posix().replace("'", "'\\''")
+    name = shlex.quote(f"./{example.as_posix()}")
     return (
         "## Decode\n\nWith the Python package `vov_lightning` installed:\n\n"
-        f"```bash\nvov-info './{name}'\nvov-decode './{name}' -o decoded.mp4    # or a folder for one PNG a frame\n```"
+        f"```bash\nvov-info {name}\nvov-decode {name} -o decoded.mp4    # or a folder for one PNG a frame\n```"
     )
 
 

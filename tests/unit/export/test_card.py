@@ -62,7 +62,7 @@ def test_it_says_what_from_which_base_how_big_how_good(nano_file, tmp_path):
     assert "# my clips\n" in card
     assert "One clip or image in the `.vov` format" in card
     assert f"| nano | untrained | `{nano_file.header.base_fingerprint.hex()}` | registered under this name |" in card
-    assert "vov-decode './ball/ball.vov' -o decoded.mp4" in card
+    assert "vov-decode ./ball/ball.vov -o decoded.mp4" in card
 
 
 def test_front_matter_is_what_the_hub_reads(make_base, make_file, nano_file, tmp_path):
@@ -105,8 +105,11 @@ def test_nothing_measured_is_no_mean(nano_file, tmp_path):
 
 
 def test_previews_of_images_are_shown(nano_file, tmp_path):
-    save_run(tmp_path / "photo", nano_file, preview="preview.png")
-    assert "![photo: source and decoded](photo/preview.png)" in card_of(tmp_path)
+    for folder in ("a", "b"):  # of one name, in two sets
+        save_run(tmp_path / folder / "photo", nano_file, preview="preview.png")
+    card = card_of(tmp_path)
+    for folder in ("a", "b"):
+        assert f"![{folder}/photo/photo.vov: source and decoded]({folder}/photo/preview.png)" in card
 
 
 def test_text_from_a_file_cannot_write_the_card(nano_file, tmp_path):
