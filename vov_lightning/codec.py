@@ -205,16 +205,10 @@ def tiling(base: BaseModel, enabled: bool) -> Iterator[None]:
 @contextmanager
 def adapted(base: BaseModel, file: VovFile) -> Iterator[None]:
     """Within the block ``base`` is the model that generates the file's clip; nothing changes where k = 0."""
-    header = file.header
-    if not header.k:
+    if not file.header.k:
         yield
         return
-    layers = base.adapted_layers(base.mask_to_targets(header.targets))
-    try:
-        adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed, header.hash_scheme)
-    except SettingError as error:
-        raise BitstreamError(f"the file is damaged, its vector does not fit the base model: {error}") from None
-    vector = dequantize(torch.tensor(file.symbols, device=base.device), header.step)
+    adapter, vector = adapter_of(file, base)
     if base.dtype == torch.float32:
         with adapter.merged(vector):
             yield
@@ -224,6 +218,21 @@ def adapted(base: BaseModel, file: VovFile) -> Iterator[None]:
         yield
     finally:
         adapter.detach()
+
+
+def adapter_of(file: VovFile, base: BaseModel) -> tuple[HashedLoRA, Tensor]:
+    """Adapter over the layers of ``base`` that ``file`` names, and the vector [k] that drives it; for k above 0.
+
+    Raises:
+        BitstreamError, BaseModelError: If the file's vector does not fit the base model.
+    """
+    header = file.header
+    layers = base.adapted_layers(base.mask_to_targets(header.targets))
+    try:
+        adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed, header.hash_scheme)
+    except SettingError as error:
+        raise BitstreamError(f"the file is damaged, its vector does not fit the base model: {error}") from None
+    return adapter, dequantize(torch.tensor(file.symbols, device=base.device), header.step)
 
 
 def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig) -> Velocity:

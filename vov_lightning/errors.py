@@ -35,3 +35,7 @@ class RunError(VovError, RuntimeError):
 
 class MetricError(VovError, RuntimeError):
     """A figure cannot be measured: a network's weights are missing, or decoded frames and source do not match."""
+
+
+class ExportError(VovError, ValueError):
+    """A ``.vov`` file cannot be exported as asked, or what was given is none."""

@@ -1,4 +1,7 @@
-"""The commands: ``vov-fit``, ``vov-scale``, ``vov-decode``, ``vov-info``; the last two import no Lightning."""
+"""The commands: ``vov-fit``, ``vov-scale``, ``vov-decode``, ``vov-info``, ``vov-export``.
+
+The last three import no Lightning.
+"""
 
 import logging
 import warnings

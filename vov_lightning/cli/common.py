@@ -1,11 +1,12 @@
 """What the commands share: one-line errors, exit codes, shipped configurations by bare name."""
 
 import sys
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bitstream import Limits, VovFile
@@ -30,9 +31,18 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
     return main
 
 
+class DescriptionAsWritten(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the lines of a description, for one that shows commands."""
+
+
 def add_decoder_arguments(parser: ArgumentParser) -> None:
     """What every command that decodes takes: ``device``, ``base``, ``limits``."""
     parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
+    add_base_arguments(parser)
+
+
+def add_base_arguments(parser: ArgumentParser) -> None:
+    """What every command takes that loads a file's base model: ``base``, ``limits``."""
     parser.add_subclass_arguments(
         BaseModel,
         "base",

@@ -1,0 +1,141 @@
+"""The vector as a standard LoRA, for PEFT and for diffusers without this package.
+
+Both write the same matrices, in float32: a 16-bit base model is adapted beside its weights, where small updates
+survive. The layer computes ``W x + B A x``, so alpha equals the rank and the scale is 1. What a LoRA cannot carry is
+how the clip is sampled: noise, times and caption are named in the header's metadata, index bits are not exported.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from diffusers.loaders.peft import PeftAdapterMixin
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vov_lightning.bases import BaseModel
+from vov_lightning.bitstream import VovFile
+from vov_lightning.codec import adapter_of, check_base
+from vov_lightning.errors import ExportError
+from vov_lightning.export.provenance import UNKNOWN_LICENCE, provenance, repository_of
+from vov_lightning.files import atomic_folder, atomic_path
+from vov_lightning.vector.adapter import HashedLoRA
+
+PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PEFT_PREFIX = "base_model.model."
+"""Before the names of a model's layers in PEFT's files."""
+
+
+def lora_matrices(file: VovFile, base: BaseModel) -> dict[str, tuple[Tensor, Tensor]]:
+    """``lora_A`` [rank, in] and ``lora_B`` [out, rank], float32 on the CPU, by the layer's name in the transformer.
+
+    Raises:
+        ExportError: If the file holds no vector.
+        BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
+        BitstreamError, BaseModelError: If the file's vector does not fit the base model.
+    """
+    adapter, vector = checked_adapter(file, base)
+    return {
+        layer_name(base, name): (lora_a.float().cpu().clone(), lora_b.float().cpu().clone())
+        for name, (lora_a, lora_b) in adapter.matrices(vector).items()
+    }
+
+
+def checked_adapter(file: VovFile, base: BaseModel) -> tuple[HashedLoRA, Tensor]:
+    """`adapter_of`, once file and base model are found to belong together; errors as of `lora_matrices`."""
+    check_base(file.header, base)
+    if not file.header.k:
+        raise ExportError(
+            "the file holds no vector (k=0): its clip comes from the base model, the caption and index bits, and there "
+            "is nothing to export; fit one with --model.adapter.k 4096"
+        )
+    return adapter_of(file, base)
+
+
+def layer_name(base: BaseModel, name: str) -> str:
+    """Name in the transformer of a layer that `BaseModel.adapted_layers` calls ``name``."""
+    return f"{base.blocks_path}.{name}"
+
+
+def export_diffusers(
+    file: VovFile,
+    base: BaseModel,
+    path: str | os.PathLike[str],
+    licence: str = UNKNOWN_LICENCE,
+    overwrite: bool = False,
+) -> None:
+    """Write the one file that ``pipeline.load_lora_weights(path)`` takes.
+
+    Args:
+        file: An opened file with a vector.
+        base: The model that it was fitted on.
+        path: A ``.safetensors`` file; ``FOLDER/pytorch_lora_weights.safetensors`` is what a hub repository holds.
+        licence: Identifier for the metadata.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        ExportError: If diffusers could not load it, or ``path`` cannot be written.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise ExportError(f"{path} does not end in .safetensors; try {Path(path) / 'pytorch_lora_weights.safetensors'}")
+    if not isinstance(base.transformer, PeftAdapterMixin):
+        raise ExportError(f"the transformer of {base.name} is none of diffusers', so no pipeline loads it; use peft")
+    tensors = {
+        f"transformer.{name}.lora_{side}.weight": matrix
+        for name, pair in lora_matrices(file, base).items()
+        for side, matrix in zip("AB", pair, strict=True)
+    }
+    metadata = provenance(file, base, licence)
+    with atomic_path(path, overwrite=overwrite, error=ExportError) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def export_peft(
+    file: VovFile,
+    base: BaseModel,
+    folder: str | os.PathLike[str],
+    licence: str = UNKNOWN_LICENCE,
+    overwrite: bool = False,
+) -> None:
+    """Write the adapter that ``PeftModel.from_pretrained(transformer, folder)`` takes; arguments as elsewhere."""
+    matrices = lora_matrices(file, base)
+    tensors = {
+        f"{PEFT_PREFIX}{name}.lora_{side}.weight": matrix
+        for name, pair in matrices.items()
+        for side, matrix in zip("AB", pair, strict=True)
+    }
+    rank = file.header.rank
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "lora_dropout": 0.0, "use_rslora": False}
+    config |= common_config(base, list(matrices))
+    write_peft_adapter(folder, config, tensors, provenance(file, base, licence), overwrite)
+
+
+def common_config(base: BaseModel, layers: list[str]) -> dict[str, Any]:
+    """What PEFT's configurations share: ``layers`` by their full names, so that no other layer is adapted."""
+    repository = repository_of(base)
+    return {
+        "base_model_name_or_path": repository,
+        "revision": base.revision if repository and len(base.revision) == 40 else None,  # a commit
+        "target_modules": layers,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "task_type": None,
+    }
+
+
+def write_peft_adapter(
+    folder: str | os.PathLike[str],
+    config: dict[str, Any],
+    tensors: dict[str, Tensor],
+    metadata: dict[str, str],
+    overwrite: bool,
+) -> None:
+    """Write the two files of a PEFT adapter, both or none."""
+    names = {PEFT_CONFIG, PEFT_WEIGHTS}
+    with atomic_folder(
+        folder, overwrite=overwrite, replaceable=lambda entry: entry.name in names, error=ExportError
+    ) as temporary:
+        save_file(tensors, temporary / PEFT_WEIGHTS, metadata)
+        (temporary / PEFT_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
