@@ -11,7 +11,6 @@ import sys
 import zlib
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 
@@ -57,17 +56,17 @@ def main() -> None:
     streams.mkdir(parents=True, exist_ok=True)
     num_bits = 0
     for number in range(1, size["frames"] + 1):
-        pixels = np.asarray(Image.open(Path(config["root_path"], test_class["base_path"], clip, f"im{number:05d}.png")))
-        assert pixels.shape == (size["height"], size["width"], 3)
-        levels = pixels // step
+        picture = Image.open(Path(config["root_path"], test_class["base_path"], clip, f"im{number:05d}.png"))
+        assert (picture.mode, picture.size) == ("RGB", (size["width"], size["height"]))
+        levels = picture.point([value // step for value in range(256)] * 3)
         coded = zlib.compress(levels.tobytes(), 9)
         num_bits += 8 * len(coded)
         if arguments.write_stream:
             (streams / f"{number}.bin").write_bytes(coded)
         if fault == "frames" and number == 2:
             continue
-        shown = (levels.astype(int) * step + step // 2).clip(0, 255).astype(np.uint8)
-        Image.fromarray(shown).save(kept / f"im{number:05d}.png")
+        shown = levels.point([min(255, value * step + step // 2) for value in range(256)] * 3)
+        shown.save(kept / f"im{number:05d}.png")
     num_pixels = size["frames"] * size["height"] * size["width"]
     figures = {"i_frame_num": 1, "p_frame_num": size["frames"] - 1, "ave_all_frame_bpp": num_bits / num_pixels}
     if fault == "figures":

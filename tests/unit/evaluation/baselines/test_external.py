@@ -12,6 +12,8 @@ from vov_lightning.metrics import psnr_db
 from vov_lightning.video import Signal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+NEAR_THE_MIDDLE = 323
+"""Bytes of two small frames at the quality that is tried first: every try is a process."""
 ALL = [DcvcDC, DcvcFM, DcvcRT, GlcVideo]
 
 
@@ -26,9 +28,9 @@ def settings(tmp_path: Path) -> dict:
 
 @pytest.mark.parametrize("kind", ALL)
 def test_finds_the_quality_and_reads_bytes_and_frames_back(kind: type[ExternalCodec], settings, make_task):
-    task = make_task(900, frames=2, height=16, width=24)
+    task = make_task(NEAR_THE_MIDDLE, frames=2, height=16, width=24)
     coded = kind(**settings).code(task)
-    assert abs(coded.num_bytes - 900) <= 45
+    assert abs(coded.num_bytes - NEAR_THE_MIDDLE) <= 0.05 * NEAR_THE_MIDDLE
     assert coded.frames.shape == task.source.frames.shape
     assert psnr_db(Signal(coded.frames, task.source.fps, "decoded"), task.source) > 20
     assert coded.settings.startswith("test_video.py --")
@@ -58,7 +60,7 @@ def test_a_target_below_the_coarsest_quality_is_unreachable(settings, make_task)
 def test_faults_of_the_other_side_are_told(fault, said, settings, make_task, monkeypatch):
     monkeypatch.setenv("FAULT", fault)
     with pytest.raises(BaselineError, match=said):
-        DcvcRT(**settings).code(make_task(900, frames=2, height=16, width=24))
+        DcvcRT(**settings).code(make_task(NEAR_THE_MIDDLE, frames=2, height=16, width=24))
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -36,7 +36,7 @@ def test_a_name_twice_is_refused():
 
 
 def test_settings_that_a_baseline_does_not_take_are_refused():
-    with pytest.raises(SettingError, match="x265 does not take these settings .*crf"):
+    with pytest.raises(SettingError, match=r"x265 does not take these settings .*crf"):
         make_baselines(["x265"], {"x265": {"crf": 30}})
 
 

@@ -50,5 +50,5 @@ def test_large_clips_show_some_of_their_points_at_a_time(make_task, monkeypatch)
 
 
 def test_too_few_bytes_for_any_network(make_task):
-    with pytest.raises(UnreachableError, match=r"SIREN: 10 bytes are out of reach: the smallest network has \d+"):
-        SirenBaseline(iterations=4).code(make_task(10, frames=1, height=8, width=8))
+    with pytest.raises(UnreachableError, match=r"SIREN: 3 bytes are out of reach: the smallest network has \d+"):
+        SirenBaseline(iterations=4).code(make_task(3, frames=1, height=8, width=8))

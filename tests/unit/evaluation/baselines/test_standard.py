@@ -121,7 +121,7 @@ def test_units_of_a_cut_av1_stream_are_refused():
 
 @codecs
 def test_a_target_below_the_headers_is_unreachable(codec, make_task):
-    with pytest.raises(UnreachableError, match=r"60 bytes are out of reach: the smallest stream .* \(ffmpeg -f rawvideo"):
+    with pytest.raises(UnreachableError, match=r"60 bytes are out of reach: the smallest stream .* \(ffmpeg -f raw"):
         codec.code(make_task(60))
 
 
