@@ -1,14 +1,13 @@
 """Neural codecs whose code and weights are their authors'.
 
-The repositories of DCVC-DC, DCVC-FM, DCVC-RT and GLC-Video (``neural.py``) share one interface, a ``test_video.py`` that reads PNG frames ``im00001.png`` and a JSON
-description of the test set, and writes decoded PNG frames, streams and a JSON file of figures. Each run here codes one
-clip at one of 64 quality indices; the index is searched to the wanted bytes. Command lines are those of the
-repositories' READMEs, with these additions: one index for images and video frames alike, a single key frame, streams
-and frames kept.
+The repositories of DCVC-DC, DCVC-FM, DCVC-RT and GLC-Video (``neural.py``) share one interface: a ``test_video.py``
+that reads PNG frames ``im00001.png`` and a JSON description of the test set, and writes decoded PNG frames, streams and
+a JSON file of figures. Each run here codes one clip at one of 64 quality indices; the index is searched to the wanted
+bytes. Command lines are those of the repositories' READMEs, with these additions: one index for images and video frames
+alike, a single key frame, streams and frames kept.
 
 What counts are the streams that DCVC writes, without any container. GLC-Video writes none: its own estimate of the
-entropy counts, which favours it. Decoding is part of the same run, and its seconds are
-encoding's.
+entropy counts, which favours it. Decoding is part of the same run, and its seconds are encoding's.
 """
 
 import json

@@ -66,8 +66,8 @@ class GlcVideo(ExternalCodec):
     key = "glc-video"
     label = "GLC-Video"
     description = (
-        "GLC-Video (TCSVT 2025), the authors' code and weights, one key frame; it writes no stream, so its own estimate of "
-        "the entropy counts, which favours it."
+        "GLC-Video (TCSVT 2025), the authors' code and weights, one key frame; it writes no stream, so its own "
+        "estimate of the entropy counts, which favours it."
     )
     where = (
         "clone https://github.com/jzyustc/GLC, install its requirements, and give GLC_image and GLC_video from its "

@@ -60,7 +60,7 @@ def _best(sizes: dict[int, int], num_bytes: int) -> int:
     above = [setting for setting in sizes if sizes[setting] > num_bytes]
     if len(above) == len(sizes):
         raise UnreachableError(
-            f"{num_bytes} bytes are out of reach: the smallest stream has {min(sizes.values())}; compare at a higher "
-            "rate, or leave this baseline out"
+            f"{num_bytes} bytes are out of reach: the smallest stream of all settings has {min(sizes.values())}; "
+            "compare at a higher rate, or leave this baseline out"
         )
     return min(above, key=sizes.__getitem__) if above else max(sizes, key=sizes.__getitem__)

@@ -113,8 +113,8 @@ class X265(StandardCodec):
 
 
 class SvtAv1(StandardCodec):
-    """AV1; temporal delimiters, two bytes a frame that a decoder can put back (one before each shown frame), do not
-    count."""
+    """AV1; temporal delimiters do not count. They are two bytes a shown frame that say nothing: one stands at the start
+    and one after each shown frame but the last, so a decoder can put them back, and containers leave them out."""
 
     key = "svtav1"
     label = "SVT-AV1"
