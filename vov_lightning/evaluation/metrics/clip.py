@@ -47,7 +47,7 @@ PER_FRAME = ("psnr_db", "lpips_alex", "dists")
 """Figures whose values of each frame are kept."""
 
 CHUNK_PIXELS = 2**20
-"""Pixels that pass through a network at once: VGG16 then takes about 3 GB, at 480 x 832 two frames of either side."""
+"""Pixels that pass through a network at once: two frames at 480 x 832, where all figures together peak at 3 GB."""
 
 IDENTICAL = "identical frames: the error is 0 and PSNR infinite"
 

@@ -1,10 +1,10 @@
 """VMAF (Netflix, model v0.6.1) frame by frame, equal to what ffmpeg's ``libvmaf`` filter says of the same frames.
 
 vmaf-torch computes it from luma. torchmetrics' function around it feeds full-range luma that is not rounded and leaves
-scores unclipped (103.6 for identical frames), so it differs from libvmaf by up to 1.3 points; here luma is what ffmpeg
-makes of RGB (BT.601, limited range, 8 bits), and scores stay in [0, 100]. Measured against libvmaf: within 0.02 on CIF,
-0.2 a frame at 64 x 64, 1.3 at 32 x 32; at 16 pixels libvmaf crashes. The model was trained on whole 1080p pictures seen
-from three times their height: it is defined for small frames, and says little about them.
+scores unclipped (up to 104 for identical frames), so it is 0.1 to 1.5 points away from libvmaf; here luma is what
+ffmpeg makes of RGB (BT.601, limited range, 8 bits), and scores stay in [0, 100]. Measured against libvmaf: within 0.02
+on CIF, 0.2 a frame at 64 x 64, 1.3 at 32 x 32; at 16 pixels libvmaf crashes. The model was trained on whole 1080p
+pictures seen from three times their height: it is defined for small frames, and says little about them.
 """
 
 from collections.abc import Callable

@@ -86,6 +86,7 @@ def test_updates_add_up():
     metric.update(decoded[5:], real=False)
     assert metric.compute().item() == pytest.approx(measure(real, decoded), rel=1e-9)
     metric.reset()
+    metric.update(real, real=True)
     assert metric.value()[0] is None
 
 
