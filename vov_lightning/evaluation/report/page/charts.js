@@ -106,7 +106,8 @@ class LineChart {
       nodes.push(svg("line", { class: "rule", x1: MARGIN.left, x2: right, y1: at, y2: at }));
       nodes.push(svg("text", { class: "rule-label", x: MARGIN.left + 4, y: below ? at + 14 : at - 5 }, rule.label));
     }
-    for (const series of spec.series) nodes.push(this.series(series));
+    const groups = spec.series.map((series) => this.series(series));
+    nodes.push(...groups.reverse()); // the first method lies on top
     this.cursor = isNumber(spec.cursor) ? svg("line", { class: "cursor", y1: MARGIN.top, y2: bottom }) : null;
     if (this.cursor) nodes.push(this.cursor);
     this.ring = svg("circle", { class: "ring", r: 9, visibility: "hidden" });

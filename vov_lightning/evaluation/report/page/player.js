@@ -77,7 +77,8 @@ class Player {
     this.fps = frameRate(this.points[0].fps);
     this.frame = 0;
     const kept = this.wanted.map((value) => this.matching(value));
-    const [first] = this.points.filter((point) => point.method === this.methods[0]);
+    const ours = this.points.filter((point) => point.method === this.methods[0]).sort((a, b) => a.bpp - b.bpp);
+    const first = ours[Math.floor((ours.length - 1) / 2)];
     const other = this.points.find((point) => point.method !== this.methods[0] && (!first || point.rate === first.rate));
     const initial = this.started ? ["source", "", ""] : ["source", first ? String(first.id) : "", other ? String(other.id) : ""];
     this.wanted = kept.map((value, i) => value ?? initial[i]);

@@ -70,6 +70,7 @@ class Stage {
     const tallest = Math.max(260, innerHeight * 0.62);
     let scale = Math.min((room - (columns - 1) * 10) / columns / width, tallest / height);
     if (!this.smooth && scale >= 1) scale = Math.floor(scale * devicePixelRatio) / devicePixelRatio;
+    this.element.classList.toggle("stacked", !split);
     this.view.className = `stage ${this.mode}${!this.smooth && scale >= 1 ? " sharp" : ""}`;
     this.view.style.gridTemplateColumns = `repeat(${columns}, max-content)`;
     this.view.style.width = split ? `${width * scale}px` : "";
