@@ -54,9 +54,9 @@ def browser() -> Iterator:
 @pytest.fixture
 def open_report(browser, report) -> Iterator:
     """Opens the report in a fresh context; at the end no error was logged and nothing was requested."""
-    contexts, wrong = [], []
+    contexts, wrong, opened = [], [], set()
 
-    def start(width: int = 1280, height: int = 900, **options):
+    def start(width: int = 1280, height: int = 900, path: Path = report, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
@@ -64,12 +64,14 @@ def open_report(browser, report) -> Iterator:
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: wrong.append(request.url) if not known(request.url) else None)
-        page.goto(report.as_uri())
-        page.wait_for_selector(".pane canvas[data-frame]")
+        opened.add(path.as_uri())
+        page.goto(path.as_uri())
+        if path == report:
+            page.wait_for_selector(".pane canvas[data-frame]")
         return page
 
     def known(address: str) -> bool:
-        return address.startswith("data:") or address.split("#")[0] == report.as_uri()
+        return address.startswith("data:") or address.split("#")[0] in opened
 
     yield start
     for context in contexts:
@@ -246,6 +248,30 @@ def test_tables_say_why_a_figure_is_missing_and_mark_the_best(open_report):
         int(text.replace("\u202f", "")) for text in page.locator("#points tbody td:nth-child(4)").all_inner_texts()
     ]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_an_evaluation_in_which_everything_failed_opens_as_well(open_report, report_results, tmp_path):
+    empty = {**report_results, "points": [], "sets": [], "bd_rate": [], "fits": [], "unreachable": [], "bounds": {}}
+    path = tmp_path / "empty.html"
+    path.write_text(build_report(empty, {}, {}), encoding="utf-8")
+    page = open_report(path=path)
+    assert "1 file could not be evaluated" in page.locator("#head").inner_text()
+    links = page.get_by_role("navigation").get_by_role("link").all_inner_texts()
+    assert links == ["Failures", "About"]
+
+
+def test_some_points_may_have_no_frames_and_one_method_may_be_alone(
+    open_report, report_results, report_frames, tmp_path
+):
+    frames, sources = report_frames
+    alone = [point for point in report_results["points"] if point["method"] == "x265" and point["clip"] == "foreman"]
+    results = {**report_results, "points": alone, "sets": [], "bd_rate": [], "fits": []}
+    path = tmp_path / "alone.html"
+    path.write_text(build_report(results, {alone[0]["id"]: frames[alone[0]["id"]]}, sources), encoding="utf-8")
+    page = open_report(path=path)
+    page.wait_for_selector(".pane canvas[data-frame]")
+    assert page.locator(".pane").count() == 2
+    assert page.locator(".divider").count() == 1
 
 
 def test_dark_and_light_follow_the_system_and_the_button(open_report):
