@@ -106,7 +106,7 @@ HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window
 
 @pytest.fixture(scope="session")
 def report_results() -> dict[str, Any]:
-    """An evaluation as in results.json: 8 clips, one an image, 3 rates, 5 methods, nulls, failures; names are hostile."""
+    """An evaluation as in results.json: 8 clips, one an image, 3 rates, 5 methods, nulls, hostile names."""
     points: list[dict[str, Any]] = []
     unreachable: list[dict[str, Any]] = []
     for place, clip in enumerate(REPORT_CLIPS):
@@ -123,7 +123,7 @@ def report_results() -> dict[str, Any]:
     return {
         "schema": 1,
         "about": {
-            "command": "vov-eval --runs runs/test --sources data/test --baselines '[indices,x265,svtav1,siren]' --out eval",
+            "command": "vov-eval --runs runs/test --sources data/test --baselines '[x265,svtav1,siren]'",
             "date": "2026-11-23T04:00:00+00:00",
             "versions": {"vov_lightning": "0.1.0", "torch": "2.15.0", "torchmetrics": "1.9.0", "lightning": "2.6.6"},
             "machine": {"platform": "Linux", "processor": "x86_64", "cores": 2, "device": "cpu"},
@@ -132,7 +132,9 @@ def report_results() -> dict[str, Any]:
         "metrics": metrics,
         "methods": {key: {"label": key, "description": f"The method {key}. {HOSTILE}"} for key in REPORT_METHODS},
         "points": points,
-        "bounds": {clip: {"psnr_db": 26.0 + i / 4, "dists": 0.15, "lpips_alex": 0.1} for i, clip in enumerate(REPORT_CLIPS)},
+        "bounds": {
+            clip: {"psnr_db": 26.0 + i / 4, "dists": 0.15, "lpips_alex": 0.1} for i, clip in enumerate(REPORT_CLIPS)
+        },
         "unreachable": unreachable,
         "failures": [{"file": f"runs/test/{HOSTILE}.vov", "error": f"BitstreamError: the file is truncated {HOSTILE}"}],
         "sets": [_report_set(points, rate, method) for rate in _rates(points) for method in REPORT_METHODS],
@@ -172,7 +174,9 @@ def _report_point(number: int, place: int, rate: str, size: int, method: str, ga
         "file": f"runs/{rate}/{place}.vov" if method == "vov" else None,
         "bytes": size,
         "bpp": bpp,
-        "sections": {"header": 41, "caption": 37, "counts": 29, "vector": 96, "indices": size - 203} if method == "vov" else {},
+        "sections": {"header": 41, "caption": 37, "counts": 29, "vector": 96, "indices": size - 203}
+        if method == "vov"
+        else {},
         "frames": frames,
         "height": 64,
         "width": 64,
@@ -209,7 +213,9 @@ def report_frames(report_results) -> tuple[dict[int, torch.Tensor], dict[str, to
     sources = {}
     for place, clip in enumerate(REPORT_CLIPS):
         times = range(1 if place == 7 else REPORT_FRAMES)
-        frames = torch.stack([torch.stack([4 * x, (3 * y + 9 * t) % 256, (x * y // 16 + 30 * place) % 256]) for t in times])
+        frames = torch.stack(
+            [torch.stack([4 * x, (3 * y + 9 * t) % 256, (x * y // 16 + 30 * place) % 256]) for t in times]
+        )
         frames[:, :, :4, :4] = 20 * torch.arange(len(frames))[:, None, None, None]
         sources[clip] = frames.byte()
     decoded = {}

@@ -6,6 +6,7 @@ piecewise cubic Hermite interpolation: it passes through the points, never overs
 the three rates of the paper, where the original's cubic fit needs four.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -81,7 +82,7 @@ def _why_not(ours: list[Point], theirs: list[Point], anchor: str, method: str) -
     for name, curve in ((anchor, ours), (method, theirs)):
         if len(curve) < MIN_POINTS:
             return f"{name} has {len(curve)} rates with this figure, {MIN_POINTS} are needed"
-        if any(after[0] <= before[0] or after[1] <= before[1] for before, after in zip(curve, curve[1:], strict=False)):
+        if any(after[0] <= before[0] or after[1] <= before[1] for before, after in itertools.pairwise(curve)):
             return f"{name} does not get better with every further bit"
     (low, high), (other_low, other_high) = ((curve[0][1], curve[-1][1]) for curve in (ours, theirs))
     shared = min(high, other_high) - max(low, other_low)
@@ -110,7 +111,9 @@ def _entry(method: str, anchor: str, metric: str, outcomes: Mapping[str, float |
     for clip, outcome in outcomes.items():
         if isinstance(outcome, str):
             reasons.setdefault(outcome, []).append(clip)
-    words = [f"{', '.join(where) if valid or len(reasons) > 1 else 'every clip'}: {why}" for why, where in reasons.items()]
+    words = [
+        f"{', '.join(where) if valid or len(reasons) > 1 else 'every clip'}: {why}" for why, where in reasons.items()
+    ]
     return {
         "method": method,
         "anchor": anchor,

@@ -105,4 +105,4 @@ def _json(value: Any) -> str:
 
 
 def _read(name: str) -> str:
-    return resources.files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+    return (resources.files(__package__) / "page" / name).read_text(encoding="utf-8")

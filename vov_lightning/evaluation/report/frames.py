@@ -50,10 +50,12 @@ def is_lossless(frames: Tensor) -> bool:
 
 def encode_frames(frames: Tensor) -> list[str]:
     """One WebP a frame of ``[T, 3, H, W]`` uint8, in base64: without loss if small, of quality 90 otherwise."""
-    options: dict[str, Any] = {"lossless": True, "quality": 80, "method": 2} if is_lossless(frames) else {"quality": QUALITY}
+    quality: dict[str, Any] = {"lossless": True, "quality": 80} if is_lossless(frames) else {"quality": QUALITY}
     images = []
     for frame in frames.permute(0, 2, 3, 1).cpu().contiguous().numpy():  # [H, W, 3]
         buffer = io.BytesIO()
-        Image.fromarray(frame).save(buffer, "WEBP", **options)
+        Image.fromarray(frame).save(
+            buffer, "WEBP", method=2, **quality
+        )  # effort 2 of 6: a quarter of the time, 2 % more
         images.append(base64.b64encode(buffer.getvalue()).decode("ascii"))
     return images

@@ -21,7 +21,8 @@ function ticks(low, high, logarithmic, count) {
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((value) => value >= raw);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(Number((i * step).toFixed(digits)));
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++)
+    found.push(Number((i * step).toFixed(digits)));
   return found;
 }
 
@@ -38,7 +39,8 @@ function axis(values, logarithmic, from, to, count) {
 /**
  * A figure with a line chart; `draw(spec)` shows other content.
  *
- * spec: title and better (above the vertical axis, which they name), xLabel, xLog, rules [{y, label}], cursor (x of a vertical line, or null), and
+ * spec: title and better (above the vertical axis, which they name), xLabel, xLog, rules [{y, label}],
+ * cursor (x of a vertical line, or null), and
  * series [{label, index (colour and shape), thin, faint, points [{x, y, hollow, lines: tooltip text}]}].
  */
 class LineChart {
@@ -74,7 +76,10 @@ class LineChart {
     const [width, height] = [this.element.clientWidth, 250];
     this.caption.replaceChildren(spec.title, html("span", {}, spec.better));
     fill(this.canvas, { viewBox: `0 0 ${width} ${height}`, width, height }, []);
-    this.canvas.setAttribute("aria-label", `${spec.title}, ${spec.better}, against ${spec.xLabel}. Arrow keys walk through the points.`);
+    this.canvas.setAttribute(
+      "aria-label",
+      `${spec.title}, ${spec.better}, against ${spec.xLabel}. Arrow keys walk through the points.`,
+    );
     const all = spec.series.flatMap((series) => series.points);
     this.tip.hidden = true;
     this.active = null;
@@ -85,7 +90,13 @@ class LineChart {
     }
     const right = width - MARGIN.right;
     const bottom = height - MARGIN.bottom;
-    this.x = axis(all.map((point) => point.x), spec.xLog, MARGIN.left, right, Math.max(3, Math.floor(width / 75)));
+    this.x = axis(
+      all.map((point) => point.x),
+      spec.xLog,
+      MARGIN.left,
+      right,
+      Math.max(3, Math.floor(width / 75)),
+    );
     this.y = axis([...all.map((point) => point.y), ...spec.rules.map((rule) => rule.y)], false, bottom, MARGIN.top, 5);
     const nodes = [];
     for (const value of this.y.ticks) {
@@ -106,7 +117,8 @@ class LineChart {
       nodes.push(svg("line", { class: "rule", x1: MARGIN.left, x2: right, y1: at, y2: at }));
       nodes.push(svg("text", { class: "rule-label", x: MARGIN.left + 4, y: below ? at + 14 : at - 5 }, rule.label));
     }
-    for (const series of spec.series) nodes.push(this.series(series));
+    const groups = spec.series.map((series) => this.series(series));
+    nodes.push(...groups.reverse()); // the first method lies on top
     this.cursor = isNumber(spec.cursor) ? svg("line", { class: "cursor", y1: MARGIN.top, y2: bottom }) : null;
     if (this.cursor) nodes.push(this.cursor);
     this.ring = svg("circle", { class: "ring", r: 9, visibility: "hidden" });
@@ -117,12 +129,23 @@ class LineChart {
   series(series) {
     const group = svg("g", { class: `${hue(series.index)}${series.faint ? " faint" : ""}` });
     const places = series.points.map((point) => [this.x.scale(point.x), this.y.scale(point.y)]);
-    group.append(svg("polyline", { class: series.thin ? "line thin" : "line", points: places.map((place) => place.join()).join(" ") }));
+    group.append(
+      svg("polyline", {
+        class: series.thin ? "line thin" : "line",
+        points: places.map((place) => place.join()).join(" "),
+      }),
+    );
     series.points.forEach((point, i) => {
       const [x, y] = places[i];
       this.dots.push({ x, y, series, position: i, lines: [series.label, ...point.lines] });
       if (series.thin) return;
-      group.append(svg("path", { class: point.hollow ? "marker hollow" : "marker", d: shape(series.index), transform: `translate(${x} ${y})` }));
+      group.append(
+        svg("path", {
+          class: point.hollow ? "marker hollow" : "marker",
+          d: shape(series.index),
+          transform: `translate(${x} ${y})`,
+        }),
+      );
     });
     return group;
   }

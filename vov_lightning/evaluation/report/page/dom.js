@@ -1,9 +1,9 @@
-// Elements, numbers as text, and controls. Text only ever becomes text nodes: names, captions and errors come from files.
+// Elements, numbers as text, and controls. Text only ever becomes text nodes: names and errors come from files.
 
 const DASH = "\u2014";
 const MINUS = "\u2212";
 
-/** An HTML element; attributes `on*` are listeners, false and null leave an attribute out, children are nodes or text. */
+/** An HTML element; attributes `on*` are listeners, false and null leave one out, children are nodes or text. */
 function html(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
@@ -82,7 +82,8 @@ function menu(label, groups, value, onchange) {
 function setOptions(select, groups, value) {
   const option = ([key, text]) => html("option", { value: key, selected: key === value }, text);
   const nodes = groups.flatMap(([name, options]) =>
-    name ? [html("optgroup", { label: name }, ...options.map(option))] : options.map(option));
+    name ? [html("optgroup", { label: name }, ...options.map(option))] : options.map(option),
+  );
   select.replaceChildren(...nodes);
 }
 
@@ -113,6 +114,10 @@ const hue = (index) => `hue-${index % 8}`;
 const shape = (index) => SHAPES[(index + Math.floor(index / 8)) % 8];
 
 function swatch(index) {
-  return svg("svg", { class: `swatch ${hue(index)}`, viewBox: "-14 -8 28 16", "aria-hidden": "true" },
-    svg("line", { class: "line", x1: -13, x2: 13, y1: 0, y2: 0 }), svg("path", { class: "marker", d: shape(index) }));
+  return svg(
+    "svg",
+    { class: `swatch ${hue(index)}`, viewBox: "-14 -8 28 16", "aria-hidden": "true" },
+    svg("line", { class: "line", x1: -13, x2: 13, y1: 0, y2: 0 }),
+    svg("path", { class: "marker", d: shape(index) }),
+  );
 }

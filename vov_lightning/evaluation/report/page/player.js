@@ -1,4 +1,4 @@
-// One clock for all signals of a clip: a tick picks one frame number and the stage draws it everywhere, so nothing can drift.
+// One clock for all signals of a clip: a tick picks one frame number, the stage draws it everywhere, nothing can drift.
 
 const ICONS = {
   play: "M5 3.2V16.8L16.5 10Z",
@@ -9,10 +9,20 @@ const ICONS = {
 
 function iconButton(name, label, onclick) {
   const path = svg("path", { d: ICONS[name] });
-  const button = html("button", { type: "button", class: "icon", "aria-label": label, title: label },
-    svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, path));
+  const button = html(
+    "button",
+    { type: "button", class: "icon", "aria-label": label, title: label },
+    svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, path),
+  );
   button.addEventListener("click", onclick);
-  return { button, set: (next, text) => (path.setAttribute("d", ICONS[next]), button.setAttribute("aria-label", text), (button.title = text)) };
+  return {
+    button,
+    set: (next, text) => (
+      path.setAttribute("d", ICONS[next]),
+      button.setAttribute("aria-label", text),
+      (button.title = text)
+    ),
+  };
 }
 
 class Player {
@@ -28,7 +38,16 @@ class Player {
     this.chart = new LineChart();
     this.status = html("p", { class: "status", role: "status" });
     this.figures = html("div");
-    this.element = html("div", { class: "player" }, this.choices(), this.stage.element, this.transport(), this.status, this.figures, this.course());
+    this.element = html(
+      "div",
+      { class: "player" },
+      this.choices(),
+      this.stage.element,
+      this.transport(),
+      this.status,
+      this.figures,
+      this.course(),
+    );
     this.stage.shell.addEventListener("keydown", (event) => this.key(event));
     this.choose([...blocks.keys()][0]);
   }
@@ -36,14 +55,44 @@ class Player {
   choices() {
     const clips = [...this.blocks.keys()].map((clip) => [clip, clip]);
     this.clipMenu = menu("Clip", [["", clips]], clips[0][0], (clip) => this.choose(clip));
-    this.paneMenus = ["Left", "Middle", "Right"].map((label, i) => menu(label, [], "", (value) => {
-      this.wanted[i] = value;
-      this.load();
-    }));
-    const view = menu("View", [["", [["split", "Sliders"], ["side", "Side by side"]]]], "split", (mode) => this.stage.set({ mode }));
-    const pixels = menu("Pixels", [["", [["sharp", "Sharp"], ["smooth", "Smooth"]]]], "sharp", (value) => this.stage.set({ smooth: value === "smooth" }));
+    this.paneMenus = ["Left", "Middle", "Right"].map((label, i) =>
+      menu(label, [], "", (value) => {
+        this.wanted[i] = value;
+        this.load();
+      }),
+    );
+    const view = menu(
+      "View",
+      [
+        [
+          "",
+          [
+            ["split", "Sliders"],
+            ["side", "Side by side"],
+          ],
+        ],
+      ],
+      "split",
+      (mode) => this.stage.set({ mode }),
+    );
+    const pixels = menu(
+      "Pixels",
+      [
+        [
+          "",
+          [
+            ["sharp", "Sharp"],
+            ["smooth", "Smooth"],
+          ],
+        ],
+      ],
+      "sharp",
+      (value) => this.stage.set({ smooth: value === "smooth" }),
+    );
     const sizes = [8, 16, 32, 64].map((size) => [String(size), `${size} \u00d7 ${size} pixels`]);
-    const loupe = menu("Loupe", [["", [["0", "Off"], ...sizes]]], "16", (value) => this.stage.set({ reach: Number(value) }));
+    const loupe = menu("Loupe", [["", [["0", "Off"], ...sizes]]], "16", (value) =>
+      this.stage.set({ reach: Number(value) }),
+    );
     const row = (kind, items) => html("div", { class: `controls ${kind}` }, ...items.map((item) => item.element));
     return html("div", {}, row("wide", [this.clipMenu, ...this.paneMenus]), row("", [view, pixels, loupe]));
   }
@@ -54,11 +103,23 @@ class Player {
     this.scrubber.addEventListener("input", () => (this.play(false), this.seek(Number(this.scrubber.value))));
     this.readout = html("output", { class: "readout" });
     const speeds = ["0.1", "0.25", "0.5", "1", "2"].map((value) => [value, `${value}\u00d7`]);
-    const speed = menu("Speed", [["", speeds]], "1", (value) => ((this.speed = Number(value)), this.playing && this.restart()));
+    const speed = menu(
+      "Speed",
+      [["", speeds]],
+      "1",
+      (value) => ((this.speed = Number(value)), this.playing && this.restart()),
+    );
     const keys = "Space plays, arrows step, Home and End jump, Shift and arrows move the loupe.";
-    this.transportRow = html("div", { class: "transport" },
-      iconButton("back", "One frame back", () => this.step(-1)).button, this.playButton.button,
-      iconButton("forward", "One frame on", () => this.step(1)).button, this.scrubber, this.readout, speed.element);
+    this.transportRow = html(
+      "div",
+      { class: "transport" },
+      iconButton("back", "One frame back", () => this.step(-1)).button,
+      this.playButton.button,
+      iconButton("forward", "One frame on", () => this.step(1)).button,
+      this.scrubber,
+      this.readout,
+      speed.element,
+    );
     return html("div", {}, this.transportRow, html("p", { class: "hint", id: "player-keys" }, keys));
   }
 
@@ -77,15 +138,33 @@ class Player {
     this.fps = frameRate(this.points[0].fps);
     this.frame = 0;
     const kept = this.wanted.map((value) => this.matching(value));
-    const [first] = this.points.filter((point) => point.method === this.methods[0]);
-    const other = this.points.find((point) => point.method !== this.methods[0] && (!first || point.rate === first.rate));
-    const initial = this.started ? ["source", "", ""] : ["source", first ? String(first.id) : "", other ? String(other.id) : ""];
+    const ours = this.points.filter((point) => point.method === this.methods[0]).sort((a, b) => a.bpp - b.bpp);
+    const first = ours[Math.floor((ours.length - 1) / 2)];
+    const other = this.points.find(
+      (point) => point.method !== this.methods[0] && (!first || point.rate === first.rate),
+    );
+    const initial = this.started
+      ? ["source", "", ""]
+      : ["source", first ? String(first.id) : "", other ? String(other.id) : ""];
     this.wanted = kept.map((value, i) => value ?? initial[i]);
     if (!this.wanted[1] && !this.wanted[2]) this.wanted[1] = String(this.points[0].id);
     this.started = true;
-    const groups = [["", [["source", "Source"]]], ...this.methods.map((method) => [this.results.methods[method].label,
-      this.points.filter((point) => point.method === method).map((point) => [String(point.id), `${this.label(point)}, ${whole(point.bytes)} bytes`])])];
-    this.paneMenus.forEach(({ select }, i) => setOptions(select, [...(i ? [["", [["", "None"]]]] : []), ...groups.filter(([, options]) => options.length)], this.wanted[i]));
+    const groups = [
+      ["", [["source", "Source"]]],
+      ...this.methods.map((method) => [
+        this.results.methods[method].label,
+        this.points
+          .filter((point) => point.method === method)
+          .map((point) => [String(point.id), `${this.label(point)}, ${whole(point.bytes)} bytes`]),
+      ]),
+    ];
+    this.paneMenus.forEach(({ select }, i) =>
+      setOptions(
+        select,
+        [...(i ? [["", [["", "None"]]]] : []), ...groups.filter(([, options]) => options.length)],
+        this.wanted[i],
+      ),
+    );
     this.load();
   }
 
@@ -104,17 +183,20 @@ class Player {
   async load() {
     this.play(false);
     const token = (this.token = {});
-    const chosen = this.wanted.filter((value) => value !== "").map((value) => {
-      const point = this.points.find((item) => String(item.id) === value);
-      const encoded = point ? this.images.points[value] : this.images.source;
-      const images = encoded.map((data) => Object.assign(new Image(), { src: `data:image/webp;base64,${data}` }));
-      return { point, images, label: point ? this.label(point) : "Source" };
-    });
+    const chosen = this.wanted
+      .filter((value) => value !== "")
+      .map((value) => {
+        const point = this.points.find((item) => String(item.id) === value);
+        const encoded = point ? this.images.points[value] : this.images.source;
+        const images = encoded.map((data) => Object.assign(new Image(), { src: `data:image/webp;base64,${data}` }));
+        return { point, images, label: point ? this.label(point) : "Source" };
+      });
     this.status.textContent = "Reading the frames\u2026";
     try {
       await Promise.all(chosen.flatMap((pane) => pane.images.map((image) => image.decode())));
     } catch (error) {
-      if (token === this.token) this.status.textContent = `The frames of ${this.clip} cannot be shown: ${error.message}`;
+      if (token === this.token)
+        this.status.textContent = `The frames of ${this.clip} cannot be shown: ${error.message}`;
       return;
     }
     if (token !== this.token) return;
@@ -131,12 +213,17 @@ class Player {
   drawFigures() {
     const metrics = this.results.metrics;
     const columns = [
-      { label: "Compared", cell: (row) => html("span", { class: "method" }, swatch(this.methods.indexOf(row.method)), this.label(row)) },
+      {
+        label: "Compared",
+        cell: (row) => html("span", { class: "method" }, swatch(this.methods.indexOf(row.method)), this.label(row)),
+      },
       column("Bytes", (row) => row.bytes, whole),
       column("bpp", (row) => row.bpp, precise),
       ...metricColumns(metrics, this.shown),
     ];
-    this.figures.replaceChildren(this.shown.length ? table(columns, this.shown, { caption: `Figures of ${this.clip}` }) : "");
+    this.figures.replaceChildren(
+      this.shown.length ? table(columns, this.shown, { caption: `Figures of ${this.clip}` }) : "",
+    );
     const keys = Object.keys(metrics).filter((key) => this.shown.some((point) => point.per_frame[key]?.length > 1));
     this.courseBox.hidden = !keys.length;
     if (!keys.includes(this.courseKey)) this.courseKey = keys[0];
@@ -146,13 +233,24 @@ class Player {
 
   drawCourse() {
     const metric = this.results.metrics[this.courseKey];
-    const series = this.shown.filter((point) => point.per_frame[this.courseKey]).map((point) => ({
-      label: this.label(point),
-      index: this.methods.indexOf(point.method),
-      points: point.per_frame[this.courseKey].map((y, i) => ({ x: i + 1, y, lines: [`frame ${i + 1}: ${figureText(y, metric, true)}`] })).filter(({ y }) => isNumber(y)),
-    }));
-    this.chart.draw({ title: `${withUnit(metric)}, frame by frame`, xLabel: "frame", better: arrow(metric),
-      xLog: false, rules: [], cursor: this.frame + 1, series });
+    const series = this.shown
+      .filter((point) => point.per_frame[this.courseKey])
+      .map((point) => ({
+        label: this.label(point),
+        index: this.methods.indexOf(point.method),
+        points: point.per_frame[this.courseKey]
+          .map((y, i) => ({ x: i + 1, y, lines: [`frame ${i + 1}: ${figureText(y, metric, true)}`] }))
+          .filter(({ y }) => isNumber(y)),
+      }));
+    this.chart.draw({
+      title: `${withUnit(metric)}, frame by frame`,
+      xLabel: "frame",
+      better: arrow(metric),
+      xLog: false,
+      rules: [],
+      cursor: this.frame + 1,
+      series,
+    });
   }
 
   seek(frame) {

@@ -1,4 +1,4 @@
-// The sections of the report, each a function that fills its elements of template.html and says whether it has anything.
+// The sections of the report: each function fills its elements of template.html and says whether it has anything.
 
 const words = (count, one, many = one + "s") => `${whole(count)} ${count === 1 ? one : many}`;
 
@@ -12,7 +12,12 @@ function ratesBySize(points) {
 }
 
 function methodName(results, key) {
-  return html("span", { class: "method" }, swatch(Object.keys(results.methods).indexOf(key)), results.methods[key]?.label ?? key);
+  return html(
+    "span",
+    { class: "method" },
+    swatch(Object.keys(results.methods).indexOf(key)),
+    results.methods[key]?.label ?? key,
+  );
 }
 
 function head(results) {
@@ -21,7 +26,13 @@ function head(results) {
   const frames = points.map((point) => point.frames);
   const sizes = unique(points.map((point) => `${point.width} \u00d7 ${point.height}`));
   const facts = [
-    ["Clips", whole(clips.length), sizes.length === 1 && frames.length ? `${sizes[0]}, ${words(Math.max(...frames), "frame")}` : `${sizes.length} sizes`],
+    [
+      "Clips",
+      whole(clips.length),
+      sizes.length === 1 && frames.length
+        ? `${sizes[0]}, ${words(Math.max(...frames), "frame")}`
+        : `${sizes.length} sizes`,
+    ],
     ["Methods", whole(unique(points.map((point) => point.method)).length), words(ratesBySize(points).length, "rate")],
     ["Points", whole(points.length), `${words(results.unreachable.length, "target")} out of reach`],
     ["Metrics", whole(Object.keys(results.metrics).length), words(failures.length, "failure")],
@@ -30,17 +41,45 @@ function head(results) {
   const when = Number.isNaN(date.getTime()) ? about.date : `${date.toISOString().slice(0, 16).replace("T", " ")} UTC`;
   byId("head").append(
     html("h1", {}, "Evaluation report"),
-    html("p", { class: "meta" }, when, " \u00b7 vov_lightning ", String(about.versions.vov_lightning ?? "unknown version")),
+    html(
+      "p",
+      { class: "meta" },
+      when,
+      " \u00b7 vov_lightning ",
+      String(about.versions.vov_lightning ?? "unknown version"),
+    ),
     html("pre", { class: "command", tabindex: "0", "aria-label": "Command" }, about.command),
-    html("dl", { class: "facts" }, ...facts.map(([term, value, detail]) => html("div", {}, html("dt", {}, term), html("dd", {}, value), html("dd", { class: "detail" }, detail)))),
+    html(
+      "dl",
+      { class: "facts" },
+      ...facts.map(([term, value, detail]) =>
+        html("div", {}, html("dt", {}, term), html("dd", {}, value), html("dd", { class: "detail" }, detail)),
+      ),
+    ),
   );
-  if (failures.length) byId("head").append(html("p", { class: "notice" }, `${words(failures.length, "file")} could not be evaluated: `, html("a", { href: "#failures" }, "see the failures"), "."));
+  if (failures.length)
+    byId("head").append(
+      html(
+        "p",
+        { class: "notice" },
+        `${words(failures.length, "file")} could not be evaluated: `,
+        html("a", { href: "#failures" }, "see the failures"),
+        ".",
+      ),
+    );
 }
 
 function compare(data, blocks) {
   const { lossy, left_out: leftOut, lossless_pixels: pixels, quality } = data;
-  const lead = ["The frames that the figures were taken from, drawn by one clock. Drag the dividers, point at a place to enlarge it."];
-  if (lossy.length) lead.push(`Frames of more than ${whole(pixels)} pixels are shown as WebP of quality ${quality}, which is not what was measured; this concerns ${lossy.join(", ")}.`);
+  const lead = [
+    "The frames that the figures were taken from, drawn by one clock.",
+    "Drag the dividers, point at a place to enlarge it.",
+  ];
+  if (lossy.length)
+    lead.push(
+      `Frames of more than ${whole(pixels)} pixels are shown as WebP of quality ${quality}, which is not what was ` +
+        `measured; this concerns ${lossy.join(", ")}.`,
+    );
   else if (blocks.size) lead.push("All frames are carried without loss.");
   if (leftOut.length) lead.push(`Left out to keep this file small: ${leftOut.join(", ")}.`);
   byId("compare-lead").textContent = lead.join(" ");
@@ -52,21 +91,32 @@ function means(results) {
   const { sets, metrics, methods } = results;
   const order = ratesBySize(results.points);
   const names = Object.keys(methods);
-  const rows = [...sets].sort((a, b) => order.indexOf(a.rate) - order.indexOf(b.rate) || names.indexOf(a.method) - names.indexOf(b.method));
-  const full = (row) => row.clips === Math.max(...rows.filter((other) => other.rate === row.rate).map((other) => other.clips));
+  const rows = [...sets].sort(
+    (a, b) => order.indexOf(a.rate) - order.indexOf(b.rate) || names.indexOf(a.method) - names.indexOf(b.method),
+  );
+  const full = (row) =>
+    row.clips === Math.max(...rows.filter((other) => other.rate === row.rate).map((other) => other.clips));
   const best = (row, key) => {
     if (!isNumber(row.figures[key]) || !full(row)) return null;
-    const rivals = rows.filter((other) => other.rate === row.rate && full(other) && isNumber(other.figures[key])).map((other) => other.figures[key]);
+    const rivals = rows
+      .filter((other) => other.rate === row.rate && full(other) && isNumber(other.figures[key]))
+      .map((other) => other.figures[key]);
     const top = metrics[key].higher_is_better ? Math.max(...rivals) : Math.min(...rivals);
     return rivals.length > 1 && row.figures[key] === top ? "best" : null;
   };
-  byId("means-table").append(table([
-    { label: "Method", cell: (row) => methodName(results, row.method) },
-    { ...column("Clips", (row) => row.clips, whole), mark: (row) => (full(row) ? null : "partial") },
-    column("Bytes", (row) => row.bytes, whole),
-    column("bpp", (row) => row.bpp, precise),
-    ...metricColumns(metrics, rows, best),
-  ], rows, { caption: "Means over the clips, by rate", groups: (row) => row.rate }));
+  byId("means-table").append(
+    table(
+      [
+        { label: "Method", cell: (row) => methodName(results, row.method) },
+        { ...column("Clips", (row) => row.clips, whole), mark: (row) => (full(row) ? null : "partial") },
+        column("Bytes", (row) => row.bytes, whole),
+        column("bpp", (row) => row.bpp, precise),
+        ...metricColumns(metrics, rows, best),
+      ],
+      rows,
+      { caption: "Means over the clips, by rate", groups: (row) => row.rate },
+    ),
+  );
   wins(results, names);
   return rows.length > 0;
 }
@@ -78,9 +128,11 @@ function wins(results, names) {
   const count = (method, key) => {
     const tally = [0, 0, 0];
     for (const point of ours) {
-      const other = points.find((item) => item.method === method && item.clip === point.clip && item.rate === point.rate);
+      const other = points.find(
+        (item) => item.method === method && item.clip === point.clip && item.rate === point.rate,
+      );
       const [a, b] = [point.figures[key], other?.figures[key]];
-      if (isNumber(a) && isNumber(b)) tally[a === b ? 1 : (a > b) === metrics[key].higher_is_better ? 0 : 2]++;
+      if (isNumber(a) && isNumber(b)) tally[a === b ? 1 : a > b === metrics[key].higher_is_better ? 0 : 2]++;
     }
     return tally;
   };
@@ -90,13 +142,30 @@ function wins(results, names) {
   const cell = (method, key) => {
     const [won, even, lost] = count(method, key);
     if (!won && !even && !lost) return DASH;
-    return html("span", { class: won > lost ? "win" : won < lost ? "loss" : null }, `${won}\u2009:\u2009${lost}`, even ? ` (${even} even)` : "");
+    return html(
+      "span",
+      { class: won > lost ? "win" : won < lost ? "loss" : null },
+      `${won}\u2009:\u2009${lost}`,
+      even ? ` (${even} even)` : "",
+    );
   };
-  byId("wins").append(html("h3", {}, `${results.methods[names[0]].label} against the others`),
+  byId("wins").append(
+    html("h3", {}, `${results.methods[names[0]].label} against the others`),
     html("p", { class: "lead" }, "Won to lost, over all clips and rates where both have a figure."),
-    table([{ label: "Against", cell: (method) => methodName(results, method) },
-      ...keys.map((key) => ({ label: metrics[key].label, title: metrics[key].description, numeric: true, cell: (method) => cell(method, key) }))],
-    rows, { caption: "Wins and losses" }));
+    table(
+      [
+        { label: "Against", cell: (method) => methodName(results, method) },
+        ...keys.map((key) => ({
+          label: metrics[key].label,
+          title: metrics[key].description,
+          numeric: true,
+          cell: (method) => cell(method, key),
+        })),
+      ],
+      rows,
+      { caption: "Wins and losses" },
+    ),
+  );
 }
 
 function bdRates(data) {
@@ -109,19 +178,51 @@ function bdRates(data) {
     const entry = find(method, key);
     if (!entry || !isNumber(value)) return notes.dash(entry?.reason);
     const valid = Object.values(entry.clips).filter(isNumber).length;
-    const part = total && valid < Object.keys(entry.clips).length ? html("span", { class: "part", title: entry.reason }, ` ${valid} of ${Object.keys(entry.clips).length} clips`, notes.mark(entry.reason)) : null;
+    const part =
+      total && valid < Object.keys(entry.clips).length
+        ? html(
+            "span",
+            { class: "part", title: entry.reason },
+            ` ${valid} of ${Object.keys(entry.clips).length} clips`,
+            notes.mark(entry.reason),
+          )
+        : null;
     return html("span", {}, html("span", { class: value > 0 ? "win" : "loss" }, percent(value)), part);
   };
   const anchors = unique(entries.map((entry) => data.results.methods[entry.anchor]?.label ?? entry.anchor));
   byId("bd-lead").textContent = `Anchor: ${anchors.join(", ")}; green where it needs fewer bits. ${data.bd_rule}`;
-  const metricColumn = (key, value, total) => ({ label: metrics[key]?.label ?? key, numeric: true, cell: (row, notes) => cell(row.method ?? row, key, notes, value(row, key), total) });
-  byId("bd-table").append(table([{ label: "Method", cell: (method) => methodName(data.results, method) },
-    ...keys.map((key) => metricColumn(key, (method) => find(method, key)?.mean, true))], rows, { caption: "Mean BD-rates over the clips" }));
+  const metricColumn = (key, value, total) => ({
+    label: metrics[key]?.label ?? key,
+    numeric: true,
+    cell: (row, notes) => cell(row.method ?? row, key, notes, value(row, key), total),
+  });
+  byId("bd-table").append(
+    table(
+      [
+        { label: "Method", cell: (method) => methodName(data.results, method) },
+        ...keys.map((key) => metricColumn(key, (method) => find(method, key)?.mean, true)),
+      ],
+      rows,
+      { caption: "Mean BD-rates over the clips" },
+    ),
+  );
   const clips = unique(entries.flatMap((entry) => Object.keys(entry.clips)));
   const single = rows.flatMap((method) => clips.map((clip) => ({ method, clip })));
-  byId("bd-table").append(html("details", {}, html("summary", {}, "Clip by clip"),
-    table([{ label: "Clip", cell: (row) => row.clip }, ...keys.map((key) => metricColumn(key, (row) => find(row.method, key)?.clips[row.clip], false))],
-      single, { caption: "BD-rates of every clip", groups: (row) => data.results.methods[row.method]?.label ?? row.method })));
+  byId("bd-table").append(
+    html(
+      "details",
+      {},
+      html("summary", {}, "Clip by clip"),
+      table(
+        [
+          { label: "Clip", cell: (row) => row.clip },
+          ...keys.map((key) => metricColumn(key, (row) => find(row.method, key)?.clips[row.clip], false)),
+        ],
+        single,
+        { caption: "BD-rates of every clip", groups: (row) => data.results.methods[row.method]?.label ?? row.method },
+      ),
+    ),
+  );
   return entries.length > 0;
 }
 
@@ -130,45 +231,99 @@ function everyPoint(results) {
   const rates = ratesBySize(points);
   const chosen = { clip: "", method: "", rate: "" };
   const draw = () => {
-    const rows = points.filter((point) => Object.entries(chosen).every(([key, value]) => !value || point[key] === value));
-    byId("points-table").replaceChildren(table([
-      column("Clip", (row) => row.clip, String, false),
-      { ...column("Method", (row) => methods[row.method]?.label ?? row.method, String, false), cell: (row) => methodName(results, row.method) },
-      column("Rate", (row) => row.rate, String, false),
-      column("Bytes", (row) => row.bytes, whole),
-      column("bpp", (row) => row.bpp, precise),
-      ...metricColumns(metrics, rows),
-      column("Encode,\u00a0s", (row) => row.encode_s, seconds),
-      column("Decode,\u00a0s", (row) => row.decode_s, seconds),
-      { ...column("Settings", (row) => row.settings, String, false), cell: (row) => html("span", { class: "settings", title: row.settings }, row.settings) },
-    ], rows, { caption: "Every point; the heads sort", sortable: true, tall: true }));
+    const rows = points.filter((point) =>
+      Object.entries(chosen).every(([key, value]) => !value || point[key] === value),
+    );
+    byId("points-table").replaceChildren(
+      table(
+        [
+          column("Clip", (row) => row.clip, String, false),
+          {
+            ...column("Method", (row) => methods[row.method]?.label ?? row.method, String, false),
+            cell: (row) => methodName(results, row.method),
+          },
+          column("Rate", (row) => row.rate, String, false),
+          column("Bytes", (row) => row.bytes, whole),
+          column("bpp", (row) => row.bpp, precise),
+          ...metricColumns(metrics, rows),
+          column("Encode,\u00a0s", (row) => row.encode_s, seconds),
+          column("Decode,\u00a0s", (row) => row.decode_s, seconds),
+          {
+            ...column("Settings", (row) => row.settings, String, false),
+            cell: (row) => html("span", { class: "settings", title: row.settings }, row.settings),
+          },
+        ],
+        rows,
+        { caption: "Every point; the heads sort", sortable: true, tall: true },
+      ),
+    );
   };
-  const filter = (key, label, options) => menu(label, [["", [["", "All"], ...options]]], "", (value) => ((chosen[key] = value), draw())).element;
+  const filter = (key, label, options) =>
+    menu(label, [["", [["", "All"], ...options]]], "", (value) => ((chosen[key] = value), draw())).element;
   const same = (values) => values.map((value) => [value, value]);
   byId("points-controls").append(
     filter("clip", "Clip", same(unique(points.map((point) => point.clip)))),
-    filter("method", "Method", Object.entries(methods).map(([key, method]) => [key, method.label])),
-    filter("rate", "Rate", same(rates)));
+    filter(
+      "method",
+      "Method",
+      Object.entries(methods).map(([key, method]) => [key, method.label]),
+    ),
+    filter("rate", "Rate", same(rates)),
+  );
   draw();
   return points.length > 0;
 }
 
 function failures(results) {
-  byId("failures-table").append(table([column("File", (row) => row.file, String, false), column("Error", (row) => row.error, String, false)],
-    results.failures, { caption: "Failures" }));
+  byId("failures-table").append(
+    table(
+      [column("File", (row) => row.file, String, false), column("Error", (row) => row.error, String, false)],
+      results.failures,
+      { caption: "Failures" },
+    ),
+  );
   return results.failures.length > 0;
 }
 
 function about(results) {
   const { about: run, metrics, methods } = results;
-  const list = (entries) => html("dl", { class: "terms" }, ...entries.map(([term, ...rest]) => html("div", {}, html("dt", {}, term), ...rest.map((text) => html("dd", {}, text)))));
-  const text = (value) => (Array.isArray(value) ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : String(value));
+  const list = (entries) =>
+    html(
+      "dl",
+      { class: "terms" },
+      ...entries.map(([term, ...rest]) =>
+        html("div", {}, html("dt", {}, term), ...rest.map((text) => html("dd", {}, text))),
+      ),
+    );
+  const text = (value) =>
+    Array.isArray(value) ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : String(value);
   const pairs = (record) => Object.entries(record).map(([key, value]) => [key, text(value)]);
   byId("about-body").append(
-    html("div", { class: "columns" },
-      html("div", {}, html("h3", {}, "Methods"), list(Object.entries(methods).map(([key, method]) => [methodName(results, key), method.description]))),
-      html("div", {}, html("h3", {}, "Metrics"), list(Object.values(metrics).map((metric) => [`${withUnit(metric)} ${better(metric)}`, metric.description])))),
-    html("div", { class: "columns three" }, ...[["Versions", run.versions], ["Machine", run.machine], ["Settings", run.settings]]
-      .map(([name, record]) => html("div", {}, html("h3", {}, name), list(pairs(record))))));
+    html(
+      "div",
+      { class: "columns" },
+      html(
+        "div",
+        {},
+        html("h3", {}, "Methods"),
+        list(Object.entries(methods).map(([key, method]) => [methodName(results, key), method.description])),
+      ),
+      html(
+        "div",
+        {},
+        html("h3", {}, "Metrics"),
+        list(Object.values(metrics).map((metric) => [`${withUnit(metric)} ${better(metric)}`, metric.description])),
+      ),
+    ),
+    html(
+      "div",
+      { class: "columns three" },
+      ...[
+        ["Versions", run.versions],
+        ["Machine", run.machine],
+        ["Settings", run.settings],
+      ].map(([name, record]) => html("div", {}, html("h3", {}, name), list(pairs(record)))),
+    ),
+  );
   return true;
 }

@@ -1,5 +1,5 @@
-// Two or three signals at the same frame and place: one canvas each at the clip's own size, so that every pixel shown is a
-// decoded pixel. The canvases lie on top of each other, cut at the dividers, or side by side; the loupe enlarges all.
+// Up to three signals at the same frame and place: one canvas each at the clip's own size, so that every pixel shown is
+// a decoded pixel. The canvases lie on top of each other, cut at the dividers, or side by side; the loupe enlarges all.
 
 class Stage {
   constructor() {
@@ -9,8 +9,13 @@ class Stage {
     this.smooth = false;
     this.reach = 16;
     this.spot = [0.5, 0.5];
-    this.view = html("div", { class: "stage", tabindex: "0", role: "group", "aria-label": "Compared frames",
-      "aria-describedby": "player-keys" });
+    this.view = html("div", {
+      class: "stage",
+      tabindex: "0",
+      role: "group",
+      "aria-label": "Compared frames",
+      "aria-describedby": "player-keys",
+    });
     this.loupes = html("div", { class: "loupes", "aria-hidden": "true" });
     this.shell = html("div", { class: "stage-shell" }, this.view);
     this.element = html("div", { class: "stage-row" }, this.shell, this.loupes);
@@ -70,6 +75,7 @@ class Stage {
     const tallest = Math.max(260, innerHeight * 0.62);
     let scale = Math.min((room - (columns - 1) * 10) / columns / width, tallest / height);
     if (!this.smooth && scale >= 1) scale = Math.floor(scale * devicePixelRatio) / devicePixelRatio;
+    this.element.classList.toggle("stacked", !split);
     this.view.className = `stage ${this.mode}${!this.smooth && scale >= 1 ? " sharp" : ""}`;
     this.view.style.gridTemplateColumns = `repeat(${columns}, max-content)`;
     this.view.style.width = split ? `${width * scale}px` : "";
@@ -98,7 +104,10 @@ class Stage {
       divider.style.left = `${this.cuts[i] * 100}%`;
       const percent = Math.round(this.cuts[i] * 100);
       divider.setAttribute("aria-valuenow", percent);
-      divider.setAttribute("aria-valuetext", `${percent} %, ${this.panes[i].label} on the left, ${this.panes[i + 1].label} on the right`);
+      divider.setAttribute(
+        "aria-valuetext",
+        `${percent} %, ${this.panes[i].label} on the left, ${this.panes[i + 1].label} on the right`,
+      );
     });
   }
 
@@ -110,8 +119,19 @@ class Stage {
   }
 
   divider(index) {
-    const element = html("div", { class: "divider", role: "slider", tabindex: "0", "aria-orientation": "horizontal",
-      "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": `Divider ${index + 1}` }, html("span", { class: "grip" }));
+    const element = html(
+      "div",
+      {
+        class: "divider",
+        role: "slider",
+        tabindex: "0",
+        "aria-orientation": "horizontal",
+        "aria-valuemin": 0,
+        "aria-valuemax": 100,
+        "aria-label": `Divider ${index + 1}`,
+      },
+      html("span", { class: "grip" }),
+    );
     element.addEventListener("pointerdown", (event) => {
       element.setPointerCapture(event.pointerId);
       element.focus({ preventScroll: true });
@@ -124,7 +144,16 @@ class Stage {
     });
     element.addEventListener("keydown", (event) => {
       const step = event.shiftKey ? 0.1 : 0.02;
-      const move = { ArrowRight: step, ArrowUp: step, ArrowLeft: -step, ArrowDown: -step, PageUp: 0.1, PageDown: -0.1, Home: -1, End: 1 }[event.key];
+      const move = {
+        ArrowRight: step,
+        ArrowUp: step,
+        ArrowLeft: -step,
+        ArrowDown: -step,
+        PageUp: 0.1,
+        PageDown: -0.1,
+        Home: -1,
+        End: 1,
+      }[event.key];
       if (!move) return;
       event.preventDefault();
       event.stopPropagation();
@@ -135,7 +164,10 @@ class Stage {
 
   point(event, pane) {
     const box = pane.canvas.getBoundingClientRect();
-    this.spot = [clamp((event.clientX - box.left) / box.width, 0, 1), clamp((event.clientY - box.top) / box.height, 0, 1)];
+    this.spot = [
+      clamp((event.clientX - box.left) / box.width, 0, 1),
+      clamp((event.clientY - box.top) / box.height, 0, 1),
+    ];
     this.zoom();
   }
 
@@ -149,19 +181,26 @@ class Stage {
     this.zoom();
   }
 
-  /** Draws the loupes: the same square of every signal, one canvas pixel a pixel; the style sheet enlarges without blur. */
+  /** Draws the loupes: the same square of every signal, pixel by pixel; the style sheet enlarges without blur. */
   zoom() {
     if (!this.panes.length) return;
     this.loupes.hidden = !this.reach;
     for (const pane of this.panes) pane.mark.hidden = !this.reach;
     if (!this.reach) return;
     const side = Math.min(this.reach, ...this.size);
-    const [x, y] = this.spot.map((at, i) => clamp(Math.floor(at * this.size[i]) - Math.floor(side / 2), 0, this.size[i] - side));
+    const [x, y] = this.spot.map((at, i) =>
+      clamp(Math.floor(at * this.size[i]) - Math.floor(side / 2), 0, this.size[i] - side),
+    );
     for (const pane of this.panes) {
       pane.zoom.width = pane.zoom.height = side;
       pane.zoom.getContext("2d").drawImage(pane.images[this.frame], x, y, side, side, 0, 0, side, side);
       pane.zoom.dataset.place = `${x},${y},${side}`;
-      Object.assign(pane.mark.style, { left: `${x * this.scale}px`, top: `${y * this.scale}px`, width: `${side * this.scale}px`, height: `${side * this.scale}px` });
+      Object.assign(pane.mark.style, {
+        left: `${x * this.scale}px`,
+        top: `${y * this.scale}px`,
+        width: `${side * this.scale}px`,
+        height: `${side * this.scale}px`,
+      });
     }
   }
 }

@@ -16,7 +16,13 @@ class Notes {
   /** A dash, its number, and the reason for screen readers and as a tooltip. */
   dash(reason) {
     const text = reason || "not given";
-    return html("span", { class: "null", title: text }, DASH, this.mark(text), html("span", { class: "unseen" }, ` no value: ${text}`));
+    return html(
+      "span",
+      { class: "null", title: text },
+      DASH,
+      this.mark(text),
+      html("span", { class: "unseen" }, ` no value: ${text}`),
+    );
   }
 
   list() {
@@ -26,17 +32,28 @@ class Notes {
 }
 
 /**
- * columns [{label, title, numeric, value(row) (sorting), cell(row, notes) -> node or text, mark(row) -> class}], the first
- * one a row header. options: caption, groups(row) -> text of a heading row, sortable, tall.
+ * columns [{label, title, numeric, value(row) (sorting), cell(row, notes) -> node or text, mark(row) -> class}],
+ * the first one a row header. options: caption, groups(row) -> text of a heading row, sortable, tall.
  */
 function table(columns, rows, options = {}) {
   const notes = new Notes();
   const box = html("div", { class: "table-box" });
   const body = html("tbody");
-  const heads = columns.map((column) => html("th", { scope: "col", class: column.numeric ? "number" : null, title: column.title }, column.label));
-  const element = html("table", {}, html("caption", { class: "unseen" }, options.caption ?? ""),
-    html("thead", {}, html("tr", {}, ...heads)), body);
-  const frame = html("div", { class: options.tall ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": options.caption }, element);
+  const heads = columns.map((column) =>
+    html("th", { scope: "col", class: column.numeric ? "number" : null, title: column.title }, column.label),
+  );
+  const element = html(
+    "table",
+    {},
+    html("caption", { class: "unseen" }, options.caption ?? ""),
+    html("thead", {}, html("tr", {}, ...heads)),
+    body,
+  );
+  const frame = html(
+    "div",
+    { class: options.tall ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": options.caption },
+    element,
+  );
 
   const fillBody = (order) => {
     let group = null;
@@ -44,13 +61,25 @@ function table(columns, rows, options = {}) {
     for (const row of order) {
       const name = options.groups?.(row) ?? null;
       if (name !== null && name !== group) {
-        body.append(html("tr", { class: "group" }, html("th", { colspan: columns.length, scope: "rowgroup" }, html("span", {}, name))));
+        body.append(
+          html(
+            "tr",
+            { class: "group" },
+            html("th", { colspan: columns.length, scope: "rowgroup" }, html("span", {}, name)),
+          ),
+        );
         group = name;
       }
-      body.append(html("tr", {}, ...columns.map((column, i) => {
-        const classes = [column.numeric ? "number" : "", column.mark?.(row) ?? ""].join(" ").trim();
-        return html(i ? "td" : "th", { scope: i ? null : "row", class: classes || null }, column.cell(row, notes));
-      })));
+      body.append(
+        html(
+          "tr",
+          {},
+          ...columns.map((column, i) => {
+            const classes = [column.numeric ? "number" : "", column.mark?.(row) ?? ""].join(" ").trim();
+            return html(i ? "td" : "th", { scope: i ? null : "row", class: classes || null }, column.cell(row, notes));
+          }),
+        ),
+      );
     }
   };
   fillBody(rows);
@@ -69,11 +98,13 @@ function sortBy(heads, index, column, apply) {
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const compare = (a, b) => (isNumber(a) && isNumber(b) ? a - b : String(a).localeCompare(String(b)));
-    apply((rows) => [...rows].sort((left, right) => {
-      const [a, b] = [column.value(left), column.value(right)];
-      if (a === null || b === null) return (a === null) - (b === null);
-      return down ? compare(b, a) : compare(a, b);
-    }));
+    apply((rows) =>
+      [...rows].sort((left, right) => {
+        const [a, b] = [column.value(left), column.value(right)];
+        if (a === null || b === null) return (a === null) - (b === null);
+        return down ? compare(b, a) : compare(a, b);
+      }),
+    );
   });
 }
 
@@ -85,7 +116,8 @@ function metricColumns(metrics, rows, mark) {
     title: `${betterWords(metrics[key])}. ${metrics[key].description}`,
     numeric: true,
     value: (row) => row.figures[key] ?? null,
-    cell: (row, notes) => (isNumber(row.figures[key]) ? figureText(row.figures[key], metrics[key]) : notes.dash(row.reasons[key])),
+    cell: (row, notes) =>
+      isNumber(row.figures[key]) ? figureText(row.figures[key], metrics[key]) : notes.dash(row.reasons[key]),
     mark: (row) => (mark ? mark(row, key) : null),
   }));
 }
