@@ -29,9 +29,9 @@ gathers the errors of all steps so far. Without a coupling of states, their drif
 
     KL(Q* || Q) down to t = sum over the steps so far of E |mean* - mean_Q|^2 / (2 gamma^2) at the states of Q*,
 
-which for fine steps is D times the integral of ``(1 - t) / t e(t) dt`` from t to 1 (D latent entries), and grows without
-limit as t falls to 0 where e(0) > 0. Hence the trade: stopping at a larger t leaves out the steps of the largest KL and
-pays ``t^2 e(t)``.
+which for fine steps is D times the integral of ``(1 - t) / t e(t) dt`` from t to 1 (D latent entries), and grows
+without limit as t falls to 0 where e(0) > 0. Hence the trade: stopping at a larger t leaves out the steps of the
+largest KL and pays ``t^2 e(t)``.
 """
 
 from collections.abc import Sequence
