@@ -15,7 +15,7 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import eval as evaluate
 from vov_lightning.evaluation import module
 from vov_lightning.evaluation.baselines import Baseline, Coded, Task, UnreachableError
-from vov_lightning.video import read_signal
+from vov_lightning.video import read_signal, write_signal
 
 FIGURES = ["psnr_db", "psnr_frame_db", "ms_ssim"]
 """Metrics without a network."""
@@ -113,7 +113,7 @@ def test_sources_may_lie_elsewhere_and_files_apart(sets, sources, run_eval, resu
 
 
 def test_what_is_coded_once_is_not_coded_again(sets, run_eval, results, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "make_baselines", lambda names: [Grey()])
+    monkeypatch.setattr(evaluate, "make_baselines", lambda *_: [Grey()])
     monkeypatch.setattr(Grey, "coded", 0)
     assert run_eval(sets / "large") == 0
     before = results()["points"]
@@ -133,7 +133,7 @@ def test_what_is_coded_once_is_not_coded_again(sets, run_eval, results, monkeypa
 
 
 def test_bytes_out_of_reach_are_a_result(sets, run_eval, results, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "make_baselines", lambda names: [Grey()])
+    monkeypatch.setattr(evaluate, "make_baselines", lambda *_: [Grey()])
     limit = VovFile.open(sets / "small" / "ramp" / "ramp.vov")
     monkeypatch.setattr(Grey, "code", lambda self, task: unreachable(task, len(limit.to_bytes())))
     assert run_eval(sets) == 0
@@ -209,8 +209,6 @@ class TestBadInput:
         short = tmp_path / "short"
         short.mkdir()
         signal = read_signal(sources / "ramp.mp4", max_frames=5)
-        from vov_lightning.video import write_signal
-
         write_signal(signal, short / "ramp.mp4")
         shutil.copy(sources / "other.mp4", short)
         assert run_eval(sets / "small", "--sources", short) == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from vov_lightning.bases import BaseModel
@@ -61,6 +61,12 @@ def main(args: list[str] | None = None) -> int:
         help=f"Some of: {', '.join(BASELINES)}; [] for none. They code every clip at the bytes of its file.",
     )
     parser.add_argument(
+        "--baseline_settings",
+        type=dict[str, dict[str, Any]],
+        default={},
+        help='Arguments of baselines by name, e.g. {svtav1: {preset: "4"}}; neural codecs need some to run at all.',
+    )
+    parser.add_argument(
         "--weights_dir",
         type=str | None,
         default=None,
@@ -79,15 +85,18 @@ def main(args: list[str] | None = None) -> int:
     )
     parser.add_class_arguments(Limits, "limits")
     parsed = parser.parse_args(with_class_paths(find_configs(sys.argv[1:] if args is None else args)))
+    if isinstance(parsed.logger, Namespace) and parsed.logger.init_args.save_dir == ".":
+        parsed.logger.init_args.save_dir = parsed.out
     options = parser.instantiate_classes(parsed)
 
     folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)  # W&B does not make it
     sources = None if options.sources is None else Path(options.sources)
     entries, missing = find_entries(map(Path, options.paths), SourceOptions(sources, options.start, options.fit))
     module = EvaluationModule(
         entries,
         options.metrics,
-        make_baselines(options.baselines),
+        make_baselines(options.baselines, options.baseline_settings),
         Cache(folder / "cache"),
         None if options.weights_dir is None else Path(options.weights_dir),
         options.get("base"),

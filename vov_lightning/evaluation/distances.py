@@ -6,6 +6,7 @@ every method at every rate.
 
 from collections.abc import Iterable
 from itertools import product
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -32,13 +33,14 @@ class SetDistances(nn.Module):
         methods: Iterable[str],
         rates: Iterable[str],
         cache: Cache,
-        weights_dir: str | None,
+        weights_dir: Path | None,
     ) -> None:
         super().__init__()
         self.protocols, self.cache = tuple(protocols), cache
         self.keys = list(product(self.protocols, methods, rates))
-        network = load_i3d(weights_dir) if self.protocols else None
-        self.distances = nn.ModuleList(FrechetVideoDistance(network, protocol) for protocol, _, _ in self.keys)
+        if self.keys:
+            network = load_i3d(weights_dir)
+            self.distances = nn.ModuleList(FrechetVideoDistance(network, protocol) for protocol, _, _ in self.keys)
         self.incomplete: list[Record] = []
 
     def measure(self, method: str, rate: str, decoded: tuple[str, Tensor], source: tuple[str, Tensor]) -> Record:
@@ -57,8 +59,8 @@ class SetDistances(nn.Module):
         for protocol in self.protocols:
             reason = undefined_reason(protocol, source[1])
             if reason is None:
-                whole = self.distances[self.keys.index((protocol, method, rate))]
-                own = FrechetVideoDistance(whole.network, protocol, sync_on_compute=False)
+                whole = self._distance(protocol, method, rate)
+                own = FrechetVideoDistance(whole.network, protocol, sync_on_compute=False).to(whole.device)
                 for (key, frames), real in ((decoded, False), (source, True)):
                     features = self._features(key, frames, own)
                     whole.add(features, real)
@@ -79,8 +81,8 @@ class SetDistances(nn.Module):
         """
         missing = {(item["protocol"], item["method"], item["rate"]): item["reason"] for item in incomplete}
         found: dict[tuple[str, str], Record] = {}
-        for key, distance in zip(self.keys, self.distances, strict=True):
-            value, reason = distance.value()
+        for key in self.keys:
+            value, reason = self._distance(*key).value()
             if key in missing:
                 value, reason = None, missing[key]
             record = found.setdefault(key[1:], {"figures": {}, "reasons": {}})
@@ -89,11 +91,15 @@ class SetDistances(nn.Module):
                 record["reasons"][key[0]] = reason
         return found
 
+    def _distance(self, protocol: str, method: str, rate: str) -> FrechetVideoDistance:
+        distance = self.distances[self.keys.index((protocol, method, rate))]
+        assert isinstance(distance, FrechetVideoDistance)
+        return distance
+
     def _features(self, key: str, frames: Tensor, metric: FrechetVideoDistance) -> Tensor:
         key = self.cache.key(clip=key, features=metric.protocol)
         record = self.cache.load(key)
         if record is None:
-            metric.to(self.distances[0].device)
             record = {"features": metric.features(metric.samples(frames)).cpu().tolist()}
             self.cache.save(key, record)
         return torch.tensor(record["features"])

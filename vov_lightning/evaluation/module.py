@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,11 @@ class EvaluationModule(L.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Every process learns what the others found."""
-        found = self.points, self.unreachable, self.failures, self.distances.incomplete
+        found = [self.points, self.unreachable, self.failures, self.distances.incomplete]
         if self.trainer.world_size > 1:
             gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, found)
-            found = tuple([record for process in part for record in process] for part in zip(*gathered, strict=True))
+            found = [list(chain.from_iterable(part)) for part in zip(*gathered, strict=True)]
         self.points, self.unreachable, self.failures, incomplete = found
         self.set_figures = self.distances.values(incomplete)
 
@@ -185,10 +186,11 @@ class EvaluationModule(L.LightningModule):
 
     def _base_of(self, file: VovFile) -> BaseModel:
         """The base model for ``file`` on this process's device; only the last one is kept."""
-        if self._base[0] is None or not (self._base_given or self._base[0].name == file.header.base_name):
-            self._base[0] = None
-            self._base[0] = load_base(file.header.base_name)
-        return place(self._base[0].to("cpu"), file, self.device)
+        base = self._base.pop()
+        if base is None or not (self._base_given or base.name == file.header.base_name):
+            base = load_base(file.header.base_name)
+        self._base.append(base)
+        return place(base.to("cpu"), file, self.device)
 
 
 def digest(data: bytes) -> str:
