@@ -18,7 +18,8 @@ def test_fit_leaves_everything_that_it_promises(run_fit, tmp_path, capsys):
     assert run_fit() == 0
     folder = tmp_path / "runs" / "ramp"
     assert {path.name for path in folder.iterdir()} == {
-        "ramp.vov", "decoded.mp4", "preview.mp4", "metrics.json", "config.yaml", "caption.txt", "checkpoints"
+        "ramp.vov", "decoded.mp4", "preview.mp4", "metrics.json", "history.jsonl", "config.yaml",
+        "caption.txt", "checkpoints",
     }  # fmt: skip
     metrics = json.loads((folder / "metrics.json").read_text())
     size = (folder / "ramp.vov").stat().st_size

@@ -118,6 +118,19 @@ def test_accumulated_batches_make_one_row_a_step(run_fit, tmp_path):
     assert [row["step"] for row in rows if "val/bpp" in row] == [6, 12]
 
 
+@pytest.mark.parametrize("interval", ["2", "00:00:00:00"])
+def test_many_validations_leave_one_row_a_step(interval, run_fit, tmp_path):
+    """Of several within one accumulated step the last one counts; one by the clock joins the row that is there."""
+    assert run_fit(LOG, "--trainer.accumulate_grad_batches=4", f"--trainer.val_check_interval={interval}") == 0
+    rows = read_history(tmp_path / "runs" / "ramp")
+    steps = [row["step"] for row in rows]
+    assert steps[0] in (0, 1)
+    assert steps[-1] == 2 * ITERATIONS
+    assert len(steps) == len(set(steps))
+    assert "val/bpp" in rows[-1]
+    assert "train/distortion" in rows[-1]
+
+
 def test_long_fits_have_few_rows(run_fit, tmp_path):
     more = ["--stage1.iterations=160", "--stage2.iterations=0", "--trainer.val_check_interval=160"]
     assert run_fit("--trainer.log_every_n_steps=1", *more) == 0

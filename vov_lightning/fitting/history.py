@@ -79,13 +79,15 @@ class History(L.Callback):
 
     def _add(self, trainer: L.Trainer, figures: dict[str, float]) -> None:
         step, stages = trainer.global_step, stages_of(trainer)
-        stage = stage_at(trainer, step - 1)
+        stage = stage_at(trainer, max(step - 1, 0))
         assert stage is not None
         row = {"step": step, "stage": stages.index(stage) + 1, "title": stage.title}
+        if self.rows and self.rows[-1]["step"] == step:  # validated again, or at a time of day: one row a step
+            row = self.rows.pop() | row
         if self._count:
             row[DISTORTION] = self._sum / self._count
         elapsed_s = sum(stage.elapsed_s for stage in stages)
-        self.rows.append({**row, **figures, "elapsed_s": round(elapsed_s, 3)})
+        self.rows.append(row | figures | {"elapsed_s": round(elapsed_s, 3)})
         self._sum, self._count = 0.0, 0
         self._write()
 
