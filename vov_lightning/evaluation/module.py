@@ -120,13 +120,15 @@ class EvaluationModule(L.LightningModule):
             self.cache.save(source_key, {"name": source.name}, source.frames)
         measure = partial(self._measure, entry, source, source_key)
         whole = {"file": digest(file.to_bytes())}
-        origin = {"file": str(entry.file), "sections": file.section_bytes()}
-        self.points.append(measure(VOV, lambda: decoded(file, base, encode_seconds(entry.file)), whole) | origin)
+        encode_s = encode_seconds(entry.file)
+        origin = {"file": str(entry.file), "sections": file.section_bytes(), "encode_s": encode_s}
+        self.points.append(measure(VOV, lambda: decoded(file, base), whole) | origin)
         self.points.append(measure(BOUND, lambda: autoencoded(fitted, base), {"base": base.fingerprint().hex()}))
         task = Task(source, len(file.to_bytes()), file, base)
         for baseline in self.baselines:
+            settings = {**whole, "settings": repr(sorted(vars(baseline).items()))}
             try:
-                self.points.append(measure(baseline.key, partial(baseline.code, task), whole))
+                self.points.append(measure(baseline.key, partial(baseline.code, task), settings))
             except UnreachableError as error:
                 wanted = {"clip": entry.clip, "method": baseline.key, "rate": entry.rate, "bytes": task.num_bytes}
                 self.unreachable.append({**wanted, "reason": str(error), "source": source_key})
@@ -203,12 +205,12 @@ def source_digest(source: Signal) -> str:
     return digest(source.frames.contiguous().numpy().tobytes())
 
 
-def decoded(file: VovFile, base: BaseModel, encode_s: float | None) -> Coded:
+def decoded(file: VovFile, base: BaseModel) -> Coded:
     """What the decoder makes of ``file``."""
     started_s = time.perf_counter()
     frames = decode(file, base).frames
     decode_s = time.perf_counter() - started_s
-    return Coded(frames, len(file.to_bytes()), in_words(file), encode_s, decode_s)
+    return Coded(frames, len(file.to_bytes()), in_words(file), None, decode_s)
 
 
 def autoencoded(source: Fitted, base: BaseModel) -> Coded:
