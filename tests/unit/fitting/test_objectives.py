@@ -43,7 +43,7 @@ class TestFlowMatching:
     @pytest.mark.parametrize("power", [0.0, 2.0])
     def test_loss_of_a_model_that_predicts_nothing(self, power):
         objective = FlowMatching(UniformTime(), batch_size=5, loss_weight_power=power)
-        found = objective.loss(target(lambda x, _: torch.zeros_like(x), [1.0, 0.0]), generator(3))
+        found = objective.loss([target(lambda x, _: torch.zeros_like(x), [1.0, 0.0])], generator(3))
         t, eps = objective.draw(NOISE, generator(3))
         clean = torch.arange(6.0).view(1, 2, 3)
         squares = (eps - clean).square().mean(dim=(1, 2))
@@ -59,15 +59,15 @@ class TestFlowMatching:
 class TestReconstruction:
     def test_loss_is_the_weighted_error_at_the_end_of_the_sampler(self):
         towards_x = target(lambda x, _: NOISE - torch.arange(6.0).view(1, 2, 3), [1.0, 0.4, 0.0])
-        assert Reconstruction().loss(towards_x, generator()).item() == pytest.approx(0, abs=1e-10)
+        assert Reconstruction().loss([towards_x], generator()).item() == pytest.approx(0, abs=1e-10)
         standing = target(lambda x, _: torch.zeros_like(x), [1.0, 0.4, 0.0])
         expected = (WEIGHTS * (NOISE - torch.arange(6.0).view(1, 2, 3)).square()).mean().item()
-        assert Reconstruction().loss(standing, generator()).item() == pytest.approx(expected)
+        assert Reconstruction().loss([standing], generator()).item() == pytest.approx(expected)
 
     def test_gradient_reaches_every_step(self):
         weights = torch.ones(3, requires_grad=True)
         steps = iter(weights)
-        loss = Reconstruction().loss(target(lambda x, _: next(steps) * x, [1.0, 0.7, 0.3, 0.0]), generator())
+        loss = Reconstruction().loss([target(lambda x, _: next(steps) * x, [1.0, 0.7, 0.3, 0.0])], generator())
         loss.backward()
         assert bool((weights.grad != 0).all())
 
