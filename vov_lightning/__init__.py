@@ -20,6 +20,7 @@ _PUBLIC = {
     "vov_lightning.captions": ("describe",),
     "vov_lightning.codec": ("decode",),
     "vov_lightning.fitting.data": ("SignalData",),
+    "vov_lightning.fitting.drift": ("DriftMonitor",),
     "vov_lightning.fitting.objectives": ("FlowMatching", "Reconstruction"),
     "vov_lightning.fitting.module": ("VOVModule",),
     "vov_lightning.fitting.run": ("FitResult", "fit"),
