@@ -76,6 +76,7 @@ class DriftMonitor(L.Callback):
         self.steps, self.limit = steps, limit
         self.elapsed_s = 0.0
         self.rows: list[dict[str, Any]] = []
+        self._stopped = False
         self._unadapted: tuple[Tensor, Signal] | None = None
 
     @classmethod
@@ -114,10 +115,13 @@ class DriftMonitor(L.Callback):
         self.embed(pl_module.base)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._measure_once(trainer, pl_module)
+        if self.rows:  # a fit that goes on; it may have stopped here already
+            self._stop_at_limit(trainer)
+        else:
+            self._measure_once(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if self.enabled and trainer.global_step % self.every_n_iterations == 0:  # type: ignore[operator]
+        if self.every_n_iterations is not None and trainer.global_step % self.every_n_iterations == 0:
             self._measure_once(trainer, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -125,30 +129,29 @@ class DriftMonitor(L.Callback):
 
     def report(self) -> dict[str, Any]:
         """For ``metrics.json``: the last row, and why the fit stopped early, null where it did not."""
-        last = self.rows[-1]
-        return {**last, "limit": self.limit, "stopped": self._why() if self._beyond_limit() else None}
-
-    def _why(self) -> str:
-        last = self.rows[-1]
-        return f"drift {last['drift']:.3f} is above drift.limit={self.limit} after {last['iteration']} iterations"
-
-    def _beyond_limit(self) -> bool:
-        return self.limit is not None and bool(self.rows) and self.rows[-1]["drift"] > self.limit
+        last, stopped = self.rows[-1], None
+        if self._stopped:
+            stopped = (
+                f"drift {last['drift']:.3f} is above drift.limit={self.limit} after {last['iteration']} iterations"
+            )
+        return {**last, "limit": self.limit, "stopped": stopped}
 
     def _measure_once(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, VOVModule)
-        if not self.enabled:
-            return
         iteration = trainer.global_step
-        if not self.rows or self.rows[-1]["iteration"] != iteration:
-            started_s = time.perf_counter()
-            module.adapter.detach()  # what the last training step attached; the file brings its own
-            self.rows.append({"iteration": iteration, **self.measure(module)})
-            self.elapsed_s += time.perf_counter() - started_s
-            self._publish(trainer)
-        # Asked again where a run goes on: it may have stopped here already.
-        if self._beyond_limit() and iteration < total_iterations(trainer):
-            trainer.should_stop = True
+        if not self.enabled or (self.rows and self.rows[-1]["iteration"] == iteration):
+            return
+        started_s = time.perf_counter()
+        module.adapter.detach()  # what the last training step attached; the file brings its own
+        self.rows.append({"iteration": iteration, **self.measure(module)})
+        self.elapsed_s += time.perf_counter() - started_s
+        self._publish(trainer)
+        self._stop_at_limit(trainer)
+
+    def _stop_at_limit(self, trainer: L.Trainer) -> None:
+        last = self.rows[-1]
+        if self.limit is not None and last["drift"] > self.limit and last["iteration"] < total_iterations(trainer):
+            trainer.should_stop = self._stopped = True
 
     @torch.no_grad()
     def measure(self, module: VOVModule) -> dict[str, float | None]:
