@@ -169,12 +169,19 @@ def test_index_bits_are_each_sources_own(fit_joint, tmp_path):
 
 
 def test_previews_and_results_of_all_sources_are_logged(fit_joint, tmp_path, monkeypatch):
-    keys, results = [], []
+    keys, results, summaries = [], [], []
     monkeypatch.setattr(RunLogger, "log_clip", lambda self, key, clip: keys.append(key))
     finish = RunLogger.log_result
-    monkeypatch.setattr(RunLogger, "log_result", lambda self, result: (results.append(result), finish(self, result)))
+
+    def log_result(self, result):
+        results.append(result)
+        summaries.append(dict(self.experiment.summary))
+        finish(self, result)
+
+    monkeypatch.setattr(RunLogger, "log_result", log_result)
     logger = ["--trainer.logger=vov_lightning.fitting.tracking.RunLogger", "--trainer.logger.init_args.offline=true"]
-    assert fit_joint(*logger) == 0
+    assert fit_joint(*logger, "--drift.every_n_iterations=6") == 0
+    assert {"drift/drift", "drift/psnr_db", "drift/prompts_psnr_db"} <= summaries[0].keys()
     assert set(keys) == {"val/preview/first", "val/preview/second"}
     assert [result.path.stem for result in results[1:]] == list(CAPTIONS)
 
