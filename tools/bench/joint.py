@@ -2,9 +2,10 @@
 
 Fits the clips jointly, decodes every file, and prints for each the distances (AlexNet's, without enlargement) to all
 sources, of the fit and of the unadapted model under the same captions and sampler: a caption alone may tell two clips
-apart. Torch hub has the backbone.
+apart. With ``--rotate`` each clip is given the next one's caption, so that captions alone lead to the wrong clip.
+Torch hub has the backbone.
 
-    python tools/bench/joint.py --clips A.mp4 B.mp4 --out runs/joint [-- more vov-fit arguments]
+    python tools/bench/joint.py --clips A.mp4 B.mp4 --out runs/joint [--rotate] [-- more vov-fit arguments]
 """
 
 import argparse
@@ -28,10 +29,14 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, nargs="+", required=True, help="The sources.")
     parser.add_argument("--config", default="vector.yaml", help="Configuration; one without index bits.")
     parser.add_argument("--out", type=Path, default=Path("runs/joint"), help="Folder of the runs.")
+    parser.add_argument("--rotate", action="store_true", help="Give each clip the caption of the next.")
     parser.add_argument("more", nargs="*", help="Arguments of vov-fit, after --.")
     options = parser.parse_args()
     paths = [str(path) for path in options.clips]
     arguments = [f"--config={options.config}", f"--data.paths={json.dumps(paths)}", f"--runs={options.out}"]
+    if options.rotate:
+        captions = [SignalData(path).load(Nano())[1] for path in paths]
+        arguments.append(f"--data.captions={json.dumps(captions[1:] + captions[:1])}")
     if fit.main([*arguments, "--trainer.logger=false", *options.more]):
         raise SystemExit(1)
     rows = measure(options.out / source_name("", paths), paths)
