@@ -21,6 +21,7 @@ _PUBLIC = {
     "vov_lightning.codec": ("decode",),
     "vov_lightning.export": ("export_diffusers", "export_merged", "export_peft", "export_unilora", "lora_matrices"),
     "vov_lightning.fitting.data": ("SignalData",),
+    "vov_lightning.fitting.drift": ("DriftMonitor",),
     "vov_lightning.fitting.objectives": ("FlowMatching", "Reconstruction"),
     "vov_lightning.fitting.module": ("VOVModule",),
     "vov_lightning.fitting.run": ("FitResult", "fit"),

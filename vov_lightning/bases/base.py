@@ -50,6 +50,13 @@ class BaseModel(nn.Module, ABC):
     """Kinds that are adapted unless told otherwise."""
     default_size: ClassVar[ClipSize]
     """Size to which clips are brought unless told otherwise."""
+    example_prompts: ClassVar[tuple[str, ...]] = (
+        "a red vintage car drives along a coastal road at sunset",
+        "close-up of a cat asleep on a woollen blanket",
+        "snow falls on a quiet pine forest at night",
+        "a crowded street market seen from above",
+    )
+    """Captions of nothing in particular, at least two, that differ in all that the model is conditioned on."""
 
     revision: str
     """Version of the weights, written into files."""

@@ -125,6 +125,12 @@ class Nano(BaseModel):
     )
     default_targets = target_kinds[:4] + target_kinds[8:]  # without the attention to the caption
     default_size = ClipSize(frames=9, height=64, width=64)
+    example_prompts = (
+        "dark, contrasty, blue, smooth, slow, moving left",
+        "bright, flat, yellow, detailed, still",
+        "dim, moderate, green, textured, fast, zooming in",
+        "bright, contrasty, red, textured, slow, moving up",
+    )
 
     def __init__(self, weights: str = "") -> None:
         super().__init__()

@@ -15,12 +15,14 @@ from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
 from vov_lightning.cli.common import command, find_configs
 from vov_lightning.errors import RunError, SettingError, VovError
 from vov_lightning.fitting.data import SAMPLE, SignalData
+from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.history import History
+from vov_lightning.fitting.joint import contents_of, source_name
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.objectives import FlowMatching
 from vov_lightning.fitting.progress import FitProgress
-from vov_lightning.fitting.rehearsal import check_clip, check_disk, scratch_folder, shrink
+from vov_lightning.fitting.rehearsal import check_clips, check_disk, scratch_folder, shrink
 from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, format_metrics, train_and_finish
 from vov_lightning.fitting.sets import Member, format_summary, read_set, summarize, take_part
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
@@ -38,6 +40,8 @@ DESCRIPTION = """Compress videos or images into .vov files by fitting each with 
   vov-fit --config nano.yaml --data.caption "dim, blue"  your own words; a file of them: --data.caption_file
   vov-fit --data.captioner.help EndpointCaptioner       a caption from a vision-language model; also LocalCaptioner
   vov-fit --config ltx_video.yaml --data.path a.mp4     another base model, on a GPU
+  vov-fit --config nano.yaml --data.paths "[a.mp4, b.mp4]"   one vector for both, each from its own caption
+  vov-fit --config nano.yaml --drift.every_n_iterations 20   how far unrelated prompts drift meanwhile
   vov-fit --config nano.yaml --set FOLDER               every clip of a folder, into runs/FOLDER/<clip>/
   vov-fit --config uvg.yaml --part 2/8                  a set shared by 8 GPUs: this one takes every 8th clip
   vov-fit --config uvg.yaml --dry_run true              the same in a minute, without weights: is everything right?
@@ -73,6 +77,7 @@ class FitCLI(LightningCLI):
         parser.add_lightning_class_args(Unconstrained, "stage1")
         parser.add_lightning_class_args(RateConstrained, "stage2")
         parser.add_class_arguments(ScalingConfig, "scaling")
+        parser.add_class_arguments(DriftMonitor, "drift")
         parser.set_defaults(
             {
                 "model.quantizer": {"class_path": class_path(NoiseQuantizer)},
@@ -112,7 +117,7 @@ class FitCLI(LightningCLI):
 
     def _open_folder(self) -> None:
         config = self.config
-        source = Path(config.data.path).resolve().stem
+        source = source_name(config.data.path, config.data.paths)
         name = config.name or source
         given = config.ckpt_path not in (None, "last")
         if given and (config.overwrite or not Path(config.ckpt_path).is_file()):
@@ -148,10 +153,12 @@ class FitCLI(LightningCLI):
         super().instantiate_classes()
         more = {}
         if self.config.dry_run:
-            self.datamodule, more["disk_bytes"] = check_clip(self.datamodule, self.model.base, *self.full_size)
+            self.datamodule, more["disk_bytes"] = check_clips(self.datamodule, self.model.base, *self.full_size)
         self.reuse_caption()
         self.model.prepare(self.datamodule)
-        self.folder.begin(self.identity, self.model.caption, self.config.overwrite)
+        self.config_init.drift.embed(self.model.base)
+        captions = {source.name: source.caption for source in self.model.sources}
+        self.folder.begin(self.identity, captions, self.config.overwrite)
         checkpoint = self.checkpoint
         if checkpoint is None and self.folder.last_checkpoint.exists():
             checkpoint = self.folder.last_checkpoint
@@ -164,27 +171,36 @@ class FitCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any):
         callbacks = [checkpoint_callback(self.folder), History(self.folder.history), TrackFit()]
+        if self.config_init.drift.enabled:
+            callbacks.append(self.config_init.drift)
         if self.config.trainer.enable_progress_bar is not False:
             callbacks.append(FitProgress())
         self.trainer_defaults["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
 
     def reuse_caption(self) -> None:
-        """Where a run goes on, its captioner is not asked again: the folder has the first answer."""
+        """Where a run goes on, its captioner is not asked again: the folder has the first answers."""
         folder = self.folder if self.checkpoint is None else RunFolder(self.checkpoint.resolve().parents[1], "")
-        if self.datamodule.captioner is not None and not self.config.overwrite and folder.caption.is_file():
-            self.datamodule.caption = read_caption(folder.caption)
+        members = self.datamodule.members
+        for member, part in zip(members, folder.parts([member.source_name for member in members]), strict=True):
+            if member.captioner is not None and not self.config.overwrite and part.caption.is_file():
+                member.caption = read_caption(part.caption)
 
     def _identity(self) -> dict[str, Any]:
         """Every setting that the result depends on."""
         settings = yaml.safe_load(self.parser.dump(self.config))
         for key in ("config", "ckpt_path", "overwrite", "name", "runs", "set", "part", "dry_run"):
             settings.pop(key, None)
-        source = Path(self.config.data.path)
+        if self.config.drift.every_n_iterations is None:  # nothing depends on a monitor that is off
+            del settings["drift"]
+        data = self.config.data
+        if data.paths is not None:
+            settings |= contents_of(data.paths, data.captions)
+        source = Path(data.path)
         if source.is_file():
             settings["source_sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
-        if self.config.data.caption_file is not None:
-            settings["caption_in_file"] = read_caption(self.config.data.caption_file)
+        if data.caption_file is not None:
+            settings["caption_in_file"] = read_caption(data.caption_file)
         return settings
 
 
@@ -205,7 +221,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def fit_clip(cli: FitCLI) -> int:
-    """Fit ``data.path``; the exit status."""
+    """Fit ``data.path``, or ``data.paths`` jointly; the exit status."""
     config = cli.config
     if config.part is not None:
         raise SettingError(f"--part {config.part} is a part of a set; give --set FOLDER, or leave --part out")
@@ -220,10 +236,10 @@ def fit_clip(cli: FitCLI) -> int:
 def fit_set(cli: FitCLI, args: list[str]) -> int:
     """Fit the members of ``set`` in turn, each by a command line like ``args``; the exit status, 1 if one failed."""
     config = cli.config
-    if config.data.path != SAMPLE or config.ckpt_path not in (None, "last"):
+    if config.data.path != SAMPLE or config.data.paths is not None or config.ckpt_path not in (None, "last"):
         raise SettingError(
-            f"--set {config.set} takes neither --data.path nor --ckpt_path, which are of one clip; leave them out, "
-            "or use --set null"
+            f"--set {config.set} takes neither --data.path nor --ckpt_path, which are of one clip, nor --data.paths, "
+            "which is of one vector; leave them out, or use --set null"
         )
     bases = SharedBase(stand_in=config.dry_run)
     source = Path(config.set)

@@ -1,5 +1,7 @@
-"""The one signal of a fit, brought to a size that the base model takes."""
+"""The signal of a fit, or several, brought to a size that the base model takes, each with its caption."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +14,7 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.captioners import Captioner
 from vov_lightning.captioners.text import check_caption, read_caption, tidy_reply
 from vov_lightning.errors import SettingError, SignalError
+from vov_lightning.fitting.joint import caption_beside, check_names, check_paths, check_sources, source_name
 from vov_lightning.fitting.stages import total_iterations
 from vov_lightning.video import Fitted, Signal, fit_signal, read_signal, remove_padding
 
@@ -19,8 +22,25 @@ SAMPLE = "sample"
 """Path that stands for the bundled clip."""
 
 
+@dataclass(frozen=True)
+class Source:
+    """One signal of a fit."""
+
+    name: str
+    """What its file is called."""
+    fitted: Fitted
+    """The signal at the base model's size."""
+    caption: str
+    """Text that conditions the base model."""
+
+    @property
+    def target(self) -> Signal:
+        """What the decoder should show: the source after crop and resize, without padding."""
+        return remove_padding(self.fitted.signal, self.fitted.padding)
+
+
 class SignalData(L.LightningDataModule):
-    """Reads, crops and resizes one video or image.
+    """Reads, crops and resizes a video or image, or several that one vector is fitted to.
 
     Args:
         path: Video, image, folder of frames or .y4m; ``sample`` is the bundled clip.
@@ -37,9 +57,14 @@ class SignalData(L.LightningDataModule):
         captioner: Class path of what captions the clip: `EndpointCaptioner` (any OpenAI-compatible server),
             `LocalCaptioner` (a vision-language model on this machine), or a subclass of `Captioner`. It is asked
             once: a resumed fit goes on with its first answer.
+        paths: Several sources in place of ``path``, all brought to one size: one vector is fitted to them jointly, and
+            each comes back from its own caption. The other settings hold for all of them.
+        captions: Their captions, in the same order. Without them, ``<source>.txt`` beside a source is its caption;
+            the others get the captioner's, or the base model's own.
 
     Raises:
-        SettingError: If more than one of the three is given, or the caption cannot be used.
+        SettingError: If more than one of the three is given, a caption cannot be used, or settings of one source
+            meet settings of several.
     """
 
     def __init__(
@@ -54,6 +79,8 @@ class SignalData(L.LightningDataModule):
         caption: str | None = None,
         caption_file: str | None = None,
         captioner: Captioner | None = None,
+        paths: list[str] | None = None,
+        captions: list[str] | None = None,
     ) -> None:
         super().__init__()
         options = {"caption": caption, "caption_file": caption_file, "captioner": captioner}
@@ -67,20 +94,55 @@ class SignalData(L.LightningDataModule):
         self.path, self.start, self.fps, self.fit = path, start, fps, fit
         self.caption, self.captioner = caption, captioner
         self.frames, self.height, self.width = frames, height, width
-        self.source_name = Path(path).resolve().stem
+        self.source_name = source_name(path, paths)
         self._signal: Signal | None = None
+        self.members: list[SignalData] = [self]
+        """Data of each source; of one, these themselves."""
+        check_paths(paths, captions, {**options, "path": None if path == SAMPLE else path})
+        if paths is not None:
+            self.members = []
+            for number, one in enumerate(paths):
+                words = captions[number] if captions else None
+                file = None if captions else caption_beside(one)
+                asked = captioner if words is None and file is None else None
+                self.members.append(SignalData(one, start, frames, height, width, fit, fps, words, file, asked))
 
     @classmethod
     def of(cls, signal: Signal, **options: Any) -> "SignalData":
         """Data of a signal that is already in memory; options as for the constructor, but ``start`` and ``fps``."""
-        if unusable := {"path", "start", "fps"} & options.keys():
+        if unusable := {"path", "paths", "captions", "start", "fps"} & options.keys():
             raise SettingError(f"{sorted(unusable)} are for reading files; cut or retime the Signal itself")
         data = cls(path=signal.name, **options)
         data._signal = signal
         return data
 
+    @classmethod
+    def joint(cls, members: Sequence["SignalData"]) -> "SignalData":
+        """Data of several sources that one vector is fitted to, each with settings of its own.
+
+        Raises:
+            SettingError: If two have the same name.
+        """
+        names = [member.source_name for member in members]
+        check_names(names)
+        data = cls()
+        data.members, data.source_name = list(members), source_name("", names)
+        return data
+
+    def load_all(self, base: BaseModel) -> tuple[Source, ...]:
+        """Every source at a size that ``base`` takes, and its caption.
+
+        Raises:
+            SignalError: If one cannot be read or brought to size, or they are not of one size.
+            CaptionError: If the captioner gives no caption.
+            SettingError: If two sources could not be told apart by their captions.
+        """
+        sources = tuple(Source(member.source_name, *member.load(base)) for member in self.members)
+        check_sources({source.name: source.fitted.signal for source in sources})
+        return sources
+
     def load(self, base: BaseModel) -> tuple[Fitted, str]:
-        """The signal at a size that ``base`` takes, and its caption.
+        """The one signal at a size that ``base`` takes, and its caption.
 
         Raises:
             SignalError: If the source cannot be read or brought to size.
@@ -122,7 +184,8 @@ class SignalData(L.LightningDataModule):
         return _count(batches)
 
     def val_dataloader(self) -> DataLoader:
-        return _count(1)
+        """The number of each source."""
+        return _count(len(self.members))
 
 
 def source_of(

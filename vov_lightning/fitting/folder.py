@@ -2,13 +2,15 @@
 
 A run is finished when ``metrics.json`` exists, which is written last. An
 unfinished run goes on from its last checkpoint, a finished one is verified and
-left alone, and a run with other settings is never touched.
+left alone, and a run with other settings is never touched. A joint run has a
+folder for each of its sources.
 """
 
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,10 @@ class RunFolder:
     def last_checkpoint(self) -> Path:
         return self.checkpoints / "last.ckpt"
 
+    def parts(self, sources: Sequence[str]) -> "list[RunFolder]":
+        """Where each of ``sources`` has its file and clips: here, or of several, in a folder of its own below."""
+        return [RunFolder(self.path / source, source) for source in sources] if len(sources) > 1 else [self]
+
     def inspect(self, config: dict[str, Any], overwrite: bool = False) -> dict[str, Any] | None:
         """Whether a run with ``config`` may begin or go on here.
 
@@ -80,8 +86,14 @@ class RunFolder:
         self._compare(yaml.safe_load(self.config.read_text()), config)
         return self._verified() if self.metrics.exists() else None
 
-    def begin(self, config: dict[str, Any], caption: str, overwrite: bool = False) -> None:
-        """Take the folder that `inspect` has approved, and note the caption; with ``overwrite`` empty it first."""
+    def begin(self, config: dict[str, Any], captions: Mapping[str, str], overwrite: bool = False) -> None:
+        """Take the folder that `inspect` has approved, and note the captions; with ``overwrite`` empty it first.
+
+        Args:
+            config: Every setting that the result depends on.
+            captions: By the names of the sources.
+            overwrite: Whether what is there may be deleted.
+        """
         if overwrite and self.path.exists():
             # Renamed first, so that no kill leaves half a run behind under this name.
             discarded = self.path.with_name(f".{self.path.name}-discarded-{os.getpid()}")
@@ -89,7 +101,8 @@ class RunFolder:
             shutil.rmtree(discarded)
         if not self.config.exists():
             atomic_write(self.config, yaml.safe_dump(config, sort_keys=False).encode())
-        atomic_write(self.caption, f"{caption}\n".encode())
+        for part, caption in zip(self.parts(list(captions)), captions.values(), strict=True):
+            atomic_write(part.caption, f"{caption}\n".encode())
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Mark the run as finished."""
@@ -108,6 +121,10 @@ class RunFolder:
     def _verified(self) -> dict[str, Any]:
         try:
             metrics = json.loads(self.metrics.read_text())
+            if "sources" in metrics:  # a joint run
+                for part in self.parts(list(metrics["sources"])):
+                    part._verified()
+                return metrics
             data = self.file.read_bytes()
             VovFile.from_bytes(data)
             intact = hashlib.sha256(data).hexdigest() == metrics["sha256"]

@@ -1,4 +1,4 @@
-"""One signal as a LightningModule: frozen base model, hashed LoRA, quantiser, rate.
+"""One signal, or several, as a LightningModule: frozen base model, hashed LoRA, quantiser, rate.
 
 Objective (paper, eq. 6; DESIGN, section 3):
 ``L = distortion(v) + lmbda * bits(v) / k``; the distortion is an `Objective`.
@@ -16,7 +16,8 @@ from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import Limits, VovFile, short_float32
 from vov_lightning.codec import build_file, decode, guided_velocity
 from vov_lightning.errors import RunError
-from vov_lightning.fitting.data import SignalData
+from vov_lightning.fitting.data import SignalData, Source
+from vov_lightning.fitting.joint import check_captions
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
 from vov_lightning.fitting.stages import RateControlled
 from vov_lightning.metrics import psnr_db
@@ -26,7 +27,7 @@ from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
 from vov_lightning.vector.rate import FactorizedRate
-from vov_lightning.video import Fitted, Signal, remove_padding
+from vov_lightning.video import Fitted, Signal
 
 VALIDATION_TIMES = 8
 VALIDATION_NOISES = 2
@@ -34,7 +35,7 @@ VALIDATION_SEED = 0
 
 
 class VOVModule(RateControlled):
-    """Fits one vector to one signal.
+    """Fits one vector to one signal, or to several, each under its own caption.
 
     Args:
         base: Frozen base model.
@@ -78,7 +79,9 @@ class VOVModule(RateControlled):
             torch.manual_seed(seed)
             self.vector = nn.Parameter(torch.empty(adapter.k or 0).uniform_(-init_range, init_range))
             self.rate = FactorizedRate()
-        self._prepared: tuple[Fitted, str] | None = None
+        self._sources: tuple[Source, ...] = ()
+        self.previews: list[Signal] = []
+        """What the decoder would show of each source, as of the last validation."""
 
     # Lightning saves and loads only what is fitted; the base model is named in the file instead.
     strict_loading = False
@@ -91,55 +94,72 @@ class VOVModule(RateControlled):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint["fitted_to"] != self._identity():
+            names = " and ".join(source.fitted.signal.name for source in self.sources)
             raise RunError(
-                f"the checkpoint was fitted to other frames than {self.source.signal.name} now holds, to another "
+                f"the checkpoint was fitted to other frames than {names} now hold, to another "
                 "caption or on another base model; give the run another --name, or start again with --overwrite true"
             )
         self.rate_constrained = checkpoint["rate_constrained"]
 
     def _identity(self) -> str:
-        digest = hashlib.blake2b(self.base.fingerprint() + self.caption.encode(), digest_size=16)
-        digest.update(self.source.signal.frames.contiguous().numpy().tobytes())
+        digest = hashlib.blake2b(self.base.fingerprint(), digest_size=16)
+        for source in self.sources:
+            digest.update(source.caption.encode())
+            digest.update(source.fitted.signal.frames.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def prepare(self, data: SignalData) -> None:
-        """Read the signal, embed its caption, try the header: what is bad is refused before anything is written."""
-        self._prepared = data.load(self.base)
-        self.base.embed(self.caption)
-        Limits().check_header(self.to_file().header)
+        """Read signals, embed captions, try the headers: what is bad is refused before anything is written."""
+        self._sources = data.load_all(self.base)
+        for number, source in enumerate(self.sources):
+            self.base.embed(source.caption)
+            Limits().check_header(self.to_file(number).header)
+        check_captions({source.name: source.caption for source in self.sources}, self.base)
 
     def setup(self, stage: str) -> None:
         if self.trainer.world_size > 1:
-            raise RunError(f"trainer.devices gives {self.trainer.world_size} processes; one signal is fitted by one")
+            raise RunError(f"trainer.devices gives {self.trainer.world_size} processes; a vector is fitted by one")
         if self.trainer.precision.endswith("-true") and self.trainer.precision != "32-true":
             raise RunError(
                 f"trainer.precision={self.trainer.precision} would change the vector or the base model's weights; "
                 "use bf16-mixed, 16-mixed or 32-true"
             )
-        if self._prepared is None:
+        if not self._sources:
             self.prepare(self.trainer.datamodule)  # type: ignore[attr-defined]  # set by Trainer.fit(datamodule=...)
 
     @property
+    def sources(self) -> tuple[Source, ...]:
+        """What the vector is fitted to; most fits have one."""
+        assert self._sources, "call prepare(data) first"
+        return self._sources
+
+    @property
     def source(self) -> Fitted:
-        """The signal at the base model's size."""
-        assert self._prepared is not None, "call prepare(data) first"
-        return self._prepared[0]
+        """The signal at the base model's size; of several, the first."""
+        return self.sources[0].fitted
 
     @property
     def caption(self) -> str:
-        """Text that conditions the base model."""
-        assert self._prepared is not None, "call prepare(data) first"
-        return self._prepared[1]
+        """Text that conditions the base model; of several, the first source's."""
+        return self.sources[0].caption
+
+    @property
+    def target(self) -> Signal:
+        """What the decoder should show, `Source.target`; of several, the first source's."""
+        return self.sources[0].target
 
     def on_fit_start(self) -> None:
-        latents = self.base.encode(self.source.signal.frames)
-        self._target = Target(
+        self._targets = [self._target_of(source) for source in self.sources]
+
+    def _target_of(self, source: Source) -> Target:
+        latents = self.base.encode(source.fitted.signal.frames)
+        return Target(
             latents=latents,
             weights=self.base.latent_weights(latents),
             decoder_noise=initial_noise(self.sampler.seed, tuple(latents.shape[1:])).to(latents.device),
             times=self.sampler.times().tolist(),
-            velocity=self.base.velocity(self.caption),
-            decoder_velocity=guided_velocity(self.base, self.caption, self.sampler.guidance),
+            velocity=self.base.velocity(source.caption),
+            decoder_velocity=guided_velocity(self.base, source.caption, self.sampler.guidance),
         )
 
     def begin_rate_constraint(self) -> None:
@@ -155,7 +175,7 @@ class VOVModule(RateControlled):
             scaled = self.quantizer.relax(self.vector / self.quantizer.step, uniform)
             vector, bits = scaled * self.quantizer.step, self.rate.bits(scaled)
         self.adapter.attach(vector)
-        distortion = self.objective.loss(self._target, generator)
+        distortion = self.objective.loss(self._targets, generator)
         bits_per_entry = bits / len(self.vector)
         loss = distortion + self.lmbda * bits_per_entry
         if not torch.isfinite(loss):
@@ -175,39 +195,46 @@ class VOVModule(RateControlled):
     def on_train_batch_end(self, *_: Any) -> None:
         self.adapter.detach()
 
+    def on_validation_start(self) -> None:
+        self.previews = []
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Flow loss of the quantised vector on a fixed grid of (t, eps), and the clip that the decoder would show."""
-        file = self.to_file()
-        self.preview = decode(file, self.base)
+        """Of source ``batch_idx``: flow loss of the quantised vector on a fixed grid of (t, eps), and a preview.
+
+        Lightning logs the means over the sources.
+        """
+        file, target = self.to_file(batch_idx), self.sources[batch_idx].target
+        preview = decode(file, self.base)
+        self.previews.append(preview)
         with torch.autocast(self.device.type, enabled=False):
             self.adapter.attach(self._decoded_vector(file))
-            loss = self._validation_loss()
+            loss = self._validation_loss(self._targets[batch_idx])
             self.adapter.detach()
         self.log("val/flow_loss", loss, batch_size=1)
-        self.log("val/psnr_db", psnr_db(self.preview, self.target), prog_bar=True, batch_size=1)
-        self.log("val/bpp", 8 * len(file.to_bytes()) / self.target.num_pixels, prog_bar=True, batch_size=1)
+        self.log("val/psnr_db", psnr_db(preview, target), prog_bar=True, batch_size=1)
+        self.log("val/bpp", 8 * len(file.to_bytes()) / target.num_pixels, prog_bar=True, batch_size=1)
 
-    def to_file(self) -> VovFile:
-        """File of the vector as it is now, without indices; before stage 2, quantised as stage 2 would begin."""
-        if not self.adapter_config.k:
-            empty = self.vector.detach()
-            return build_file(self.base, self.source, self.caption, empty, 1.0, self.adapter_config, self.sampler)
-        if not self.rate_constrained:
-            self.quantizer.initialise(self.vector)
-        step = short_float32(self.quantizer.step.item())
-        symbols = quantize(self.vector, step, self.quantizer.limit)
-        return build_file(self.base, self.source, self.caption, symbols, step, self.adapter_config, self.sampler)
+    def to_file(self, number: int = 0) -> VovFile:
+        """File of a source and the vector as it is now, without indices.
+
+        Before stage 2 the vector is quantised as stage 2 would begin.
+
+        Args:
+            number: Of the source.
+        """
+        source, symbols, step = self.sources[number], self.vector.detach(), 1.0
+        if len(symbols):
+            if not self.rate_constrained:
+                self.quantizer.initialise(self.vector)
+            step = short_float32(self.quantizer.step.item())
+            symbols = quantize(self.vector, step, self.quantizer.limit)
+        return build_file(self.base, source.fitted, source.caption, symbols, step, self.adapter_config, self.sampler)
 
     @torch.no_grad()
     def estimated_bits(self) -> float:
         """Bits of the rounded vector under the learned density; the file's own coder needs about as many."""
         symbols = quantize(self.vector, self.quantizer.step.item(), self.quantizer.limit)
         return float(self.rate.bits(symbols.float()))
-
-    @property
-    def target(self) -> Signal:
-        """What the decoder should show: the source after crop and resize, without padding."""
-        return remove_padding(self.source.signal, self.source.padding)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         rate_parameters = [p for p in (*self.quantizer.parameters(), *self.rate.parameters()) if p.requires_grad]
@@ -223,13 +250,13 @@ class VOVModule(RateControlled):
         mixed = int(random_words(self.seed, TRAINING_STREAM, 1, start=number)[0]) >> 32
         return torch.Generator().manual_seed(mixed)
 
-    def _validation_loss(self) -> Tensor:
+    def _validation_loss(self, target: Target) -> Tensor:
         times = (torch.arange(VALIDATION_TIMES) + 0.5) / VALIDATION_TIMES
         generator = torch.Generator().manual_seed(VALIDATION_SEED)
         losses = []
         for t in times:
-            eps = torch.randn(VALIDATION_NOISES, *self._target.latents.shape[1:], generator=generator)
-            losses.append(flow_losses(self._target, t.expand(VALIDATION_NOISES), eps).mean())
+            eps = torch.randn(VALIDATION_NOISES, *target.latents.shape[1:], generator=generator)
+            losses.append(flow_losses(target, t.expand(VALIDATION_NOISES), eps).mean())
         return torch.stack(losses).mean()
 
     def _decoded_vector(self, file: VovFile) -> Tensor:

@@ -6,6 +6,7 @@ fewer evaluations, and says nothing about other seeds or grids.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,17 +40,17 @@ class Objective(ABC):
     """Distortion that the vector is fitted to reduce."""
 
     @abstractmethod
-    def loss(self, target: Target, generator: Generator) -> Tensor:
+    def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:
         """Scalar, a mean over latent entries.
 
         Args:
-            target: The signal; its velocities hold the vector as it is now.
+            targets: The signals, of one size; their velocities hold the vector as it is now. Most fits have one.
             generator: Where random numbers come from (CPU), seeded by the number of the iteration.
         """
 
 
 class FlowMatching(Objective):
-    """``E_{t, eps} mean_i (u(x_t, t) - (eps - x))_i^2`` (paper, eq. 6).
+    """``E_{t, eps} mean_i (u(x_t, t) - (eps - x))_i^2`` (paper, eq. 6); with several signals, every draw has its own.
 
     Args:
         time_density: Distribution of t; a `ShiftedTime` when left out.
@@ -77,11 +78,15 @@ class FlowMatching(Objective):
         self.batch_size, self.stratified = batch_size, stratified
         self.decoder_noise, self.loss_weight_power = decoder_noise, loss_weight_power
 
-    def loss(self, target: Target, generator: Generator) -> Tensor:
-        t, eps = self.draw(target.decoder_noise, generator)
-        losses = flow_losses(target, t, eps)
-        weights = t.to(losses.device) ** self.loss_weight_power
-        return (losses * weights).sum() / weights.sum()
+    def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:
+        t, eps = self.draw(targets[0].decoder_noise, generator)
+        drawn = draw_targets(len(targets), self.batch_size, generator)
+        weights = t.to(targets[0].latents.device) ** self.loss_weight_power
+        total = torch.zeros((), device=weights.device)
+        for number in drawn.unique().tolist():  # a velocity has one caption
+            own = drawn == number
+            total = total + (flow_losses(targets[number], t[own], eps[own]) * weights[own.to(weights.device)]).sum()
+        return total / weights.sum()
 
     def draw(self, decoder_noise: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Times [B] and noises [B, C, T', h, w] of one step, on the CPU."""
@@ -100,12 +105,18 @@ class Reconstruction(Objective):
 
     Latents are weighted by what their errors cost in pixels. An iteration
     costs as many evaluations as the sampler has steps, and keeps all of their
-    activations.
+    activations. With several signals every iteration draws one.
     """
 
-    def loss(self, target: Target, generator: Generator) -> Tensor:
+    def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:
+        target = targets[int(draw_targets(len(targets), 1, generator))]
         latents = integrate(target.decoder_velocity, target.decoder_noise, target.times)
         return (target.weights * (latents - target.latents).square()).mean()
+
+
+def draw_targets(count: int, draws: int, generator: Generator) -> Tensor:
+    """Which of ``count`` signals each of ``draws`` draws is of, evenly [draws]; one signal takes no random numbers."""
+    return torch.randint(count, (draws,), generator=generator) if count > 1 else torch.zeros(draws, dtype=torch.long)
 
 
 def flow_losses(target: Target, t: Tensor, eps: Tensor) -> Tensor:

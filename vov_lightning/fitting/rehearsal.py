@@ -18,6 +18,7 @@ from vov_lightning.bitstream import Limits
 from vov_lightning.codec import build_file
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
+from vov_lightning.fitting.joint import check_captions
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 
@@ -30,7 +31,7 @@ CHECKPOINT_BYTES = 12
 def shrink(config: Namespace) -> None:
     """Make the fit that ``config`` describes as short as can be; what is out of range stays so, and is refused.
 
-    The settings that do not survive are checked as they were by `check_clip`.
+    The settings that do not survive are checked as they were by `check_clips`.
     """
     for stage in (config.stage1, config.stage2):
         stage.iterations = min(stage.iterations, 1)
@@ -43,43 +44,59 @@ def shrink(config: Namespace) -> None:
         draws.batch_size = min(draws.batch_size, 1)
     if ScalingConfig(**config.scaling).enabled:
         config.scaling.update(Namespace(bits=STEPS * config.scaling.index_bits, target_bpp=None, target_psnr=None))
+    if config.drift.every_n_iterations is not None:
+        config.drift.update(Namespace(every_n_iterations=1, steps=min(config.drift.steps, STEPS)))
     config.trainer.update(Namespace(logger=False, enable_progress_bar=False))
     config.trainer.update(Namespace(accelerator="cpu", devices=1, precision="32-true", accumulate_grad_batches=1))
 
 
-def check_clip(
+def check_clips(
     data: SignalData, base: BaseModel, adapter: AdapterConfig, sampler: SamplerConfig
 ) -> tuple[SignalData, int]:
-    """Read the clip as the fit would and check it against the model's rules, the adapter and the file's limits.
+    """Read the sources as the fit would and check them against the model's rules, the adapter and the file's limits.
 
     Args:
-        data: The clip as it is to be fitted. Its captioner is not asked.
+        data: What is to be fitted. Its captioner is not asked.
         base: The stand-in.
         adapter: As it is to be fitted, not shrunk.
         sampler: Likewise.
 
     Returns:
-        The clip at the smallest size, and about how many bytes its run folder will take at most.
+        The sources at the smallest size, and about how many bytes their run folder will take at most.
 
     Raises:
         VovError: If the fit could not begin.
     """
-    data.captioner = None
-    fitted, caption = data.load(base)
-    signal = fitted.signal
-    base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
     k = 0
     if adapter.k != 0:
         full_size = base.skeleton()
         layers = full_size.adapted_layers(adapter.targets or full_size.default_targets)
         k = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme).projection.k
-    file = build_file(base, fitted, caption, torch.zeros(k), 1.0, adapter, sampler)
-    Limits().check_header(file.header)
-    frames = 1 if signal.is_image else 1 + base.temporal_factor
-    rows, columns = base.size_multiple
-    small = SignalData.of(signal, frames=frames, height=2 * rows, width=2 * columns, caption=caption)
-    # At worst decoded and preview (twice as wide) are folders of PNG that do not compress.
-    return small, 3 * signal.frames.nbytes + CHECKPOINT_BYTES * k
+    small, captions, disk_bytes = [], {}, CHECKPOINT_BYTES * k
+    for member in data.members:
+        asks, member.captioner = member.captioner is not None, None
+        fitted, caption = member.load(base)
+        signal = fitted.signal
+        base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
+        file = build_file(base, fitted, caption, torch.zeros(k), 1.0, adapter, sampler)
+        Limits().check_header(file.header)
+        if not asks:
+            captions[member.source_name] = caption
+        frames = 1 if signal.is_image else 1 + base.temporal_factor
+        rows, columns = base.size_multiple
+        small.append(SignalData.of(signal, frames=frames, height=2 * rows, width=2 * columns, caption=caption))
+        # At worst decoded and preview (twice as wide) are folders of PNG that do not compress.
+        disk_bytes += 3 * signal.frames.nbytes
+    if not small[1:]:
+        return small[0], disk_bytes
+    for caption in captions.values():
+        base.embed(caption)
+    check_captions(captions, base)
+    data.load_all(base)
+    # Two stand for all, with captions that surely differ: a captioner's are not known.
+    for one, prompt in zip(small, base.example_prompts, strict=False):
+        one.caption = prompt
+    return SignalData.joint(small[:2]), disk_bytes
 
 
 @contextmanager

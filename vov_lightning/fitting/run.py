@@ -14,8 +14,10 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.codec import decode
 from vov_lightning.fitting.checkpoints import Checkpoints
 from vov_lightning.fitting.data import SignalData
+from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.history import History
+from vov_lightning.fitting.joint import format_joint, joint_metrics
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.stages import Stage, stages_of
 from vov_lightning.metrics import psnr_db
@@ -33,13 +35,15 @@ class FitResult:
     """What a fit leaves behind."""
 
     file: VovFile
-    """The compressed signal."""
+    """The compressed signal; of a joint fit, the first source's."""
     decoded: Signal
-    """The decoder's frames."""
+    """The decoder's frames, likewise."""
     metrics: dict[str, Any]
     """The content of ``metrics.json``."""
     path: Path
     """Where the file lies, in the folder with everything else."""
+    parts: "tuple[FitResult, ...]" = ()
+    """Of a joint fit, the result of each source."""
 
 
 def fit(
@@ -53,7 +57,7 @@ def fit(
     """Fit ``module`` to ``data`` and leave file, clips, metrics, history and checkpoint in ``folder``.
 
     Args:
-        data: The signal.
+        data: The signal, or several (`SignalData.joint`, or its ``paths``) that share the vector.
         module: Base model, adapter, quantiser and sampler.
         stages: The schedule, in order.
         folder: Where everything goes; a fit from Python always starts from the beginning, only ``vov-fit`` resumes.
@@ -105,19 +109,54 @@ def train_and_finish(
     check_scaling(module.sampler, scaling)
     run.metrics.unlink(missing_ok=True)
     seconds: dict[str, float] = {}
+    more: dict[str, Any] = {}
     if module.adapter_config.k:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False)
         trainer.save_checkpoint(run.last_checkpoint, weights_only=False)
         seconds = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}
+        if (monitor := DriftMonitor.of(trainer)) is not None:
+            seconds["drift"] = monitor.elapsed_s
+            more["drift"] = monitor.report()
     else:  # nothing to fit: the file holds caption and indices
         module.prepare(data)
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
-    fitted = module.to_file()
     shown = trainer.progress_bar_callback is not None
+    parts = run.parts([source.name for source in module.sources])
+    if len(parts) == 1:
+        return finish(module, 0, run, scaling, seconds, more, shown)
+    results = [finish(module, number, part, scaling, {}, {}, shown) for number, part in enumerate(parts)]
+    metrics = joint_metrics(run.name, {part.name: result.metrics for part, result in zip(parts, results, strict=True)})
+    metrics |= more | {"seconds": rounded(seconds)}
+    run.write_metrics(metrics)
+    return FitResult(results[0].file, results[0].decoded, metrics, results[0].path, tuple(results))
+
+
+def finish(
+    module: VOVModule,
+    number: int,
+    run: RunFolder,
+    scaling: ScalingConfig,
+    seconds: dict[str, float],
+    more: dict[str, Any],
+    shown: bool,
+) -> FitResult:
+    """Add indices to a source's file, then write and measure everything that is its own in ``run``.
+
+    Args:
+        module: With its vector fitted, on the device that decodes.
+        number: Of the source.
+        run: The source's folder.
+        scaling: Index bits.
+        seconds: What the fit took, by part.
+        more: Further figures.
+        shown: Whether progress is.
+    """
+    source, seconds = module.sources[number], dict(seconds)
+    fitted = module.to_file(number)
     if scaling.enabled:
         fitted.save(run.file)  # nothing is lost if a target turns out to be beyond reach
         started_s = time.perf_counter()
-        fitted = scale(fitted, module.base, module.source, scaling, progress=step_bar("scale", shown))
+        fitted = scale(fitted, module.base, source.fitted, scaling, progress=step_bar("scale", shown))
         seconds["scale"] = time.perf_counter() - started_s
     fitted.save(run.file)
 
@@ -126,22 +165,34 @@ def train_and_finish(
     decoded = decode(file, module.base, progress=step_bar("decode", shown))
     seconds["decode"] = time.perf_counter() - started_s
 
-    target = module.target
-    for clip, name in ((decoded, "decoded"), (side_by_side(target, decoded), "preview")):
+    for clip, name in ((decoded, "decoded"), (side_by_side(source.target, decoded), "preview")):
         write_signal(clip, run.path / f"{name}{viewing_ending(clip)}")
-    metrics = measure(module, file, decoded) | {"seconds": {name: round(value, 3) for name, value in seconds.items()}}
+    metrics = measure(module, file, decoded, number) | more | {"seconds": rounded(seconds)}
     run.write_metrics(metrics)
     return FitResult(file, decoded, metrics, run.file)
 
 
-def measure(module: VOVModule, file: VovFile, decoded: Signal) -> dict[str, Any]:
-    """Figures of a finished fit; rates count every byte of the file, PSNR is of the decoder's 8-bit frames."""
-    target, data = module.target, file.to_bytes()
+def rounded(seconds: dict[str, float]) -> dict[str, float]:
+    """``seconds`` to milliseconds."""
+    return {name: round(value, 3) for name, value in seconds.items()}
+
+
+def measure(module: VOVModule, file: VovFile, decoded: Signal, number: int = 0) -> dict[str, Any]:
+    """Figures of a finished fit; rates count every byte of the file, PSNR is of the decoder's 8-bit frames.
+
+    Args:
+        module: What was fitted.
+        file: The source's file.
+        decoded: What it decodes to.
+        number: Of the source.
+    """
+    source = module.sources[number]
+    target, data = source.target, file.to_bytes()
     sections = file.section_bytes()
     overhead_bits = 8 * (len(data) - sections["vector"] - sections["count_table"])
-    frames = module.source.signal.frames
+    frames = source.fitted.signal.frames
     autoencoded = module.base.decode(module.base.encode(frames), len(frames))
-    bound = remove_padding(Signal(autoencoded, target.fps, "autoencoded"), module.source.padding)
+    bound = remove_padding(Signal(autoencoded, target.fps, "autoencoded"), source.fitted.padding)
     return {
         "name": target.name,
         "base": f"{file.header.base_name}@{file.header.base_revision}",
@@ -163,6 +214,10 @@ def measure(module: VOVModule, file: VovFile, decoded: Signal) -> dict[str, Any]
 
 def format_metrics(metrics: dict[str, Any]) -> str:
     """The table that ends a fit."""
+    stopped = (metrics.get("drift") or {}).get("stopped")
+    last = [f"{'stopped':<8} {stopped}"] if stopped else []
+    if "sources" in metrics:
+        return "\n".join([format_joint(metrics), *last])
     sections = ", ".join(f"{name} {size}" for name, size in metrics["section_bytes"].items())
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in metrics["seconds"].items())
     rows = [
@@ -172,4 +227,4 @@ def format_metrics(metrics: dict[str, Any]) -> str:
         ("PSNR", f"{metrics['psnr_db']:.2f} dB decoded, {metrics['autoencoder_psnr_db']:.2f} dB the autoencoder alone"),
         ("seconds", seconds),
     ]
-    return "\n".join(f"{name:<8} {value}" for name, value in rows)
+    return "\n".join([*(f"{name:<8} {value}" for name, value in rows), *last])

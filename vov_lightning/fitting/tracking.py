@@ -51,11 +51,13 @@ class RunLogger(WandbLogger):
             self.experiment.log({key: media_of(clip, Path(folder) / "clip.mp4")})
 
     def log_result(self, result: FitResult) -> None:
-        """Log the final table and, with ``media``, the file as an artifact."""
+        """Log the final table and, with ``media``, the file as an artifact; of a joint fit, one each."""
+        for one in result.parts:
+            self.log_result(one)
         figures = {key: value for key, value in result.metrics.items() if isinstance(value, int | float | str)}
         self.experiment.log({"result": wandb.Table(columns=list(figures), data=[list(figures.values())])})
         self.experiment.summary.update({f"result/{key}": value for key, value in figures.items()})
-        if self.media:
+        if self.media and not result.parts:
             name = re.sub(r"[^\w.-]", "_", result.metrics["name"], flags=re.ASCII)[:128]
             artifact = wandb.Artifact(name, type="vov", metadata=figures)
             artifact.add_file(str(result.path))
@@ -87,4 +89,6 @@ class TrackFit(L.Callback):
         assert isinstance(pl_module, VOVModule)
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger) and logger.media:
-                logger.log_clip("val/preview", side_by_side(pl_module.target, pl_module.preview))
+                for source, preview in zip(pl_module.sources, pl_module.previews, strict=True):
+                    key = f"val/preview/{source.name}" if pl_module.sources[1:] else "val/preview"
+                    logger.log_clip(key, side_by_side(source.target, preview))

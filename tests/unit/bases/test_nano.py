@@ -395,3 +395,8 @@ class TestCaptions:
     def test_descriptions_are_captions(self, tiny_nano: Nano) -> None:
         caption = tiny_nano.describe(random_frames(ClipSize(5, 64, 64)))
         assert tiny_nano.embed(caption).shape == (1, len(ATTRIBUTES), 16)
+
+
+def test_example_prompts_are_in_the_vocabulary_and_differ(tiny_nano):
+    conditions = [tiny_nano.embed(prompt) for prompt in tiny_nano.example_prompts]
+    assert len({condition.numpy().tobytes() for condition in conditions}) == len(conditions) >= 2

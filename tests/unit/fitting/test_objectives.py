@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vov_lightning.errors import SettingError
-from vov_lightning.fitting.objectives import FlowMatching, Reconstruction, Target
+from vov_lightning.fitting.objectives import FlowMatching, Reconstruction, Target, draw_targets
 from vov_lightning.fitting.times import LogitNormalTime, ShiftedTime, UniformTime
 
 NOISE = torch.full((1, 2, 3), 7.0)
@@ -43,7 +43,7 @@ class TestFlowMatching:
     @pytest.mark.parametrize("power", [0.0, 2.0])
     def test_loss_of_a_model_that_predicts_nothing(self, power):
         objective = FlowMatching(UniformTime(), batch_size=5, loss_weight_power=power)
-        found = objective.loss(target(lambda x, _: torch.zeros_like(x), [1.0, 0.0]), generator(3))
+        found = objective.loss([target(lambda x, _: torch.zeros_like(x), [1.0, 0.0])], generator(3))
         t, eps = objective.draw(NOISE, generator(3))
         clean = torch.arange(6.0).view(1, 2, 3)
         squares = (eps - clean).square().mean(dim=(1, 2))
@@ -59,17 +59,47 @@ class TestFlowMatching:
 class TestReconstruction:
     def test_loss_is_the_weighted_error_at_the_end_of_the_sampler(self):
         towards_x = target(lambda x, _: NOISE - torch.arange(6.0).view(1, 2, 3), [1.0, 0.4, 0.0])
-        assert Reconstruction().loss(towards_x, generator()).item() == pytest.approx(0, abs=1e-10)
+        assert Reconstruction().loss([towards_x], generator()).item() == pytest.approx(0, abs=1e-10)
         standing = target(lambda x, _: torch.zeros_like(x), [1.0, 0.4, 0.0])
         expected = (WEIGHTS * (NOISE - torch.arange(6.0).view(1, 2, 3)).square()).mean().item()
-        assert Reconstruction().loss(standing, generator()).item() == pytest.approx(expected)
+        assert Reconstruction().loss([standing], generator()).item() == pytest.approx(expected)
 
     def test_gradient_reaches_every_step(self):
         weights = torch.ones(3, requires_grad=True)
         steps = iter(weights)
-        loss = Reconstruction().loss(target(lambda x, _: next(steps) * x, [1.0, 0.7, 0.3, 0.0]), generator())
+        loss = Reconstruction().loss([target(lambda x, _: next(steps) * x, [1.0, 0.7, 0.3, 0.0])], generator())
         loss.backward()
         assert bool((weights.grad != 0).all())
+
+
+class TestSeveralTargets:
+    """Targets told apart by what their models predict."""
+
+    TARGETS = tuple(target(lambda x, _, height=height: torch.full_like(x, height), [1.0, 0.0]) for height in (0.0, 9.0))
+
+    def test_every_draw_has_its_own_target(self):
+        objective = FlowMatching(batch_size=16, loss_weight_power=1.0)
+        found = objective.loss(self.TARGETS, generator(3))
+        same = generator(3)
+        t, eps = objective.draw(NOISE, same)
+        drawn = draw_targets(2, 16, same)
+        assert drawn.unique().tolist() == [0, 1]
+        wanted = (9.0 * drawn).view(-1, 1, 1)
+        squares = (wanted - (eps - torch.arange(6.0).view(1, 2, 3))).square().mean(dim=(1, 2))
+        assert found.item() == pytest.approx(((squares * t).sum() / t.sum()).item(), rel=1e-5)
+        assert torch.equal(found, objective.loss(self.TARGETS, generator(3)))
+
+    def test_reconstruction_takes_one_a_step(self):
+        alone = [Reconstruction().loss([one], generator()).item() for one in self.TARGETS]
+        seen = [Reconstruction().loss(self.TARGETS, generator(seed)).item() for seed in range(40)]
+        assert set(seen) == set(alone)
+        assert 8 < seen.count(alone[0]) < 32
+
+    def test_one_target_takes_no_random_numbers(self):
+        """A fit of one source draws what it always drew."""
+        used = generator()
+        assert draw_targets(1, 3, used).tolist() == [0, 0, 0]
+        assert torch.equal(used.get_state(), generator().get_state())
 
 
 @pytest.mark.parametrize(
