@@ -1,7 +1,7 @@
 """What the commands share: one-line errors, exit codes, shipped configurations by bare name."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bitstream import Limits, VovFile
-from vov_lightning.errors import VovError
+from vov_lightning.errors import SettingError, VovError
 
 
 def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
@@ -41,13 +41,29 @@ def add_decoder_arguments(parser: ArgumentParser) -> None:
     parser.add_class_arguments(Limits, "limits")
 
 
-def load_decoder(file: VovFile, options: Namespace) -> BaseModel:
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height of "WIDTHxHEIGHT".
+
+    Raises:
+        SettingError: If it is anything else.
+
+    Example:
+        >>> parse_size("832x480")
+        (832, 480)
+    """
+    sides = text.split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and int(side) for side in sides):
+        raise SettingError(f"size={text!r} is not WIDTHxHEIGHT in pixels; for example 832x480")
+    return int(sides[0]), int(sides[1])
+
+
+def load_decoder(file: VovFile, options: Namespace, prompts: Sequence[str] = ()) -> BaseModel:
     """The base model of ``--base``, or the one that ``file`` names, on ``--device``.
 
-    Captions are embedded first: text encoder and transformer need not share a GPU.
+    The file's caption and ``prompts`` are embedded first: text encoder and transformer need not share a GPU.
     """
     base = options.get("base") or load_base(file.header.base_name)
-    for caption in (file.caption, *([] if file.header.guidance == 1 else [""])):
+    for caption in (file.caption, *([] if file.header.guidance == 1 else [""]), *prompts):
         base.embed(caption)
     return base.to(options.device)
 
