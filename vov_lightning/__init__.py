@@ -3,7 +3,7 @@
 The packages follow the data: `video` (files, frames) -> `bases` (frames,
 latents, velocity) -> `vector` (vector, LoRA, symbols) -> `bitstream` (symbols,
 .vov) -> `sampling` (noise, latents) -> `bases` and `video` again. `codec` shows
-the whole on a page, `fitting` finds the vector, `scaling` the index bits, `cli`
+the whole on a page, `fitting` finds the vector, `scaling` the index bits, `editing` decodes otherwise, `cli`
 holds the commands.
 
 Public names load on first use, so that decoding never imports Lightning.
@@ -19,6 +19,7 @@ _PUBLIC = {
     "vov_lightning.captioners": ("Captioner", "EndpointCaptioner", "LocalCaptioner"),
     "vov_lightning.captions": ("describe",),
     "vov_lightning.codec": ("decode",),
+    "vov_lightning.editing": ("EditConfig", "edit", "merge"),
     "vov_lightning.fitting.data": ("SignalData",),
     "vov_lightning.fitting.objectives": ("FlowMatching", "Reconstruction"),
     "vov_lightning.fitting.module": ("VOVModule",),
