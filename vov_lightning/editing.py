@@ -110,6 +110,7 @@ def edit(
     """
     files = [files] if isinstance(files, VovFile) else list(files)
     weights = [1.0] * len(files) if weights is None else list(weights)
+    _check_weights(files, weights)
     first = files[0].header
     sampler = sampler_of(first)
     changes = {name: value for name, value in (("seed", config.seed), ("steps", config.steps)) if value is not None}
@@ -145,8 +146,7 @@ def merge(files: Sequence[VovFile], weights: Sequence[float], base: BaseModel) -
         BaseModelMismatchError: If a file was fitted on another model than ``base``.
         SettingError: If there is no file, or not one weight for each.
     """
-    if not files or len(weights) != len(files):
-        raise SettingError(f"weights={list(weights)} for {len(files)} files; give one or more files, a weight for each")
+    _check_weights(files, weights)
     for file in files:
         check_base(file.header, base)
     with ExitStack() as stack:
@@ -165,6 +165,11 @@ def keeps_indices(file: VovFile, config: EditConfig) -> bool:
     wanted = (config.seed, config.steps, config.size)
     same = all(new in (None, own) for new, own in zip(wanted, (header.seed, header.steps, own_size), strict=True))
     return bool(file.indices) and same
+
+
+def _check_weights(files: Sequence[VovFile], weights: Sequence[float]) -> None:
+    if not files or len(weights) != len(files):
+        raise SettingError(f"weights={list(weights)} for {len(files)} files; give one or more files, a weight for each")
 
 
 def _steering(file: VovFile, base: BaseModel, config: EditConfig) -> Steering | None:

@@ -31,7 +31,7 @@ def contact_sheet(
     Example:
         >>> import torch
         >>> contact_sheet([[torch.zeros(3, 8, 10, dtype=torch.uint8)]], [""], [""], scale=2).size
-        (28, 37)
+        (32, 41)
     """
     sizes = {cell.shape for row in cells for cell in row}
     if len(cells) != len(rows) or {len(row) for row in cells} != {len(columns)} or len(sizes) != 1:
