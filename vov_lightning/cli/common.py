@@ -1,15 +1,20 @@
 """What the commands share: one-line errors, exit codes, shipped configurations by bare name."""
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bitstream import Limits, VovFile
 from vov_lightning.errors import SettingError, VovError
+
+
+class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that keeps a description's lines: most are examples."""
 
 
 def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:

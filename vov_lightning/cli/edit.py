@@ -1,14 +1,14 @@
 """``vov-edit``: decode a .vov file under another prompt, at another size, or several files as one."""
 
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from PIL.Image import Image
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import add_decoder_arguments, command, load_decoder, parse_size
+from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, command, load_decoder, parse_size
 from vov_lightning.editing import EditConfig, edit, keeps_indices
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import step_bar
@@ -25,7 +25,7 @@ DESCRIPTION = """Decode a .vov file in another way than it was fitted: its vecto
   vov-edit x.vov y.vov --weights 0.5 0.5 -o out.mp4                two vectors in one model
 
 vov-info shows a file's caption: change one attribute of it and keep the others. Index bits stay in use, and hold the
-clip's structure, unless seed, steps or size change. The base model nano takes the words that the README lists."""
+clip's structure, unless seed, steps or size change. The base model nano answers an unknown word with all that it knows."""
 
 OWN = ("seed", "steps", "guidance", "negative_prompt", "keep_steps", "stop_at")
 """Settings of `EditConfig` that options give as they are."""
@@ -35,7 +35,8 @@ SHEET_SIDE = 128
 
 @command
 def main(args: list[str] | None = None) -> None:
-    parser = ArgumentParser(prog="vov-edit", description=DESCRIPTION)
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)  # they are the help of EditConfig's settings
+    parser = ArgumentParser(prog="vov-edit", description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.add_argument("files", type=str, nargs="+", help="The .vov file, or several whose vectors act together.")
     parser.add_argument(
         "-o", "--output", type=str, required=True, help="A .mp4, .png or folder, as of vov-decode; .png for a sheet."
