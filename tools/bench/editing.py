@@ -72,8 +72,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, required=True, help="Folder of the clips.")
     parser.add_argument("--names", nargs="+", default=None, help="Clips to take, without .mp4; all when left out.")
-    for folder in ("nano", "vector"):
-        parser.add_argument(f"--{folder}", type=Path, required=True, help=f"Files fitted by {folder}.yaml.")
+    parser.add_argument("--nano", type=Path, required=True, help="Files fitted by nano.yaml.")
+    parser.add_argument("--vector", type=Path, required=True, help="Files fitted by vector.yaml, or editing.yaml.")
     parser.add_argument("--readings", nargs="+", default=list(READINGS), choices=READINGS, help="What to measure.")
     parser.add_argument("--seeds", type=int, default=4, help="Number of seeds.")
     parser.add_argument("--out", type=Path, default=Path("runs/editing"), help="Folder of the results.")

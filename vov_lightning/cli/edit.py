@@ -25,7 +25,8 @@ DESCRIPTION = """Decode a .vov file in another way than it was fitted: its vecto
   vov-edit x.vov y.vov --weights 0.5 0.5 -o out.mp4                two vectors in one model
 
 vov-info shows a file's caption: change one attribute of it and keep the others. Index bits stay in use, and hold the
-clip's structure, unless seed, steps or size change. The base model nano answers an unknown word with all that it knows."""
+clip's structure, unless seed, steps or size change. The base model nano refuses a word that it does not know, and lists
+those that it does."""
 
 OWN = ("seed", "steps", "guidance", "negative_prompt", "keep_steps", "stop_at")
 """Settings of `EditConfig` that options give as they are."""
