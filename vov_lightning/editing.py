@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize
-from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.codec import (
     adapted,
     check_base,
@@ -33,6 +33,7 @@ from vov_lightning.codec import (
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import Velocity, guide
 from vov_lightning.progress import Progress
+from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.steering import Steering
 from vov_lightning.vector.adapter import HashedLoRA
 from vov_lightning.video import Padding, Signal, remove_padding
@@ -112,23 +113,19 @@ def edit(
     weights = [1.0] * len(files) if weights is None else list(weights)
     _check_weights(files, weights)
     first = files[0].header
-    sampler = sampler_of(first)
-    changes = {name: value for name, value in (("seed", config.seed), ("steps", config.steps)) if value is not None}
-    if config.guidance is not None:
-        changes["guidance"] = 1.0
-    sampler = replace(sampler, **changes)
+    sampler = _sampler(first, config)
     size, padding = checked_size(first, base), Padding(first.pad_frames, first.pad_height, first.pad_width)
     if config.size is not None:
         base.check_size(config.size)
         size, padding = config.size, Padding()
     steering = _steering(files[0], base, config)
-    fields = [velocity_field(base, prompt, sampler)]
-    if config.guidance is not None and config.guidance != 1:
-        fields.append(velocity_field(base, config.negative_prompt or "", sampler))
+    own = velocity_field(base, prompt, sampler)
+    guidance = 1.0 if config.guidance is None else config.guidance
+    negative = own if guidance == 1 else velocity_field(base, config.negative_prompt or "", sampler)
     with torch.autocast(base.device.type, enabled=False), merge(files, weights, base) as adapters:
-        velocity = _mixed(fields[0], adapters, config.strength)
-        for negative in fields[1:]:
-            velocity = guide(velocity, _without(negative, adapters), config.guidance)
+        velocity = _mixed(own, adapters, config.strength)
+        if guidance != 1:
+            velocity = guide(velocity, _without(negative, adapters), guidance)
         latents = generate(base, velocity, sampler, size, steering, config.stop_at, progress)
     return remove_padding(decode_latents(base, latents, size, first), padding)
 
@@ -170,6 +167,16 @@ def keeps_indices(file: VovFile, config: EditConfig) -> bool:
 def _check_weights(files: Sequence[VovFile], weights: Sequence[float]) -> None:
     if not files or len(weights) != len(files):
         raise SettingError(f"weights={list(weights)} for {len(files)} files; give one or more files, a weight for each")
+
+
+def _sampler(header: Header, config: EditConfig) -> SamplerConfig:
+    sampler = sampler_of(header)
+    return replace(
+        sampler,
+        seed=sampler.seed if config.seed is None else config.seed,
+        steps=sampler.steps if config.steps is None else config.steps,
+        guidance=sampler.guidance if config.guidance is None else 1.0,
+    )
 
 
 def _steering(file: VovFile, base: BaseModel, config: EditConfig) -> Steering | None:
