@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import ClassVar
 
+from PIL.Image import Image
 from quality import Row, cached, lpips, markdown
 from torch import Tensor
 
@@ -64,7 +65,6 @@ READINGS = {
     "vector alone": Reading("vector", indices=False),
     "vector alone, 0.65": Reading("vector", 0.65, indices=False),
     "indices without the vector": Reading("nano", vector=False),
-    "vector and indices, 0.65": Reading("nano", 0.65),
 }
 
 
@@ -93,7 +93,7 @@ def main() -> None:
             f"\n{title}: LPIPS between different clips {between:.3f}\n{markdown(summary(rows, between))}\n", flush=True
         )
         if options.sheet and title == options.readings[0]:
-            write_sheet(sheet(shown), options.sheet)
+            write_sheet(sheet(shown).quantize(256), options.sheet)
 
 
 class Study:
@@ -238,7 +238,7 @@ def summary(rows: list[Row], between: float) -> list[Row]:
     return found
 
 
-def sheet(studies: dict[str, Study]):
+def sheet(studies: dict[str, Study]) -> Image:
     """Middle frames: source, unedited decode, and one column an attribute, with the word that it was given."""
     cells, titles = [], ["source", "decoded", *ATTRIBUTES]
     for study in studies.values():
