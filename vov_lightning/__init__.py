@@ -3,8 +3,9 @@
 The packages follow the data: `video` (files, frames) -> `bases` (frames,
 latents, velocity) -> `vector` (vector, LoRA, symbols) -> `bitstream` (symbols,
 .vov) -> `sampling` (noise, latents) -> `bases` and `video` again. `codec` shows
-the whole on a page, `fitting` finds the vector, `scaling` the index bits, `export`
-gives files to others, `cli` holds the commands.
+the whole on a page, `fitting` finds the vector, `scaling` the index bits, `editing`
+decodes otherwise, `evaluation` measures, `export` gives files to others, `cli` holds the
+commands.
 
 Public names load on first use, so that decoding never imports Lightning.
 """
@@ -19,6 +20,7 @@ _PUBLIC = {
     "vov_lightning.captioners": ("Captioner", "EndpointCaptioner", "LocalCaptioner"),
     "vov_lightning.captions": ("describe",),
     "vov_lightning.codec": ("decode",),
+    "vov_lightning.editing": ("EditConfig", "edit", "merge"),
     "vov_lightning.export": ("export_diffusers", "export_merged", "export_peft", "export_unilora", "lora_matrices"),
     "vov_lightning.fitting.data": ("SignalData",),
     "vov_lightning.fitting.drift": ("DriftMonitor",),

@@ -7,6 +7,7 @@ same. Order and filler words do not matter; a word outside the vocabulary is
 an error, because the model could not honour it.
 """
 
+import math
 import re
 
 import torch
@@ -81,19 +82,17 @@ def measure(frames: Tensor) -> dict[str, str]:
     divergence of four quadrants' shifts by phase correlation (picture content
     moving left is "left"; content growing is "in").
     """
-    small = _shrink(frames)  # [T, 3, h, w] in 0..255
-    luma = torch.einsum("tchw,c->thw", small, _LUMA.to(small))
-    gradient = (luma.diff(dim=-1).abs().mean() + luma.diff(dim=-2).abs().mean()) / 2
+    level = levels(frames)
     found = {
-        "brightness": _grade(luma.mean(), (75.0, 125.0), ATTRIBUTES["brightness"]),
-        "contrast": _grade(luma.std(), (38.0, 58.0), ATTRIBUTES["contrast"]),
-        "hue": _hue(small),
-        "texture": _grade(gradient, (7.0, 13.0), ATTRIBUTES["texture"]),
-        "motion": "still",
+        "brightness": _grade(level["brightness"], (75.0, 125.0), ATTRIBUTES["brightness"]),
+        "contrast": _grade(level["contrast"], (38.0, 58.0), ATTRIBUTES["contrast"]),
+        "hue": _hue(level["chroma_x"], level["chroma_y"]),
+        "texture": _grade(level["texture"], (7.0, 13.0), ATTRIBUTES["texture"]),
+        "motion": _grade(level["motion"], (2.0, 7.0), ATTRIBUTES["motion"]),
     }
-    if len(luma) == 1:
+    if len(frames) == 1:
         return found
-    found["motion"] = _grade(luma.diff(dim=0).abs().mean(), (2.0, 7.0), ATTRIBUTES["motion"])
+    luma = _luma(_shrink(frames))
     shifts = _quadrant_shifts(luma)  # [2, 2, (x, y)] in pixels a frame at 64 rows
     x, y = shifts.mean(dim=(0, 1)).tolist()
     if max(abs(x), abs(y)) > 0.25:
@@ -105,23 +104,43 @@ def measure(frames: Tensor) -> dict[str, str]:
     return found
 
 
+def levels(frames: Tensor) -> dict[str, float]:
+    """What `measure` puts into words, as numbers, of ``frames`` ``[T, 3, H, W]`` uint8.
+
+    ``brightness``, ``contrast``, ``texture`` and ``motion`` in grey levels (0 to 255); ``chroma_x`` and ``chroma_y``,
+    the mean colour in the plane whose angle is the hue: red at 0 degrees, green at 120, blue at 240.
+    """
+    small = _shrink(frames)  # [T, 3, h, w] in 0..255
+    luma = _luma(small)
+    red, green, blue = small.mean(0).flatten(1).mean(1).tolist()
+    return {
+        "brightness": float(luma.mean()),
+        "contrast": float(luma.std()),
+        "texture": float(luma.diff(dim=-1).abs().mean() + luma.diff(dim=-2).abs().mean()) / 2,
+        "motion": float(luma.diff(dim=0).abs().mean()) if len(luma) > 1 else 0.0,
+        "chroma_x": red - (green + blue) / 2,
+        "chroma_y": (green - blue) * 3**0.5 / 2,
+    }
+
+
+def _luma(rgb: Tensor) -> Tensor:
+    return torch.einsum("tchw,c->thw", rgb, _LUMA.to(rgb))
+
+
 def _shrink(frames: Tensor, rows: int = 64) -> Tensor:
     scale = rows / frames.shape[-2]
     columns = max(16, round(frames.shape[-1] * scale))
     return F.interpolate(frames.float(), size=(rows, columns), mode="area")
 
 
-def _grade(value: Tensor, bounds: tuple[float, float], words: tuple[str, ...]) -> str:
-    return words[sum(float(value) > bound for bound in bounds)]
+def _grade(value: float, bounds: tuple[float, float], words: tuple[str, ...]) -> str:
+    return words[sum(value > bound for bound in bounds)]
 
 
-def _hue(rgb: Tensor) -> str:
-    red, green, blue = rgb.mean(0).flatten(1)
-    alpha, beta = red - (green + blue) / 2, (green - blue) * 3**0.5 / 2
-    mean_alpha, mean_beta = alpha.mean(), beta.mean()
-    if torch.hypot(mean_alpha, mean_beta) < 9.0:
+def _hue(chroma_x: float, chroma_y: float) -> str:
+    if math.hypot(chroma_x, chroma_y) < 9.0:
         return "gray"
-    degrees = float(torch.rad2deg(torch.atan2(mean_beta, mean_alpha))) % 360
+    degrees = math.degrees(math.atan2(chroma_y, chroma_x)) % 360
     return _HUES[sum(degrees > bound for bound in _HUE_BOUNDS_DEGREES)]
 
 

@@ -5,7 +5,7 @@ Decoding sees only the file and the base model. The encoder calls the same
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -111,17 +111,8 @@ def decode(
     header = file.header
     base = load_base(header.base_name) if base is None else base
     size = checked_size(header, base)
-    steering = None
-    if file.indices:
-        num_entries = math.prod(base.latent_shape(size))
-        most = max(map(len, file.indices))
-        if most > num_entries:
-            raise BitstreamError(f"a step carries {most} indices for {num_entries} latent entries; the file is damaged")
-        indices = [torch.from_numpy(step.copy()) for step in file.indices]
-        steering = Replay(scaling_of(header), num_entries, header.seed, indices)
-    latents = sample(file, base, steering, stop_at, progress)
-    with torch.autocast(base.device.type, enabled=False), tiling(base, header.vae_tiling):
-        signal = Signal(base.decode(latents, size.frames), header.fps, "decoded")
+    latents = sample(file, base, replay_of(file, base), stop_at, progress)
+    signal = decode_latents(base, latents, size, header)
     return remove_padding(signal, Padding(header.pad_frames, header.pad_height, header.pad_width))
 
 
@@ -135,17 +126,53 @@ def sample(
     """Latents ``[1, ...]`` that the adapted model generates from the file's noise."""
     sampler, size = sampler_of(file.header), checked_size(file.header, base)
     velocity = velocity_field(base, file.caption, sampler)
-    noise = initial_noise(sampler.seed, base.latent_shape(size)).to(base.device)
     # Whatever precision the caller works in, a file decodes in its own.
     with torch.autocast(base.device.type, enabled=False), adapted(base, file):
-        times = sampler.times().tolist()
-        if sampler.scheduler == "unipc":
-            if steering is not None:
-                raise SettingError(
-                    "indices steer the flow_euler scheduler only, the file has unipc; fit with scheduler=flow_euler"
-                )
-            return integrate_unipc(velocity, noise, times, stop_at, progress)
-        return integrate(velocity, noise, times, stop_at, progress, steering)
+        return generate(base, velocity, sampler, size, steering, stop_at, progress)
+
+
+def generate(
+    base: BaseModel,
+    velocity: Velocity,
+    sampler: SamplerConfig,
+    size: ClipSize,
+    steering: Steering | None = None,
+    stop_at: float = 0.0,
+    progress: Progress = iter,
+) -> Tensor:
+    """Latents ``[1, ...]`` of a clip of ``size`` where ``velocity`` leads from the sampler's noise."""
+    noise = initial_noise(sampler.seed, base.latent_shape(size)).to(base.device)
+    times = sampler.times().tolist()
+    if sampler.scheduler == "unipc":
+        if steering is not None:
+            raise SettingError(
+                "indices steer the flow_euler scheduler only, the file has unipc; fit with scheduler=flow_euler"
+            )
+        return integrate_unipc(velocity, noise, times, stop_at, progress)
+    return integrate(velocity, noise, times, stop_at, progress, steering)
+
+
+def replay_of(file: VovFile, base: BaseModel, keep_steps: int | None = None) -> Steering | None:
+    """Steering by the file's indices, or by those of its first steps; nothing where there are none.
+
+    Raises:
+        BitstreamError: If a step carries more indices than there are latent entries.
+    """
+    kept = file.indices[:keep_steps]
+    if not kept:
+        return None
+    num_entries = math.prod(base.latent_shape(checked_size(file.header, base)))
+    most = max(map(len, kept))
+    if most > num_entries:
+        raise BitstreamError(f"a step carries {most} indices for {num_entries} latent entries; the file is damaged")
+    indices = [torch.from_numpy(step.copy()) for step in kept]
+    return Replay(scaling_of(file.header), num_entries, file.header.seed, indices)
+
+
+def decode_latents(base: BaseModel, latents: Tensor, size: ClipSize, header: Header) -> Signal:
+    """Signal of ``size`` that ``base`` makes of ``latents``, in tiles or at once as ``header`` says."""
+    with torch.autocast(base.device.type, enabled=False), tiling(base, header.vae_tiling):
+        return Signal(base.decode(latents, size.frames), header.fps, "decoded")
 
 
 def checked_size(header: Header, base: BaseModel) -> ClipSize:
@@ -203,19 +230,29 @@ def tiling(base: BaseModel, enabled: bool) -> Iterator[None]:
 
 
 @contextmanager
-def adapted(base: BaseModel, file: VovFile) -> Iterator[None]:
-    """Within the block ``base`` is the model that generates the file's clip; nothing changes where k = 0."""
+def adapted(base: BaseModel, file: VovFile, weight: float = 1.0) -> Iterator[HashedLoRA | None]:
+    """Within the block ``base`` is the model that generates the file's clip; nothing changes where k = 0.
+
+    Args:
+        base: The model that the file was fitted on.
+        file: What holds the vector.
+        weight: Factor of its low-rank updates. Blocks of several files nest, and their updates add up.
+
+    Yields:
+        The adapter, which can be paused; nothing where there is none.
+    """
     if not file.header.k:
-        yield
+        yield None
         return
     adapter, vector = adapter_of(file, base)
     if base.dtype == torch.float32:
-        with adapter.merged(vector):
-            yield
+        with adapter.merged(vector, weight):
+            yield adapter
         return
-    adapter.attach(vector)  # merged, updates below half a step of a 16-bit weight would be lost; the fit had them
+    # Merged, updates below half a step of a 16-bit weight would be lost; the fit had them.
+    adapter.attach(vector, weight)
     try:
-        yield
+        yield adapter
     finally:
         adapter.detach()
 
@@ -254,9 +291,16 @@ def guided_velocity(base: BaseModel, caption: str, guidance: float) -> Velocity:
     return guide(base.velocity(caption), base.velocity(""), guidance)
 
 
-def place(base: BaseModel, file: VovFile, device: torch.device | str) -> BaseModel:
-    """``base`` on ``device``, captions of ``file`` embedded first: text encoder and model need not share a GPU."""
-    for caption in (file.caption, *([] if file.header.guidance == 1 else [""])):
+def place(base: BaseModel, file: VovFile, device: torch.device | str, prompts: Iterable[str] = ()) -> BaseModel:
+    """``base`` on ``device``; what conditions it is embedded first: text encoder and model need not share a GPU.
+
+    Args:
+        base: The model that ``file`` was fitted on.
+        file: What is to be decoded.
+        device: Where the model is to run.
+        prompts: Texts beside the file's own caption.
+    """
+    for caption in (file.caption, *([] if file.header.guidance == 1 else [""]), *prompts):
         base.embed(caption)
     return base.to(device)
 

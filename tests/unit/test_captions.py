@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vov_lightning.captions import ATTRIBUTES, FILLERS, describe, measure, parse
+from vov_lightning.captions import ATTRIBUTES, FILLERS, describe, levels, measure, parse
 from vov_lightning.errors import BaseModelError
 
 
@@ -191,3 +191,22 @@ def test_contrast_and_texture_grow_with_amplitude_and_detail() -> None:
 def test_opposite_motions_never_share_a_word() -> None:
     words = [measure(moving(x, y))["direction"] for x, y in ((-3, 0), (3, 0), (0, -3), (0, 3))]
     assert all(first != second for first, second in itertools.combinations(words, 2))
+
+
+def test_levels_are_grey_levels_and_angles_of_colour():
+    left, right = (torch.full((2, 3, 64, 32), value, dtype=torch.uint8) for value in (20, 120))
+    found = levels(torch.cat([left, right], dim=3))
+    assert found["brightness"] == pytest.approx(70)
+    assert found["contrast"] == pytest.approx(50, rel=1e-3)
+    assert found["texture"] == pytest.approx(100 / 63 / 2)
+    assert found["motion"] == pytest.approx(0, abs=1e-4)
+    flicker = levels(torch.stack([left[0], right[0]]))
+    assert flicker["motion"] == pytest.approx(100)
+    for colour, degrees in ((0, 0.0), (1, 120.0), (2, 240.0)):
+        frames = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+        frames[:, colour] = 200
+        found = levels(frames)
+        chroma = torch.complex(torch.tensor(found["chroma_x"]), torch.tensor(found["chroma_y"]))
+        assert float(chroma.abs()) == pytest.approx(200)
+        assert float(torch.rad2deg(chroma.angle())) % 360 == pytest.approx(degrees, abs=1e-3)
+        assert found["motion"] == 0

@@ -23,9 +23,15 @@ def distances(frames: Tensor, source: Signal) -> Row:
     x_hat, x = frames.float() / 255, source.frames.float() / 255
     return {
         "psnr_db": psnr_db(Signal(frames, source.fps, "decoded"), source),
-        "lpips": float(_lpips()(x_hat, x)),
+        "lpips": lpips(frames, source.frames),
         "dists": float(dists(x_hat, x, reduction="mean")),
     }
+
+
+@torch.no_grad()
+def lpips(frames: Tensor, others: Tensor) -> float:
+    """LPIPS (AlexNet) between frames [T, 3, H, W] uint8, without enlargement, a mean over them."""
+    return float(_lpips()(frames.float() / 255, others.float() / 255))
 
 
 @lru_cache

@@ -1,8 +1,8 @@
 """What the commands share: one-line errors, exit codes, shipped configurations by bare name."""
 
+import argparse
 import sys
-from argparse import RawDescriptionHelpFormatter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 
@@ -11,7 +11,11 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bitstream import Limits, VovFile
 from vov_lightning.codec import place
-from vov_lightning.errors import VovError
+from vov_lightning.errors import SettingError, VovError
+
+
+class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that keeps a description's lines: most are examples."""
 
 
 def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
@@ -31,10 +35,6 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
     return main
 
 
-class DescriptionAsWritten(RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Keeps the lines of a description, for one that shows commands."""
-
-
 def add_decoder_arguments(parser: ArgumentParser) -> None:
     """What every command that decodes takes: ``device``, ``base``, ``limits``."""
     parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
@@ -52,9 +52,25 @@ def add_base_arguments(parser: ArgumentParser) -> None:
     parser.add_class_arguments(Limits, "limits")
 
 
-def load_decoder(file: VovFile, options: Namespace) -> BaseModel:
-    """The base model of ``--base``, or the one that ``file`` names, on ``--device``."""
-    return place(options.get("base") or load_base(file.header.base_name), file, options.device)
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height of "WIDTHxHEIGHT".
+
+    Raises:
+        SettingError: If it is anything else.
+
+    Example:
+        >>> parse_size("832x480")
+        (832, 480)
+    """
+    sides = text.split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and int(side) for side in sides):
+        raise SettingError(f"size={text!r} is not WIDTHxHEIGHT in pixels; for example 832x480")
+    return int(sides[0]), int(sides[1])
+
+
+def load_decoder(file: VovFile, options: Namespace, prompts: Sequence[str] = ()) -> BaseModel:
+    """The base model of ``--base``, or the one that ``file`` names, on ``--device``, with ``prompts`` embedded too."""
+    return place(options.get("base") or load_base(file.header.base_name), file, options.device, prompts)
 
 
 def shipped_configs() -> Path:

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import Limits
 from vov_lightning.cli.bases import PARSER_MODE, with_class_paths
-from vov_lightning.cli.common import command, find_configs
+from vov_lightning.cli.common import HelpFormatter, command, find_configs
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.baselines import BASELINES, make_baselines
 from vov_lightning.evaluation.cache import Cache
@@ -36,7 +36,9 @@ Open report.html; results.json and results.csv hold every figure. The same comma
 
 @command
 def main(args: list[str] | None = None) -> int:
-    parser = ArgumentParser(prog="vov-eval", description=DESCRIPTION, parser_mode=PARSER_MODE)
+    parser = ArgumentParser(
+        prog="vov-eval", description=DESCRIPTION, formatter_class=HelpFormatter, parser_mode=PARSER_MODE
+    )
     parser.add_argument("paths", type=str, nargs="*", help=".vov files, or folders that hold some at any depth.")
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file of settings; also a shipped one by name.")
     parser.add_argument(

@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from vov_lightning.bases import load_base
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import DescriptionAsWritten, add_base_arguments, command
+from vov_lightning.cli.common import HelpFormatter, add_base_arguments, command
 from vov_lightning.errors import SettingError
 from vov_lightning.export import export_diffusers, export_merged, export_peft, export_unilora
 from vov_lightning.export.card import CARD, find_entries, model_card
@@ -33,7 +33,7 @@ Format = Literal["peft", "diffusers", "unilora", "merged", "card"]
 
 @command
 def main(args: list[str] | None = None) -> None:
-    parser = ArgumentParser(prog="vov-export", description=DESCRIPTION, formatter_class=DescriptionAsWritten)
+    parser = ArgumentParser(prog="vov-export", description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.add_argument("source", type=str, help="The .vov file; for a card, a folder of them.")
     parser.add_argument("--format", type=Format, required=True, help="What to write.")
     parser.add_argument(

@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser, Namespace
 from vov_lightning.bases import ClipSize, base_class
 from vov_lightning.bases.estimate import Estimate, estimate
 from vov_lightning.bitstream import Limits, VovFile, describe, format_description
-from vov_lightning.cli.common import command
+from vov_lightning.cli.common import HelpFormatter, command, parse_size
 from vov_lightning.errors import SettingError
 
 DESCRIPTION = """Show every header field of a .vov file and its bytes by section, or what a base model costs.
@@ -29,7 +29,7 @@ UTILISATION = 0.4
 
 @command
 def main(args: list[str] | None = None) -> None:
-    parser = ArgumentParser(prog="vov-info", description=DESCRIPTION)
+    parser = ArgumentParser(prog="vov-info", description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.add_argument("file", type=str | None, nargs="?", default=None, help="The .vov file.")
     parser.add_argument("--json", action="store_true", help="Machine-readable output.")
     parser.add_argument("--base", type=str | None, default=None, help="Base model by name, instead of a file.")
@@ -61,10 +61,7 @@ def costs_of(options: Namespace) -> tuple[Estimate, ClipSize]:
     base = base_class(options.base).skeleton()
     width, height = base.default_size.width, base.default_size.height
     if options.size is not None:
-        sides = options.size.split("x")
-        if len(sides) != 2 or not all(side.isascii() and side.isdigit() and int(side) for side in sides):
-            raise SettingError(f"size={options.size!r} is not WIDTHxHEIGHT in pixels; for example 832x480")
-        width, height = map(int, sides)
+        width, height = parse_size(options.size)
     frames = base.default_size.frames if options.frames is None else options.frames
     size = ClipSize(frames, height, width)
     return estimate(base, size, options.rank), size

@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import add_decoder_arguments, command, load_decoder
+from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, command, load_decoder
 from vov_lightning.codec import decode
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import source_of
@@ -27,7 +27,7 @@ DESCRIPTION = """Steer the decoder of a .vov file towards the clip with index bi
 
 @command
 def main(args: list[str] | None = None) -> None:
-    parser = ArgumentParser(prog="vov-scale", description=DESCRIPTION)
+    parser = ArgumentParser(prog="vov-scale", description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.add_argument("file", type=str, help="The .vov file.")
     parser.add_argument("-o", "--output", type=str, required=True, help="The .vov file to write.")
     parser.add_argument("--source", type=str | None, default=None, help="The clip that was compressed: file or folder.")

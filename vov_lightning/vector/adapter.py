@@ -66,6 +66,8 @@ class HashedLoRA:
         self.rank = rank
         self._layers = layers
         self._hooks: list[RemovableHandle] = []
+        self._originals: dict[str, Tensor] = {}
+        self._paused = False
         self.sizes = [rank * (layer.in_features + layer.out_features) for layer in layers.values()]
         num_entries = sum(self.sizes)
         if k is None:
@@ -88,8 +90,8 @@ class HashedLoRA:
             found[name] = lora_a.view(self.rank, layer.in_features), lora_b.view(layer.out_features, self.rank)
         return found
 
-    def attach(self, vector: Tensor) -> None:
-        """From now on every layer adds its low-rank update; gradients reach ``vector`` [k].
+    def attach(self, vector: Tensor, weight: float = 1.0) -> None:
+        """From now on every layer adds ``weight`` times its low-rank update; gradients reach ``vector`` [k].
 
         Hooks hold the matrices until `detach`, so that activation checkpointing,
         which calls the layers again during ``backward``, sees them too.
@@ -97,7 +99,8 @@ class HashedLoRA:
         self.detach()
         matrices = self.matrices(vector)
         self._hooks = [
-            layer.register_forward_hook(_add_update(*matrices[name])) for name, layer in self._layers.items()
+            layer.register_forward_hook(self._add_update(*_weighted(*matrices[name], weight)))
+            for name, layer in self._layers.items()
         ]
 
     def detach(self) -> None:
@@ -107,25 +110,54 @@ class HashedLoRA:
         self._hooks = []
 
     @contextmanager
-    def merged(self, vector: Tensor) -> Iterator[None]:
-        """Within the block the weights are ``W + B A``, for decoding; afterwards exactly what they were."""
-        originals = {name: layer.weight.data for name, layer in self._layers.items()}
+    def merged(self, vector: Tensor, weight: float = 1.0) -> Iterator[None]:
+        """Within the block the weights are ``W + weight * B A``, for decoding; afterwards exactly what they were.
+
+        Blocks of several adapters nest: their updates add up.
+        """
+        originals = self._weights()
+        self._originals = originals
         try:
             with torch.no_grad():
-                for name, (lora_a, lora_b) in self.matrices(vector).items():
-                    weight = originals[name]
+                for name, matrices in self.matrices(vector).items():
+                    lora_a, lora_b = _weighted(*matrices, weight)
+                    original = originals[name]
                     # float32: a bfloat16 sum would lose updates below 1/256 of the weight
-                    total = weight.float() + lora_b.float() @ lora_a.float()
-                    self._layers[name].weight.data = total.to(weight.dtype)
+                    total = original.float() + lora_b.float() @ lora_a.float()
+                    self._layers[name].weight.data = total.to(original.dtype)
             yield
         finally:
-            for name, weight in originals.items():
-                self._layers[name].weight.data = weight
+            self._set_weights(originals)
+            self._originals = {}
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within the block the layers compute as before `attach` or `merged`, and then again as since."""
+        current = self._weights()
+        self._set_weights(self._originals)
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+            self._set_weights(current)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: layer.weight.data for name, layer in self._layers.items()}
+
+    def _set_weights(self, weights: dict[str, Tensor]) -> None:
+        for name, weight in weights.items():
+            self._layers[name].weight.data = weight
+
+    def _add_update(self, lora_a: Tensor, lora_b: Tensor):
+        def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if self._paused:
+                return output
+            x = inputs[0]
+            return output + (x @ lora_a.to(x.dtype).T) @ lora_b.to(x.dtype).T
+
+        return hook
 
 
-def _add_update(lora_a: Tensor, lora_b: Tensor):
-    def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        x = inputs[0]
-        return output + (x @ lora_a.to(x.dtype).T) @ lora_b.to(x.dtype).T
-
-    return hook
+def _weighted(lora_a: Tensor, lora_b: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    return (lora_a, lora_b) if weight == 1 else (lora_a, weight * lora_b)

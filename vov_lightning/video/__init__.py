@@ -8,6 +8,7 @@ ship alone.
 
 from vov_lightning.video.geometry import Fitted, Padding, fit_signal, remove_padding
 from vov_lightning.video.read import read_signal
+from vov_lightning.video.sheet import contact_sheet, write_sheet
 from vov_lightning.video.signal import Signal
 from vov_lightning.video.write import side_by_side, viewing_ending, write_signal
 
@@ -15,10 +16,12 @@ __all__ = [
     "Fitted",
     "Padding",
     "Signal",
+    "contact_sheet",
     "fit_signal",
     "read_signal",
     "remove_padding",
     "side_by_side",
     "viewing_ending",
+    "write_sheet",
     "write_signal",
 ]

@@ -1,0 +1,123 @@
+"""``vov-edit``: decode a .vov file under another prompt, at another size, or several files as one."""
+
+import torch
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from PIL.Image import Image
+from torch import Tensor
+
+from vov_lightning.bases import ClipSize
+from vov_lightning.bitstream import VovFile
+from vov_lightning.cli.bases import with_class_paths
+from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, command, load_decoder, parse_size
+from vov_lightning.editing import EditConfig, edit, keeps_indices
+from vov_lightning.errors import SettingError
+from vov_lightning.progress import step_bar
+from vov_lightning.video import Signal, contact_sheet, write_sheet, write_signal
+
+DESCRIPTION = """Decode a .vov file in another way than it was fitted: its vector is part of a model that takes prompts.
+
+  vov-edit x.vov --prompt "dark, blue" -o out.mp4                  another prompt in place of the whole caption
+  vov-edit x.vov --prompt "dark, blue" "bright, red" --strength 0.35 0.65 1 -o grid.png
+                                                                   every prompt at every strength, as one sheet
+  vov-edit x.vov --prompt "dark, blue" --guidance 2 --strength 0.5 -o out.mp4
+                                                                   the prompt twice as strong, the vector as it was
+  vov-edit x.vov --size 96x64 --frames 17 -o out.mp4               another size and length; the caption as it is
+  vov-edit x.vov y.vov --weights 0.5 0.5 -o out.mp4                two vectors in one model
+
+vov-info shows a file's caption: change one attribute of it and keep the others. Index bits stay in use, and hold the
+clip's structure, unless seed, steps or size change. The base model nano refuses a word that it does not know, and lists
+those that it does."""
+
+OWN = ("seed", "steps", "guidance", "negative_prompt", "keep_steps", "stop_at")
+"""Settings of `EditConfig` that options give as they are."""
+SHEET_SIDE = 128
+"""Pixels to which a sheet enlarges the longer side of small frames, about."""
+
+
+@command
+def main(args: list[str] | None = None) -> None:
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)  # they are the help of EditConfig's settings
+    parser = ArgumentParser(prog="vov-edit", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser.add_argument("files", type=str, nargs="+", help="The .vov file, or several whose vectors act together.")
+    parser.add_argument(
+        "-o", "--output", type=str, required=True, help="A .mp4, .png or folder, as of vov-decode; .png for a sheet."
+    )
+    parser.add_argument(
+        "--prompt",
+        type=str,
+        nargs="+",
+        default=None,
+        help="Text in place of the first file's caption; empty for that caption. Several: a sheet.",
+    )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        nargs="+",
+        default=[EditConfig.strength],
+        help="How much of the vector: 0 the unadapted model, 1 the file's own, 0.65 the paper's authors'. "
+        "Several: a sheet.",
+    )
+    parser.add_argument("--weights", type=float, nargs="+", default=None, help="One for each file; empty for 1 each.")
+    parser.add_argument("--size", type=str | None, default=None, help="WIDTHxHEIGHT; empty for the file's own.")
+    parser.add_argument("--frames", type=int | None, default=None, help="Frames; empty for the file's own number.")
+    parser.add_class_arguments(EditConfig, skip={"strength", "size"})
+    add_decoder_arguments(parser)
+    options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
+
+    files = [VovFile.open(path, options.limits) for path in options.files]
+    prompts = options.prompt or [files[0].caption]
+    configs = configs_of(options, files[0])
+    several = len(prompts) * len(configs) > 1
+    if several and not options.output.lower().endswith(".png"):
+        raise SettingError(
+            f"{len(prompts)} prompts at {len(configs)} strengths make one sheet, and {options.output} cannot hold it; "
+            "write a .png, or give one prompt and one strength"
+        )
+    negatives = [options.negative_prompt or ""] if options.guidance is not None else []
+    base = load_decoder(files[0], options, [*prompts, *negatives])
+    if files[0].indices and not keeps_indices(files[0], configs[0]):
+        print("without the file's index bits: they belong to its own seed, steps and size")
+    clips = [
+        [
+            edit(
+                files, base, prompt, config, weights=options.weights, progress=step_bar(f"{prompt}, {config.strength}")
+            )
+            for config in configs
+        ]
+        for prompt in prompts
+    ]
+    if not several:
+        signal = clips[0][0]
+        write_signal(signal, options.output)
+        print(f"{options.output}: {signal.num_frames} frames, {signal.width}x{signal.height}")
+        return
+    write_sheet(grid(clips, prompts, options.strength), options.output)
+    print(f"{options.output}: {len(prompts)} prompts, {len(configs)} strengths")
+
+
+def configs_of(options: Namespace, file: VovFile) -> list[EditConfig]:
+    """A configuration for each strength.
+
+    Raises:
+        SettingError: If a setting is out of range.
+    """
+    header = file.header
+    size = None
+    if options.size is not None or options.frames is not None:
+        width, height = (header.width, header.height) if options.size is None else parse_size(options.size)
+        size = ClipSize(header.frames if options.frames is None else options.frames, height, width)
+    settings = {name: options[name] for name in OWN}
+    return [EditConfig(strength=strength, size=size, **settings) for strength in options.strength]
+
+
+def grid(clips: list[list[Signal]], prompts: list[str], strengths: list[float]) -> Image:
+    """Sheet of ``clips``: a row a prompt, a column a strength; each shows its first, middle and last frame."""
+
+    def picture(clip: Signal) -> Tensor:
+        numbers = sorted({0, clip.num_frames // 2, clip.num_frames - 1})
+        return torch.cat(list(clip.frames[numbers]), dim=2)
+
+    first = clips[0][0]
+    scale = max(1, round(SHEET_SIDE / max(first.height, first.width)))
+    cells = [[picture(clip) for clip in row] for row in clips]
+    return contact_sheet(cells, prompts, [f"strength {strength:g}" for strength in strengths], scale)
