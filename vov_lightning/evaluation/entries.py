@@ -11,6 +11,7 @@ import yaml
 
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import SAMPLE
+from vov_lightning.fitting.joint import source_name
 from vov_lightning.fitting.sets import VIDEO_ENDINGS
 from vov_lightning.video.images import IMAGE_ENDINGS
 
@@ -105,8 +106,15 @@ def _entry(file: Path, rate: str, options: SourceOptions) -> Entry:
 
 
 def _fit_settings(file: Path) -> dict[str, Any]:
-    """Group ``data`` of the run's configuration; empty where there is none."""
-    config = file.parent / "config.yaml"
+    """Group ``data`` of the run's configuration, of a joint fit with the path of this source; empty where none is."""
+    data = _data_settings(file.parent)
+    joint = {} if data else _data_settings(file.parents[1])
+    own = [path for path in joint.get("paths") or () if source_name(path) == file.stem]
+    return joint | {"path": own[0]} if own else data
+
+
+def _data_settings(folder: Path) -> dict[str, Any]:
+    config = folder / "config.yaml"
     found = yaml.safe_load(config.read_text()) if config.is_file() else None
     data = found.get("data") if isinstance(found, dict) else None
     return data if isinstance(data, dict) else {}

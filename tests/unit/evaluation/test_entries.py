@@ -77,6 +77,17 @@ class TestSources:
         (entry,), _ = find_entries([tmp_path / "low"])
         assert (entry.source, entry.start, entry.fit) == (sources / "bus.mp4", 30, "crop")
 
+    def test_sources_of_a_joint_fit_are_found_above(self, tmp_path: Path, sources: Path) -> None:
+        paths = [str(sources / "bus.mp4"), str(sources / "foreman")]
+        for clip in ("bus", "foreman"):
+            make_run(tmp_path / "bus+1" / clip, clip)
+        (tmp_path / "bus+1" / "config.yaml").write_text(yaml.safe_dump({"data": {"paths": paths, "start": 3}}))
+        entries, failures = find_entries([tmp_path / "bus+1"])
+        assert not failures
+        assert [(entry.rate, str(entry.source), entry.start) for entry in entries] == [
+            ("bus+1", path, 3) for path in paths
+        ]
+
     def test_given_options_are_for_files_without_one(self, tmp_path: Path, sources: Path) -> None:
         make_run(tmp_path / "low" / "bus", "bus")
         make_run(tmp_path / "low" / "foreman", "foreman", path="elsewhere.mp4", start=5, fit="pad")
