@@ -46,6 +46,8 @@ def main(args: list[str] | None = None) -> int:
     print(table(rows))
     folders = [str(options.runs / name_of(row)) for row in combinations if (options.runs / name_of(row)).is_dir()]
     command = [*folders, "--sources", str(options.set), "--out", str(options.runs / "evaluation")]
+    if options.eval_config:
+        command.insert(0, f"--config={options.eval_config}")
     failed = any(outcomes.values())
     if options.eval and folders:
         failed = bool(evaluate_all(command)) or failed
@@ -69,6 +71,7 @@ def parse(args: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--runs", type=Path, default=Path("runs/rd"), help="Folder of the combinations.")
     parser.add_argument("--group", help="W&B group; the name of the --runs folder if left out.")
     parser.add_argument("--eval", action="store_true", help="Measure the finished runs with vov-eval at the end.")
+    parser.add_argument("--eval_config", help="Of vov-eval, e.g. eval/nano.yaml.")
     options, more = parser.parse_known_args(args)
     if not any(getattr(options, name) for name in SETTINGS):
         parser.error("nothing to sweep; give --lmbda, --k, --bits or --target_bpp, each with one value or more")
@@ -104,8 +107,8 @@ def run(arguments: list[str]) -> int:
     """Exit status of `vov-fit`, whatever goes wrong in it."""
     try:
         return fit.main(arguments)
-    except SystemExit:  # a setting that does not parse
-        return 1
+    except SystemExit as ended:  # 2: a setting that does not parse; else Lightning, which was interrupted
+        return 1 if ended.code == 2 else 130
     except Exception:
         traceback.print_exc()
         return 1

@@ -12,6 +12,7 @@ import pytest
 import torch
 import wandb
 
+from vov_lightning.bases import load_base
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import eval as evaluate
 from vov_lightning.evaluation import module
@@ -161,11 +162,14 @@ def test_a_corrupt_file_is_reported_and_the_rest_goes_on(sets, run_eval, results
     assert failures.keys() == {"ramp", "gone"}
     assert failures["ramp"].startswith("BitstreamError")
     assert "give --sources" in failures["gone"]
+    assert {failure["method"] for failure in results()["failures"]} == {"vov"}
     assert len(results()["points"]) == 3
     assert "ramp.vov failed" in capsys.readouterr().err
 
 
-def test_two_processes_find_what_one_finds(sets, run_eval, results, tiny_weights, tmp_path):
+@pytest.mark.parametrize("whole", [True, False], ids=["four files", "one file, so that a process has nothing to do"])
+def test_two_processes_find_what_one_finds(sets, run_eval, results, tiny_weights, tmp_path, whole):
+    sets = sets if whole else sets / "small" / "ramp"
     assert run_eval(sets) == 0
     single = results()
     out = tmp_path / "two"
@@ -180,6 +184,21 @@ def test_two_processes_find_what_one_finds(sets, run_eval, results, tiny_weights
     double = json.loads((out / "results.json").read_text())
     assert [point["figures"] for point in double["points"]] == [point["figures"] for point in single["points"]]
     assert double["sets"] == single["sets"]
+
+
+def test_a_base_model_that_is_missing_stops_its_own_files_only(sets, tiny_weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        module, "load_base", lambda name: load_base(name, **({"weights": str(tiny_weights)} if name == "nano" else {}))
+    )
+    path = sets / "large" / "ramp" / "ramp.vov"
+    file = VovFile.open(path)
+    replace(file, header=replace(file.header, base_name="another")).save(path)
+    out = tmp_path / "out"
+    options = ["--metrics=[psnr_db]", "--baselines=[]", "--logger=false", f"--out={out}"]
+    assert evaluate.main([str(sets), *options]) == 1
+    found = json.loads((out / "results.json").read_text())
+    assert len(found["points"]) == 3
+    assert "base model 'another' is not registered" in found["failures"][0]["error"]
 
 
 def test_wandb_gets_the_table_the_curves_and_the_report(sets, run_eval, tmp_path, monkeypatch):
@@ -218,7 +237,7 @@ class TestBadInput:
         write_signal(signal, short / "ramp.mp4")
         shutil.copy(sources / "other.mp4", short)
         assert run_eval(sets / "small", "--sources", short) == 1
-        assert "cannot be brought to the file's 9 frames" in results()["failures"][0]["error"]
+        assert "cannot be brought to the file's 9 frames of 32x32" in results()["failures"][0]["error"]
 
     def test_weights_that_are_missing_are_named(self, sets, run_eval, tmp_path, capsys):
         empty = tmp_path / "weights"

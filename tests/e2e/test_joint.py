@@ -48,7 +48,8 @@ def files_of(folder):
 def test_each_source_has_its_file_with_its_caption_and_the_same_vector(fit_joint, tmp_path, tiny_weights, capsys):
     assert fit_joint() == 0
     folder = tmp_path / "runs" / "first+1"
-    assert {path.name for path in folder.iterdir()} == {"first", "second", "metrics.json", "config.yaml", "checkpoints"}
+    files = {"metrics.json", "history.jsonl", "config.yaml", "checkpoints"}
+    assert {path.name for path in folder.iterdir()} == {"first", "second", *files}
     files = files_of(folder)
     assert {name: file.caption for name, file in files.items()} == CAPTIONS
     first, second = files.values()

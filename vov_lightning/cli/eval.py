@@ -15,13 +15,14 @@ from vov_lightning.cli.bases import PARSER_MODE, with_class_paths
 from vov_lightning.cli.common import HelpFormatter, command, find_configs
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.baselines import BASELINES, make_baselines
-from vov_lightning.evaluation.cache import Cache
+from vov_lightning.evaluation.cache import Cache, Frames
 from vov_lightning.evaluation.entries import SourceOptions, find_entries
 from vov_lightning.evaluation.metrics import METRICS
-from vov_lightning.evaluation.module import EvaluationModule
+from vov_lightning.evaluation.module import VOV, EvaluationModule
 from vov_lightning.evaluation.report import build_report
 from vov_lightning.evaluation.results import about, assemble, format_results, write_results
 from vov_lightning.evaluation.tracking import log_evaluation
+from vov_lightning.files import atomic_write
 from vov_lightning.fitting.tracking import RunLogger, end_tracking
 
 DESCRIPTION = """Measure .vov files against their sources, beside other codecs at the same number of bytes.
@@ -78,7 +79,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--devices", type=int | str, default=1, help="Processes that share the files.")
     parser.add_argument(
         "--logger",
-        type=RunLogger | bool,
+        type=RunLogger | Literal[False],
         default={"class_path": f"{RunLogger.__module__}.{RunLogger.__qualname__}"},
         help="W&B as in vov-fit; false for none.",
     )
@@ -104,7 +105,8 @@ def main(args: list[str] | None = None) -> int:
         options.get("base"),
         options.limits,
     )
-    module.failures = [{"file": file, "error": error} for file, error in missing.items()]
+    for file, error in missing.items():
+        print(f"{file} failed: {error}", file=sys.stderr)
     trainer = L.Trainer(
         accelerator=options.accelerator,
         devices=options.devices,
@@ -116,14 +118,18 @@ def main(args: list[str] | None = None) -> int:
         inference_mode=False,  # some baselines are fitted
         use_distributed_sampler=False,  # it would repeat clips to give every process as many
     )
-    trainer.test(module, verbose=False)
+    if entries:
+        trainer.test(module, verbose=False)
+    module.failures += [{"file": file, "method": VOV, "error": error} for file, error in missing.items()]
     if trainer.is_global_zero:
         settings = json.loads(parser.dump(parsed, format="json"))
         report_on(module, settings, folder, options.logger)
     return 1 if module.failures else 0
 
 
-def report_on(module: EvaluationModule, settings: dict[str, Any], folder: Path, logger: RunLogger | bool) -> None:
+def report_on(
+    module: EvaluationModule, settings: dict[str, Any], folder: Path, logger: RunLogger | Literal[False]
+) -> None:
     """Write, print and log what ``module`` has found.
 
     Raises:
@@ -131,12 +137,14 @@ def report_on(module: EvaluationModule, settings: dict[str, Any], folder: Path, 
     """
     if not module.points:
         raise SettingError("none of the files could be evaluated; what is wrong with each is said above")
-    results = assemble(module, about(settings, module.device))
-    frames = {point["id"]: module.cache.frames(point["coded"]) for point in results["points"]}
-    sources = {point["clip"]: module.cache.frames(point["source"]) for point in results["points"]}
-    files = write_results(folder, results, build_report(results, frames, sources))
+    results = assemble(module, about(settings, module.environment))
+    files = write_results(folder, results)
+    frames = Frames(module.cache, {point["id"]: point["coded"] for point in results["points"]})
+    sources = Frames(module.cache, {point["clip"]: point["source"] for point in results["points"]})
+    report = folder / "report.html"
+    atomic_write(report, build_report(results, frames, sources).encode())
     print(format_results(results))
-    print(f"report   {folder / 'report.html'}")
+    print(f"report   {report}")
     if isinstance(logger, RunLogger):
-        log_evaluation(logger, results, frames, sources, files)
+        log_evaluation(logger, results, frames, sources, [*files, report])
         end_tracking()

@@ -1,12 +1,14 @@
 """What was coded or measured already: an evaluation that was interrupted, or is asked for one more metric, goes on.
 
-A record is kept under a digest of everything that it depends on; coded clips keep their frames, which the report shows.
+A record is kept under a digest of what it depends on: files, settings, versions, machine. Delete the cache after a
+change of this package's code or what a folder of weights holds. Coded clips keep their frames for the report.
 """
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 from vov_lightning.files import atomic_path, atomic_write
 
 Record = dict[str, Any]
+Name = TypeVar("Name", int, str)
 
 
 class Cache:
@@ -47,3 +50,25 @@ class Cache:
             with atomic_path(self.folder / f"{key}.npz") as temporary:
                 np.savez_compressed(temporary, frames=frames.cpu().numpy())
         atomic_write(self.folder / f"{key}.json", json.dumps(record).encode())
+
+
+class Frames(Mapping[Name, Tensor]):
+    """Frames in a cache by names of the caller's, each read when it is asked for: all of them may be many gigabytes.
+
+    Args:
+        cache: Where they lie.
+        keys: Their keys by name.
+    """
+
+    def __init__(self, cache: Cache, keys: Mapping[Name, str]) -> None:
+        self.cache = cache
+        self.keys_by_name: dict[Name, str] = dict(keys)
+
+    def __getitem__(self, name: Name) -> Tensor:
+        return self.cache.frames(self.keys_by_name[name])
+
+    def __iter__(self) -> Iterator[Name]:
+        return iter(self.keys_by_name)
+
+    def __len__(self) -> int:
+        return len(self.keys_by_name)

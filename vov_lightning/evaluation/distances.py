@@ -63,8 +63,8 @@ class SetDistances(nn.Module):
                 own = FrechetVideoDistance(whole.network, protocol, sync_on_compute=False).to(whole.device)
                 for (key, frames), real in ((decoded, False), (source, True)):
                     features = self._features(key, frames, own)
-                    whole.add(features, real)
-                    own.add(features, real)
+                    whole.update(features, real)
+                    own.update(features, real)
                 found["values"][protocol], reason = own.value()
             else:
                 found["values"][protocol] = None

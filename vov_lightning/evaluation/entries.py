@@ -1,5 +1,6 @@
 """What is evaluated: every ``.vov`` file with its clip's name, its rate's name and its source."""
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -9,11 +10,10 @@ from typing import Any, Literal
 
 import yaml
 
-from vov_lightning.errors import SettingError
+from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.fitting.data import SAMPLE
 from vov_lightning.fitting.joint import source_name
-from vov_lightning.fitting.sets import VIDEO_ENDINGS
-from vov_lightning.video.images import IMAGE_ENDINGS
+from vov_lightning.fitting.sets import read_set
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,11 @@ def find_entries(paths: Iterable[Path], options: SourceOptions = SourceOptions()
     if twice:
         clip, folder = twice[0]
         raise SettingError(f"{folder} holds more than one file of {clip}; move them into sets of their own")
+    sources = {} if options.folder is None else _sources_in(options.folder)
     entries, failures = [], {}
     for file in sorted(files, key=lambda file: (names[folders[file]], file.stem)):
         try:
-            entries.append(_entry(file, names[folders[file]], options))
+            entries.append(_entry(file, names[folders[file]], options, sources))
         except SettingError as error:
             failures[str(file)] = str(error)
     return entries, failures
@@ -75,7 +76,8 @@ def _files_at(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise SettingError(f"{path} does not exist; wanted a .vov file or a folder that holds some")
-    return sorted(found for found in path.rglob("*.vov") if found.is_file())
+    found = (file for file in path.rglob("*.vov") if file.is_file())
+    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
 
 
 def _rate_folder(file: Path) -> Path:
@@ -91,18 +93,29 @@ def _short_names(folders: set[Path]) -> dict[Path, str]:
     return names
 
 
-def _entry(file: Path, rate: str, options: SourceOptions) -> Entry:
+def _entry(file: Path, rate: str, options: SourceOptions, sources: dict[str, Path]) -> Entry:
     data = _fit_settings(file)
     if options.folder is not None:
-        source = find_source(file.stem, options.folder)
+        if file.stem not in sources:
+            raise SettingError(f"--sources {options.folder} holds no source called {file.stem}")
+        source = sources[file.stem]
     elif data.get("path"):
         source = Path(data["path"])
-        if data["path"] != SAMPLE and not source.exists():
-            raise SettingError(f"its source {source} is not there any more; give --sources FOLDER")
+        _check_source(source, data.get("source_sha256"))
     else:
         raise SettingError("no config.yaml of its fit lies beside it; give --sources FOLDER")
     fit = options.fit if data.get("fit") in (None, "pad") else data["fit"]
     return Entry(file, file.stem, rate, source, data.get("start", options.start), fit)
+
+
+def _check_source(source: Path, sha256: str | None) -> None:
+    """Refuse what is not the file any more that a fit has compressed."""
+    if str(source) == SAMPLE:
+        return
+    if not source.exists():
+        raise SettingError(f"its source {source} is not there any more; give --sources FOLDER")
+    if sha256 is not None and hashlib.sha256(source.read_bytes()).hexdigest() != sha256:
+        raise SettingError(f"{source} is not what was compressed, it has changed since; give --sources FOLDER")
 
 
 def _fit_settings(file: Path) -> dict[str, Any]:
@@ -115,22 +128,22 @@ def _fit_settings(file: Path) -> dict[str, Any]:
 
 def _data_settings(folder: Path) -> dict[str, Any]:
     config = folder / "config.yaml"
-    found = yaml.safe_load(config.read_text()) if config.is_file() else None
-    data = found.get("data") if isinstance(found, dict) else None
-    return data if isinstance(data, dict) else {}
+    try:
+        found = yaml.safe_load(config.read_text()) if config.is_file() else None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SettingError(f"{config} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("data"), dict):
+        return {}
+    return found["data"] | {"source_sha256": found.get("source_sha256")}
 
 
-def find_source(name: str, folder: Path) -> Path:
-    """The one video, image or folder of frames in ``folder`` that is called ``name``.
+def _sources_in(folder: Path) -> dict[str, Path]:
+    """Videos, images and folders of frames in ``folder`` by name, as `vov-fit --set` takes them.
 
     Raises:
-        SettingError: If there is none, or more than one.
+        SettingError: If there is no such folder, nothing in it, or two of one name.
     """
-    if not folder.is_dir():
-        raise SettingError(f"--sources {folder} is not a folder")
-    found = [folder / f"{name}{ending}" for ending in (*VIDEO_ENDINGS, *IMAGE_ENDINGS)]
-    found = [path for path in (*found, folder / name) if path.exists()]
-    if len(found) != 1:
-        listing = ", ".join(path.name for path in found) or "none"
-        raise SettingError(f"--sources {folder} should hold one source called {name}, found: {listing}")
-    return found[0]
+    try:
+        return {member.name: member.path for member in read_set(folder)}
+    except SignalError as error:
+        raise SettingError(f"--sources {folder}: {error}") from error

@@ -9,9 +9,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,13 @@ from torch.utils.data import DataLoader
 
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bitstream import Limits, VovFile
-from vov_lightning.codec import decode, place
-from vov_lightning.errors import MetricError, VovError
+from vov_lightning.codec import decode, place, tiling
+from vov_lightning.errors import MetricError, SettingError, VovError
 from vov_lightning.evaluation.baselines import Baseline, BaselineError, Coded, Task, UnreachableError
 from vov_lightning.evaluation.cache import Cache, Record
 from vov_lightning.evaluation.distances import SetDistances
 from vov_lightning.evaluation.entries import Entry
+from vov_lightning.evaluation.environment import environment
 from vov_lightning.evaluation.metrics import METRICS
 from vov_lightning.evaluation.metrics.clip import ClipMetrics
 from vov_lightning.evaluation.metrics.fvd import PROTOCOLS
@@ -42,6 +42,10 @@ DESCRIPTION = (
 )
 BOUND = "autoencoder"
 """The base model's autoencoder alone, which no file of that model can beat in distortion."""
+
+
+NOTHING = -1
+"""Batch of a process that has no entry."""
 
 
 class EvaluationModule(L.LightningModule):
@@ -86,12 +90,18 @@ class EvaluationModule(L.LightningModule):
         self.unreachable: list[Record] = []
         self.failures: list[Record] = []
 
+    def setup(self, stage: str) -> None:
+        self.environment = environment(self.trainer.strategy.root_device)
+
     def test_dataloader(self) -> DataLoader:
-        """Numbers of this process's entries; none twice, so processes may have unequally many."""
-        own: Any = range(self.global_rank, len(self.entries), self.trainer.world_size)
+        """Numbers of this process's entries; none twice, so processes may have unequally many, or none."""
+        own: Any = list(range(self.global_rank, len(self.entries), self.trainer.world_size))
+        own = own or [NOTHING]  # a process without a batch would not reach the end
         return DataLoader(own, batch_size=None)
 
     def test_step(self, batch: int, batch_idx: int) -> None:
+        if batch == NOTHING:
+            return
         entry = self.entries[batch]
         try:
             self._evaluate(entry)
@@ -112,18 +122,21 @@ class EvaluationModule(L.LightningModule):
 
     def _evaluate(self, entry: Entry) -> None:
         file = VovFile.open(entry.file, self.limits)
-        base = self._base_of(file)
+        header, base = file.header, self._base_of(file)
         fitted = source_of(file, base, str(entry.source), entry.start, entry.fit)
-        source = remove_padding(fitted.signal, fitted.padding)
-        source_key = source_digest(source)
+        source = replace(remove_padding(fitted.signal, fitted.padding), fps=header.fps)
+        frames = digest(source.frames.contiguous().numpy().tobytes())
+        shape = [*source.frames.shape, str(source.fps)]
+        source_key = self.cache.key(frames=frames, shape=shape, environment=self.environment)
         if self.cache.load(source_key) is None:
-            self.cache.save(source_key, {"name": source.name}, source.frames)
+            self.cache.save(source_key, {}, source.frames)
         measure = partial(self._measure, entry, source, source_key)
         whole = {"file": digest(file.to_bytes())}
         encode_s = encode_seconds(entry.file)
         origin = {"file": str(entry.file), "sections": file.section_bytes(), "encode_s": encode_s}
         self.points.append(measure(VOV, lambda: decoded(file, base), whole) | origin)
-        self.points.append(measure(BOUND, lambda: autoencoded(fitted, base), {"base": base.fingerprint().hex()}))
+        autoencoder = {"base": base.fingerprint().hex(), "tiling": str(header.vae_tiling)}
+        self.points.append(measure(BOUND, lambda: autoencoded(fitted, base, header.vae_tiling), autoencoder))
         task = Task(source, len(file.to_bytes()), file, base)
         for baseline in self.baselines:
             settings = {**whole, "settings": repr(sorted(vars(baseline).items()))}
@@ -133,7 +146,7 @@ class EvaluationModule(L.LightningModule):
                 wanted = {"clip": entry.clip, "method": baseline.key, "rate": entry.rate, "bytes": task.num_bytes}
                 self.unreachable.append({**wanted, "reason": str(error), "source": source_key})
             except BaselineError as error:
-                self._fail(entry, error)
+                self._fail(entry, error, baseline.key)
 
     def _measure(
         self,
@@ -144,24 +157,18 @@ class EvaluationModule(L.LightningModule):
         code: Callable[[], Coded],
         identity: dict[str, str],
     ) -> Record:
-        """The point of ``method``, coded by ``code`` where it is not in the cache yet."""
-        versions = {"version": version("vov_lightning"), "device": self.device.type}
-        key = self.cache.key(method=method, source=source_key, **versions, **identity)
-        record = self.cache.load(key)
-        if record is None:
-            with torch.enable_grad():  # some baselines are fitted
-                coded = vars(code())
-            record = {name: value for name, value in coded.items() if name != "frames"}
-            self.cache.save(key, record, coded["frames"])
+        """The point of ``method``, coded by ``code`` where it is not in the cache yet.
+
+        Raises:
+            UnreachableError: If the method cannot code the source in as few bytes.
+        """
+        key = self.cache.key(method=method, source=source_key, **identity)
+        record = self._coded(key, code)
         frames = self.cache.frames(key)
-        figures_key = self.cache.key(clip=key, metrics=self.metrics.names)
-        figures = self.cache.load(figures_key)
-        if figures is None:
-            figures = vars(self.metrics.measure(Signal(frames, source.fps, method), source))
-            self.cache.save(figures_key, figures)
+        figures = self._figures(key, Signal(frames, source.fps, method), source)
         if method != BOUND:
             distances = self.distances.measure(method, entry.rate, (key, frames), (source_key, source.frames))
-            figures = {**figures, **{name: figures[name] | found for name, found in distances.items()}}
+            figures = {**figures, **{part: figures[part] | found for part, found in distances.items()}}
         return {
             "clip": entry.clip,
             "method": method,
@@ -182,27 +189,54 @@ class EvaluationModule(L.LightningModule):
             "source": source_key,
         }
 
-    def _fail(self, entry: Entry, error: VovError) -> None:
-        self.failures.append({"file": str(entry.file), "error": f"{type(error).__name__}: {error}"})
-        print(f"{entry.file} failed: {error}", file=sys.stderr)
+    def _coded(self, key: str, code: Callable[[], Coded]) -> Record:
+        """What ``code`` gives, without the frames; from the cache where it is there. Bytes out of reach stay so."""
+        record = self.cache.load(key)
+        if record is None:
+            try:
+                with torch.enable_grad():  # some baselines are fitted
+                    coded = vars(code())
+            except UnreachableError as error:
+                self.cache.save(key, {"unreachable": str(error)})
+                raise
+            record = {name: value for name, value in coded.items() if name != "frames"}
+            self.cache.save(key, record, coded["frames"])
+        if "unreachable" in record:
+            raise UnreachableError(record["unreachable"])
+        return record
+
+    def _figures(self, key: str, shown: Signal, source: Signal) -> Record:
+        """Figures of the clip under ``key``; measured are those that the cache lacks."""
+        key = self.cache.key(clip=key, weights=str(self.metrics.weights_dir))
+        found: Record = self.cache.load(key) or {"values": {}, "reasons": {}, "per_frame": {}}
+        missing = [name for name in self.metrics.names if name not in found["values"]]
+        if missing:
+            more = vars(self.metrics.measure(shown, source, missing))
+            found = {part: values | more[part] for part, values in found.items()}
+            self.cache.save(key, found)
+        return {
+            part: {name: values[name] for name in self.metrics.names if name in values}
+            for part, values in found.items()
+        }
+
+    def _fail(self, entry: Entry, error: VovError, method: str = VOV) -> None:
+        message = f"{type(error).__name__}: {error}"
+        self.failures.append({"file": str(entry.file), "method": method, "error": message})
+        who = f"{entry.file} by {method}" if method != VOV else str(entry.file)
+        print(f"{who} failed: {error}", file=sys.stderr)
 
     def _base_of(self, file: VovFile) -> BaseModel:
         """The base model for ``file`` on this process's device; only the last one is kept."""
-        base = self._base.pop()
+        base = self._base[0]
         if base is None or not (self._base_given or base.name == file.header.base_name):
-            base = load_base(file.header.base_name)
-        self._base.append(base)
+            self._base[0] = None  # two need not fit
+            self._base[0] = base = load_base(file.header.base_name)
         return place(base.to("cpu"), file, self.device)
 
 
 def digest(data: bytes) -> str:
     """Name of ``data`` in keys of the cache."""
     return hashlib.sha256(data).hexdigest()
-
-
-def source_digest(source: Signal) -> str:
-    """Name of the frames of ``source`` in keys of the cache."""
-    return digest(source.frames.contiguous().numpy().tobytes())
 
 
 def decoded(file: VovFile, base: BaseModel) -> Coded:
@@ -213,9 +247,9 @@ def decoded(file: VovFile, base: BaseModel) -> Coded:
     return Coded(frames, len(file.to_bytes()), in_words(file), None, decode_s)
 
 
-def autoencoded(source: Fitted, base: BaseModel) -> Coded:
+def autoencoded(source: Fitted, base: BaseModel, tiled: bool) -> Coded:
     """``source`` through the autoencoder and back, as if latents cost nothing."""
-    with torch.no_grad():
+    with torch.no_grad(), tiling(base, tiled):
         frames = base.decode(base.encode(source.signal.frames), source.signal.num_frames)
     shown = remove_padding(Signal(frames, source.signal.fps, BOUND), source.padding)
     return Coded(shown.frames, 0, "", None, None)
@@ -233,9 +267,18 @@ def in_words(file: VovFile) -> str:
 
 
 def encode_seconds(path: Path) -> float | None:
-    """What the fit took, where its metrics lie beside the file and are of this file."""
+    """What the fit took, where its figures lie beside the file and are of this file; a joint fit's are of no one file.
+
+    Raises:
+        SettingError: If they cannot be read.
+    """
     metrics = path.parent / "metrics.json"
-    found = json.loads(metrics.read_text()) if metrics.is_file() else {}
-    if found.get("sha256") != digest(path.read_bytes()):
+    if not metrics.is_file() or not (path.parent / "config.yaml").is_file():
         return None
-    return sum(value for name, value in found["seconds"].items() if name != "decode")
+    try:
+        found = json.loads(metrics.read_text())
+        if found["sha256"] != digest(path.read_bytes()):
+            return None
+        return sum(value for name, value in found["seconds"].items() if name not in ("decode", "drift"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingError(f"{metrics} is damaged ({error!r}); delete it, the file does not depend on it") from error

@@ -3,19 +3,15 @@
 import csv
 import io
 import json
-import os
-import platform
 import shlex
 import sys
 from collections.abc import Iterable
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
-
+from vov_lightning.errors import RunError
 from vov_lightning.evaluation.module import BOUND, EvaluationModule
 from vov_lightning.evaluation.report import bd_rates
 from vov_lightning.files import atomic_write
@@ -23,11 +19,6 @@ from vov_lightning.fitting.history import read_history
 
 SCHEMA = 1
 """Version of the tree's layout."""
-PACKAGES = (
-    "vov_lightning", "torch", "torchvision", "torchmetrics", "diffusers", "lightning", "vmaf-torch", "imageio-ffmpeg",
-    "bjontegaard", "numpy",
-)  # fmt: skip
-"""Packages whose versions are noted."""
 COLUMNS = ("clip", "method", "rate", "bytes", "bpp", "frames", "height", "width", "fps")
 """Columns of the table before the metrics."""
 
@@ -42,24 +33,12 @@ CURVES = {
 Record = dict[str, Any]
 
 
-def about(settings: Record, device: torch.device) -> Record:
+def about(settings: Record, environment: Record) -> Record:
     """What is needed to repeat the evaluation: command, date, versions, machine, settings."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": versions,
-        "machine": {
-            "platform": platform.platform(),
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        },
+        **environment,
         "settings": settings,
     }
 
@@ -73,7 +52,7 @@ def assemble(found: EvaluationModule, about: Record) -> Record:
     """
     order = list(found.methods)
     tell_apart(found.points, found.unreachable)
-    bounds = {point["clip"]: point["figures"] for point in found.points if point["method"] == BOUND}
+    bounds = autoencoder_bounds(found.points)
     coded = [point for point in found.points if point["method"] != BOUND]
     coded.sort(key=lambda point: (point["rate"], point["clip"], order.index(point["method"])))
     coded = [{"id": number, **point} for number, point in enumerate(coded)]
@@ -99,6 +78,15 @@ def assemble(found: EvaluationModule, about: Record) -> Record:
     }
 
 
+def autoencoder_bounds(points: Iterable[Record]) -> dict[str, Record]:
+    """Figures of the autoencoder alone by clip; none for a clip whose files have different autoencoders."""
+    bounds: dict[str, dict[str, Record]] = {}
+    for point in points:
+        if point["method"] == BOUND:
+            bounds.setdefault(point["clip"], {})[point["coded"]] = point["figures"]
+    return {clip: next(iter(found.values())) for clip, found in bounds.items() if len(found) == 1}
+
+
 def tell_apart(points: list[Record], unreachable: list[Record]) -> None:
     """Give clips names of their own where files of one name have different sources, or one at different sizes."""
     sources: dict[str, set[str]] = {}
@@ -113,7 +101,11 @@ def fit_curves(points: Iterable[Record]) -> list[Record]:
     """The course of each file's fit, where its run folder holds it; None between validations."""
     curves = []
     for point in points:
-        rows = read_history(Path(point["file"]).parent) if point["file"] else []
+        try:
+            rows = read_history(Path(point["file"]).parent) if point["file"] else []
+        except RunError as error:
+            print(f"no curve of {point['file']}: {error}", file=sys.stderr)
+            rows = []
         if rows:
             series = {name: [row.get(key) for row in rows] for key, name in CURVES.items()}
             steps = [row["step"] for row in rows]
@@ -157,10 +149,10 @@ def to_csv(results: Record) -> str:
     return text.getvalue()
 
 
-def write_results(folder: Path, results: Record, report: str) -> list[Path]:
-    """Write ``results.csv``, ``report.html`` and ``results.json``; their paths."""
+def write_results(folder: Path, results: Record) -> list[Path]:
+    """Write ``results.json`` and ``results.csv``; their paths."""
     tree = json.dumps(results, indent=2, allow_nan=False) + "\n"
-    texts = {"results.csv": to_csv(results), "report.html": report, "results.json": tree}
+    texts = {"results.json": tree, "results.csv": to_csv(results)}
     for name, text in texts.items():
         atomic_write(folder / name, text.encode())
     return [folder / name for name in texts]

@@ -1,6 +1,7 @@
 """What an evaluation leaves in W&B: its table with videos, its curves, its files as an artifact."""
 
 import tempfile
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ COLUMNS = ("clip", "method", "rate", "bytes", "bpp")
 
 
 def log_evaluation(
-    logger: RunLogger, results: dict[str, Any], frames: dict[int, Tensor], sources: dict[str, Tensor], files: list[Path]
+    logger: RunLogger,
+    results: dict[str, Any],
+    frames: Mapping[int, Tensor],
+    sources: Mapping[str, Tensor],
+    files: list[Path],
 ) -> None:
     """Log ``results``.
 

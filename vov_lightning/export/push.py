@@ -44,6 +44,8 @@ def push(
     api = HfApi(token=token)
     try:
         api.create_repo(repository, private=private or None, exist_ok=overwrite)
+        if private and not api.repo_info(repository).private:
+            raise ExportError(f"{repository} exists and is public, and --private asks for the opposite; choose another")
         return api.create_commit(repository, operations, commit_message=f"{len(entries)} .vov files").commit_url
     except HfHubHTTPError as error:
         raise ExportError(f"the hub refuses to take {repository}: {_reason(error)}") from error

@@ -16,7 +16,7 @@ from vov_lightning.captioners.text import check_caption, read_caption, tidy_repl
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.fitting.joint import caption_beside, check_names, check_paths, check_sources, source_name
 from vov_lightning.fitting.stages import total_iterations
-from vov_lightning.video import Fitted, Signal, fit_signal, read_signal, remove_padding
+from vov_lightning.video import Fitted, Padding, Signal, fit_signal, read_signal, remove_padding
 
 SAMPLE = "sample"
 """Path that stands for the bundled clip."""
@@ -215,6 +215,13 @@ def source_of(
         raise SettingError(
             f"the source cannot be brought to the file's {header.frames} frames of {width}x{height}: {error}"
         ) from error
+    padding = Padding(header.pad_frames, header.pad_height, header.pad_width)
+    clip = remove_padding(source.signal, source.padding)
+    if source.padding != padding or (clip.num_frames, clip.height, clip.width) != (header.frames, height, width):
+        raise SettingError(
+            f"the source {path} has {clip.num_frames} frames of {clip.width}x{clip.height} from frame {start} on, the "
+            f"file {header.frames} of {width}x{height}; give the source that was compressed"
+        )
     return source
 
 

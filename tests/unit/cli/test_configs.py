@@ -7,13 +7,15 @@ import sys
 import pytest
 import yaml
 
+from vov_lightning.cli import eval as evaluate
 from vov_lightning.cli import fit
 from vov_lightning.cli.common import find_configs, shipped_configs
 
 CONFIGS = sorted(
     path.relative_to(shipped_configs()).as_posix()
     for path in shipped_configs().rglob("*.yaml")
-    if path.name != "train_nano.yaml" and path.parent.name != "sweeps"  # these are wandb's: test_sweeps.py
+    # Those of sweeps are wandb's (test_sweeps.py), those of eval vov-eval's.
+    if path.name != "train_nano.yaml" and path.parent.name not in ("sweeps", "eval")
 )
 
 
@@ -33,6 +35,15 @@ def test_shipped_configuration_passes_a_dry_run(name, tmp_path, monkeypatch, cap
     assert fit.main([*arguments_of(name), *bundled_clip, "--dry_run=true"]) == 0
     assert "dry run passed" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+def test_eval_nano_takes_what_its_comment_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    assert evaluate.main(["--config=eval/nano.yaml", "--logger=false"]) == 1
+    assert "there is no .vov file" in capsys.readouterr().err
+    assert evaluate.main(["--config=eval/nano.yaml", "--logger=false", "elsewhere"]) == 1
+    assert "elsewhere does not exist" in capsys.readouterr().err
 
 
 def parsed(*args: str):

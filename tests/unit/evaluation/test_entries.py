@@ -1,12 +1,13 @@
 """Which files are evaluated, under which names, against which sources."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import yaml
 
 from vov_lightning.errors import SettingError
-from vov_lightning.evaluation.entries import SourceOptions, find_entries, find_source
+from vov_lightning.evaluation.entries import SourceOptions, find_entries
 
 
 def make_run(folder: Path, clip: str, **data: object) -> Path:
@@ -25,6 +26,7 @@ def sources(tmp_path: Path) -> Path:
     for name in ("bus.mp4", "kodim01.png"):
         (folder / name).touch()
     (folder / "foreman").mkdir()
+    (folder / "foreman" / "frame_00000.png").touch()
     return folder
 
 
@@ -99,7 +101,7 @@ class TestSources:
             make_run(tmp_path / "low" / clip, clip)
         entries, failures = find_entries([tmp_path / "low"], SourceOptions(sources))
         assert [entry.clip for entry in entries] == ["bus"]
-        assert list(failures.values()) == [f"--sources {sources} should hold one source called gone, found: none"]
+        assert list(failures.values()) == [f"--sources {sources} holds no source called gone"]
 
     def test_without_sources_and_configuration_the_remedy_is_named(self, tmp_path: Path) -> None:
         make_run(tmp_path / "low" / "bus", "bus")
@@ -110,11 +112,30 @@ class TestSources:
             "its source elsewhere.mp4 is not there any more",
         ]
 
-    def test_two_of_one_name_are_refused(self, sources: Path) -> None:
+    def test_two_of_one_name_are_refused(self, tmp_path: Path, sources: Path) -> None:
+        make_run(tmp_path / "low" / "bus", "bus")
         (sources / "bus.png").touch()
-        with pytest.raises(SettingError, match=r"one source called bus, found: bus\.mp4, bus\.png"):
-            find_source("bus", sources)
+        with pytest.raises(SettingError, match=r"bus\.mp4 and .*bus\.png would both be bus"):
+            find_entries([tmp_path / "low"], SourceOptions(sources))
 
-    def test_a_file_is_no_folder(self, sources: Path) -> None:
+    def test_a_file_is_no_folder(self, tmp_path: Path, sources: Path) -> None:
+        make_run(tmp_path / "low" / "bus", "bus")
         with pytest.raises(SettingError, match="is not a folder"):
-            find_source("bus", sources / "bus.mp4")
+            find_entries([tmp_path / "low"], SourceOptions(sources / "bus.mp4"))
+
+    def test_a_source_that_has_changed_is_refused(self, tmp_path: Path, sources: Path) -> None:
+        run = make_run(tmp_path / "low" / "bus", "bus", path=str(sources / "bus.mp4"))
+        config = run / "config.yaml"
+        config.write_text(config.read_text() + f"source_sha256: {hashlib.sha256(b'before').hexdigest()}\n")
+        entries, failures = find_entries([tmp_path / "low"])
+        assert not entries
+        assert "is not what was compressed" in next(iter(failures.values()))
+        (sources / "bus.mp4").write_bytes(b"before")
+        assert find_entries([tmp_path / "low"])[1] == {}
+
+    def test_a_configuration_that_cannot_be_read_is_one_failure(self, tmp_path: Path, sources: Path) -> None:
+        run = make_run(tmp_path / "low" / "bus", "bus", path=str(sources / "bus.mp4"))
+        (run / "config.yaml").write_text("data: [")
+        entries, failures = find_entries([tmp_path / "low"])
+        assert not entries
+        assert "config.yaml cannot be read" in next(iter(failures.values()))

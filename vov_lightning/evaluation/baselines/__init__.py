@@ -43,6 +43,10 @@ def make_baselines(names: Iterable[str], settings: Mapping[str, Mapping[str, Any
             raise SettingError(f"baseline {name!r} is unknown; known are {', '.join(BASELINES)}")
     if len(set(names)) < len(names):
         raise SettingError(f"baselines {', '.join(names)} name one twice; name each once")
+    if unused := [name for name in settings if name not in names]:
+        raise SettingError(
+            f"settings of {', '.join(unused)}, which is not among the baselines; add it, or leave them out"
+        )
     return [_make(name, settings.get(name, {})) for name in names]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from vov_lightning.bitstream import Header, VovFile
-from vov_lightning.codec import build_file, decode, sampler_of, scaling_of
+from vov_lightning.codec import build_file, decode, sampler_of, scaling_of, tiling
 from vov_lightning.evaluation.baselines.base import Baseline, Coded, Task, UnreachableError
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.scaling import scale_to_bpp
@@ -36,7 +36,8 @@ class Indices(Baseline):
         )
         sampler = sampler_for(header)
         symbols = torch.zeros(0, dtype=torch.int32)
-        plain = build_file(task.base, source, task.file.caption, symbols, 1.0, AdapterConfig(k=0), sampler)
+        with tiling(task.base, header.vae_tiling):
+            plain = build_file(task.base, source, task.file.caption, symbols, 1.0, AdapterConfig(k=0), sampler)
         smallest = len(plain.to_bytes())
         if smallest >= task.num_bytes:
             raise UnreachableError(

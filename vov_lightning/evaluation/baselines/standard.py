@@ -34,7 +34,7 @@ class StandardCodec(Baseline):
     """About how many settings double the size."""
 
     def __init__(self, preset: str, timeout_s: float = 3600.0) -> None:
-        self.preset, self.timeout_s = preset, timeout_s
+        self.preset, self.timeout_s = str(preset), timeout_s
 
     @abstractmethod
     def encoder(self, setting: int, num_frames: int) -> list[str]:

@@ -59,7 +59,7 @@ class Figures:
     Args:
         values: One entry for each figure that was asked for, ``None`` where it is undefined.
         reasons: Why, for each entry that is ``None``.
-        per_frame: Values of every frame, of the figures in `PER_FRAME`; ``None`` for the PSNR of an identical frame.
+        per_frame: Values of every frame, of the figures in `PER_FRAME`; ``None`` where one is not finite.
     """
 
     values: dict[str, float | None] = field(default_factory=dict)
@@ -99,8 +99,13 @@ class ClipMetrics(nn.Module):
         """Where clips are measured."""
         return self.device_marker.device
 
-    def measure(self, decoded: Signal, source: Signal) -> Figures:
-        """All figures of a clip; values do not depend on the device beyond rounding.
+    def measure(self, decoded: Signal, source: Signal, names: Sequence[str] | None = None) -> Figures:
+        """Figures of a clip; values do not depend on the device beyond rounding.
+
+        Args:
+            decoded: What a decoder showed.
+            source: What it should have shown.
+            names: Some of the figures; all of them if ``None``.
 
         Raises:
             MetricError: If the clips differ in size, or weights or a package are missing.
@@ -108,7 +113,7 @@ class ClipMetrics(nn.Module):
         _check_alike(decoded, source)
         figures = Figures()
         with exact_arithmetic(self.device):
-            for name in self.names:
+            for name in self.names if names is None else names:
                 if reason := undefined_reason(name, source):
                     figures.values[name], figures.reasons[name] = None, reason
                 else:
@@ -123,7 +128,7 @@ class ClipMetrics(nn.Module):
             frames = self._values_of_frames(name, decoded, source)
             value = float(frames.mean())
             if name in PER_FRAME:
-                figures.per_frame[name] = frames.tolist()
+                figures.per_frame[name] = [_finite(value) for value in frames.tolist()]
         figures.values[name] = _finite(value)
         if not math.isfinite(value):
             figures.reasons[name] = IDENTICAL if value == math.inf else f"came out as {value}"
@@ -134,7 +139,7 @@ class ClipMetrics(nn.Module):
             return self._frame_psnr(decoded, source)
         if name == "vmaf":
             scores = vmaf_scores(self._network("vmaf"), decoded, source, _chunk(source), self.device)
-            return scores.double().cpu()
+            return scores.cpu().double()
         if name == "tlp":
             return temporal_lpips(partial(self._chunked, self._distance("lpips_alex")), decoded, source)
         return self._chunked(self._distance(name), decoded, source)
@@ -154,7 +159,7 @@ class ClipMetrics(nn.Module):
         """``distance`` of frames in [0, 1], a few at once: ``[T]`` float64 on the CPU."""
         chunk = _chunk(source)
         pairs = zip(decoded.split(chunk), source.split(chunk), strict=True)
-        parts = [distance(self._unit(d), self._unit(s)).reshape(-1).double().cpu() for d, s in pairs]
+        parts = [distance(self._unit(d), self._unit(s)).reshape(-1).cpu().double() for d, s in pairs]
         return torch.cat(parts)
 
     def _unit(self, frames: Tensor) -> Tensor:

@@ -90,21 +90,20 @@ class FrechetVideoDistance(Metric):
         """Take in samples of one side.
 
         Args:
-            videos: ``[N, T, 3, 224, 224]`` uint8 with at least 9 frames, on any device.
+            videos: ``[N, T, 3, 224, 224]`` uint8 with at least 9 frames, or what `features` gave of them, ``[N, 400]``;
+                on any device.
             real: Whether they come from sources (else from decoded clips).
 
         Raises:
             MetricError: If the videos are of another type or size.
         """
-        if videos.dtype != torch.uint8 or videos.ndim != 5:
+        given = videos.is_floating_point() and videos.ndim == 2 and videos.shape[1] == NUM_FEATURES
+        if not given and (videos.dtype != torch.uint8 or videos.ndim != 5):
             raise MetricError(
                 f"FVD got {videos.dtype} of shape {list(videos.shape)}, wanted uint8 [N, T, 3, {SIDE}, {SIDE}]"
             )
-        self.add(self.features(videos), real)
-
-    def add(self, features: Tensor, real: bool) -> None:
-        """Take in what `features` gave, ``[N, 400]`` on any device, as `update` does."""
-        side, features = "real" if real else "decoded", features.to(self.device).double()
+        features = (videos.to(self.device) if given else self.features(videos)).double()
+        side = "real" if real else "decoded"
         getattr(self, f"{side}_count").add_(len(features))
         getattr(self, f"{side}_sum").add_(features.sum(0))
         getattr(self, f"{side}_outer").add_(features.T @ features)

@@ -62,8 +62,8 @@ function head(results) {
       html(
         "p",
         { class: "notice" },
-        `${words(failures.length, "file")} could not be evaluated: `,
-        html("a", { href: "#failures" }, "see the failures"),
+        "Not everything could be evaluated: ",
+        html("a", { href: "#failures" }, words(failures.length, "failure")),
         ".",
       ),
     );
@@ -277,7 +277,7 @@ function everyPoint(results) {
 function failures(results) {
   byId("failures-table").append(
     table(
-      [column("File", (row) => row.file, String, false), column("Error", (row) => row.error, String, false)],
+      [column("File", (row) => row.file, String, false), column("Method", (row) => row.method, String, false), column("Error", (row) => row.error, String, false)],
       results.failures,
       { caption: "Failures" },
     ),
