@@ -278,7 +278,8 @@ def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig) -> Vel
     dtype = getattr(torch, sampler.compute_dtype)
 
     def velocity(x_t: Tensor, t: Tensor) -> Tensor:
-        with torch.autocast(x_t.device.type, dtype=dtype, enabled=dtype != torch.float32):
+        # Without a cache of cast weights: an adapter that is paused changes them.
+        with torch.autocast(x_t.device.type, dtype=dtype, enabled=dtype != torch.float32, cache_enabled=False):
             return guided(x_t, t).float()
 
     return velocity

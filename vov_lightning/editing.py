@@ -59,7 +59,8 @@ class EditConfig:
     negative_prompt: str | None = None
     """What to lead away from, with ``guidance``: a prompt to the unadapted model; empty when left out."""
     size: ClipSize | None = None
-    """Frames, height and width; the file's own when left out. Other ones drop its index bits."""
+    """Frames, height and width to generate; the file's own with its padding when left out. Padding of a side that stays
+    is cut off again. Other sizes drop its index bits."""
     keep_steps: int | None = None
     """Keep the index bits of the first steps only: fewer leave more to the prompt. All when left out, 0 none."""
     stop_at: float = 0.0
@@ -114,10 +115,14 @@ def edit(
     _check_weights(files, weights)
     first = files[0].header
     sampler = _sampler(first, config)
-    size, padding = checked_size(first, base), Padding(first.pad_frames, first.pad_height, first.pad_width)
-    if config.size is not None:
-        base.check_size(config.size)
-        size, padding = config.size, Padding()
+    own_size = checked_size(first, base)
+    size = own_size if config.size is None else config.size
+    base.check_size(size)
+    padding = Padding(
+        first.pad_frames if size.frames == own_size.frames else 0,
+        first.pad_height if size.height == own_size.height else 0,
+        first.pad_width if size.width == own_size.width else 0,
+    )
     steering = _steering(files[0], base, config)
     own = velocity_field(base, prompt, sampler)
     guidance = 1.0 if config.guidance is None else config.guidance
@@ -165,8 +170,8 @@ def keeps_indices(file: VovFile, config: EditConfig) -> bool:
 
 
 def _check_weights(files: Sequence[VovFile], weights: Sequence[float]) -> None:
-    if not files or len(weights) != len(files):
-        raise SettingError(f"weights={list(weights)} for {len(files)} files; give one or more files, a weight for each")
+    if not files or len(weights) != len(files) or not all(map(math.isfinite, weights)):
+        raise SettingError(f"weights={list(weights)} for {len(files)} files; give one or more files, a number for each")
 
 
 def _sampler(header: Header, config: EditConfig) -> SamplerConfig:

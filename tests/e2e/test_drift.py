@@ -111,6 +111,21 @@ def test_stopped_run_that_was_cut_off_does_not_train_on(run_fit, tmp_path, monke
     whole, cut = (tmp_path / "runs" / name for name in ("whole", "cut"))
     assert rows_of(cut) == rows_of(whole)
     assert (cut / "ramp.vov").read_bytes() == (whole / "ramp.vov").read_bytes()
+    reports = [json.loads((folder / "metrics.json").read_text())["drift"] for folder in (whole, cut)]
+    assert reports[0]["stopped"] is not None
+    assert reports[0] == reports[1]
+
+
+def test_a_finished_fit_that_was_not_watched_has_no_drift(run_fit, tmp_path, capsys):
+    assert run_fit("--name=plain") == 0
+    checkpoint = tmp_path / "runs" / "plain" / "checkpoints" / "last.ckpt"
+    assert run_fit("--name=watched", f"--ckpt_path={checkpoint}", ON) == 1
+    assert "drift was not watched in the fit that this one goes on from" in capsys.readouterr().err
+
+
+def test_without_a_vector_there_is_no_drift(run_fit, capsys):
+    assert run_fit("--model.adapter.k=0", "--scaling.bits=40", ON) == 1
+    assert "drift is of a fitted vector and there is none with k = 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("step", [3, 9])
@@ -161,6 +176,9 @@ def test_dry_run_measures_too(run_fit, tmp_path, capsys, monkeypatch):
         ({"every_n_iterations": 5, "limit": 0.0}, r"limit=0\.0 needs .* to be above 0"),
         ({"steps": 0}, "steps=0 is below 1"),
         ({"seeds": (1, 1)}, r"seeds=\[1, 1\] .* are not two samples"),
+        ({"every_n_iterations": 5, "limit": float("nan")}, r"limit=nan needs .* to be above 0"),
+        ({"prompts": []}, r"with prompts=\[\] are not two samples"),
+        ({"prompts": ["red", "red"]}, r"prompts=\['red', 'red'\] are not two samples"),
         ({"seeds": (1,), "prompts": ["red"]}, r"seeds=\[1\] with prompts=\['red'\] are not two samples"),
     ],
 )

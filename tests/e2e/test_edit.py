@@ -109,7 +109,7 @@ def test_a_grid_is_one_sheet(run_edit, fitted, tiny_weights, tmp_path, capsys):
         (["--size=33"], "size='33' is not WIDTHxHEIGHT"),
         (["--frames=10"], "frames must be 1 + a multiple of 4"),
         (["--negative_prompt=gray"], "set guidance to 2 or more"),
-        (["--weights", "1", "2"], "for 1 files; give one or more files, a weight for each"),
+        (["--weights", "1", "2"], "for 1 files; give one or more files, a number for each"),
         (["--prompt", "dim", "bright"], "2 prompts at 1 strengths make one sheet"),
         (["--seed=4", "--keep_steps=2"], "the file's index bits cannot be kept, another seed"),
     ],

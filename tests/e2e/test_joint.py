@@ -156,6 +156,20 @@ def test_dry_run_of_a_joint_fit_leaves_nothing(fit_joint, tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
+def test_names_with_dots_pass_a_dry_run_too(fit_arguments, clips, capsys):
+    arguments = [argument for argument in fit_arguments if not argument.startswith("--data.path=")]
+    for number, name in enumerate(CAPTIONS, start=1):
+        (clips / f"{name}.png").rename(clips / f"clip.{number}.png")
+    paths = json.dumps([str(clips / f"clip.{number}.png") for number in (1, 2)])
+    assert fit.main([*arguments, f"--data.paths={paths}", "--dry_run=true"]) == 0
+    assert "dry run passed" in capsys.readouterr().out
+
+
+def test_a_target_out_of_reach_loses_no_file(fit_joint, tmp_path, capsys):
+    assert fit_joint("--scaling.target_bpp=0.001") == 1
+    assert files_of(tmp_path / "runs" / "first+1").keys() == CAPTIONS.keys()
+
+
 def test_set_takes_no_paths(fit_joint, clips, capsys):
     assert fit_joint(f"--set={clips}") == 1
     assert (
@@ -184,7 +198,7 @@ def test_previews_and_results_of_all_sources_are_logged(fit_joint, tmp_path, mon
     assert fit_joint(*logger, "--drift.every_n_iterations=6") == 0
     assert {"drift/drift", "drift/psnr_db", "drift/prompts_psnr_db"} <= summaries[0].keys()
     assert set(keys) == {"val/preview/first", "val/preview/second"}
-    assert [result.path.stem for result in results[1:]] == list(CAPTIONS)
+    assert [result.path.stem for result in results[0].parts] == list(CAPTIONS)
 
 
 def test_python_api(tmp_path, clip, tiny_weights, one_thread):

@@ -176,9 +176,9 @@ class TestMerge:
         with pytest.raises(SettingError, match="for 0 files; give one or more"):
             edit([], tiny_nano, CAPTION)
 
-    @pytest.mark.parametrize("weights", [[1.0], [1.0, 1.0, 1.0]])
+    @pytest.mark.parametrize("weights", [[1.0], [1.0, 1.0, 1.0], [1.0, float("nan")]])
     def test_a_weight_for_each_file(self, tiny_nano: Nano, weights: list[float]) -> None:
-        with pytest.raises(SettingError, match=r"for 2 files; give one or more files, a weight for each"):
+        with pytest.raises(SettingError, match=r"for 2 files; give one or more files, a number for each"):
             edit([make_file(tiny_nano)] * 2, tiny_nano, CAPTION, weights=weights)
 
 
@@ -187,6 +187,25 @@ class TestSize:
         file = steered(make_file(tiny_nano, padding=Padding(1, 3, 2)))
         shown = edit(file, tiny_nano, CAPTION, EditConfig(size=ClipSize(9, 32, 16)))
         assert (shown.num_frames, shown.height, shown.width) == (9, 32, 16)
+
+    def test_padding_of_sides_that_stay_is_cut_off(self, tiny_nano: Nano) -> None:
+        file = make_file(tiny_nano, padding=Padding(1, 3, 2))
+        longer = edit(file, tiny_nano, CAPTION, EditConfig(size=ClipSize(9, 16, 24)))
+        assert (longer.num_frames, longer.height, longer.width) == (9, 13, 22)
+        same = edit(file, tiny_nano, CAPTION, EditConfig(size=ClipSize(5, 16, 24)))
+        assert torch.equal(same.frames, decode(file, tiny_nano).frames)
+
+    @pytest.mark.parametrize("frames", [-3, 0])
+    def test_sizes_below_one_are_refused(self, tiny_nano: Nano, frames: int) -> None:
+        with pytest.raises(BaseModelError, match=f"size {frames} x 16 x 24 does not suit"):
+            edit(make_file(tiny_nano), tiny_nano, CAPTION, EditConfig(size=ClipSize(frames, 16, 24)))
+
+    def test_strength_counts_where_weights_are_not_frozen(self, tiny_nano: Nano) -> None:
+        file = make_file(tiny_nano)
+        file = dataclasses.replace(file, header=dataclasses.replace(file.header, compute_dtype="bfloat16"))
+        frozen = edit(file, tiny_nano, CAPTION, EditConfig(strength=0.5)).frames
+        tiny_nano.requires_grad_(True)
+        assert torch.equal(edit(file, tiny_nano, CAPTION, EditConfig(strength=0.5)).frames, frozen)
 
     def test_what_the_base_refuses_is_refused(self, tiny_nano: Nano) -> None:
         with pytest.raises(BaseModelError, match="size 9 x 31 x 16 does not suit base model nano"):

@@ -121,10 +121,11 @@ class BaseModel(nn.Module, ABC):
             BaseModelError: If ``size`` breaks `size_multiple` or `temporal_factor`.
         """
         rows, columns = self.size_multiple
-        if size.height % rows or size.width % columns or (size.frames - 1) % self.temporal_factor:
+        fits = not (size.height % rows or size.width % columns or (size.frames - 1) % self.temporal_factor)
+        if not fits or min(size.frames, size.height, size.width) < 1:
             raise BaseModelError(
                 f"size {size.frames} x {size.height} x {size.width} does not suit base model {self.name}: frames must "
-                f"be 1 + a multiple of {self.temporal_factor}, height a multiple of {rows}, width of {columns}"
+                f"be 1 + a multiple of {self.temporal_factor}, height a multiple of {rows}, width of {columns}; none 0"
             )
         if self.max_frames is not None and size.frames > self.max_frames:
             raise BaseModelError(

@@ -77,6 +77,10 @@ def main(args: list[str] | None = None) -> None:
     base = load_decoder(files[0], options, [*prompts, *negatives])
     if files[0].indices and not keeps_indices(files[0], configs[0]):
         print("without the file's index bits: they belong to its own seed, steps and size")
+    elif files[0].indices and files[1:] and options.keep_steps != 0:
+        print(f"with the index bits of {options.files[0]}, which lead to its own clip; --keep_steps 0 leaves them out")
+    if options.strength != [1.0] and not any(file.header.k for file in files):
+        raise SettingError(f"strength={options.strength} is of a vector, and there is none (k = 0); leave it out")
     clips = [
         [
             edit(
@@ -102,10 +106,13 @@ def configs_of(options: Namespace, file: VovFile) -> list[EditConfig]:
         SettingError: If a setting is out of range.
     """
     header = file.header
-    size = None
-    if options.size is not None or options.frames is not None:
-        width, height = (header.width, header.height) if options.size is None else parse_size(options.size)
-        size = ClipSize(header.frames if options.frames is None else options.frames, height, width)
+    shown = (header.width, header.height)
+    generated = (header.width + header.pad_width, header.height + header.pad_height)
+    sides = shown if options.size is None else parse_size(options.size)
+    width, height = generated if sides == shown else sides
+    frames = header.frames if options.frames is None else options.frames
+    frames += header.pad_frames if frames == header.frames else 0
+    size = ClipSize(frames, height, width)
     settings = {name: options[name] for name in OWN}
     return [EditConfig(strength=strength, size=size, **settings) for strength in options.strength]
 

@@ -102,7 +102,7 @@ def fit_curves(points: Iterable[Record]) -> list[Record]:
     curves = []
     for point in points:
         try:
-            rows = read_history(Path(point["file"]).parent) if point["file"] else []
+            rows = course_of(Path(point["file"])) if point["file"] else []
         except RunError as error:
             print(f"no curve of {point['file']}: {error}", file=sys.stderr)
             rows = []
@@ -111,6 +111,11 @@ def fit_curves(points: Iterable[Record]) -> list[Record]:
             steps = [row["step"] for row in rows]
             curves.append({"clip": point["clip"], "rate": point["rate"], "steps": steps, "curves": series})
     return curves
+
+
+def course_of(file: Path) -> list[Record]:
+    """History of the fit of ``file``, which for a joint fit lies a folder higher; empty where there is none."""
+    return read_history(file.parent) or read_history(file.parents[1])
 
 
 def set_means(points: Iterable[Record]) -> list[Record]:

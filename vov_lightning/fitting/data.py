@@ -14,7 +14,7 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.captioners import Captioner
 from vov_lightning.captioners.text import check_caption, read_caption, tidy_reply
 from vov_lightning.errors import SettingError, SignalError
-from vov_lightning.fitting.joint import caption_beside, check_names, check_paths, check_sources, source_name
+from vov_lightning.fitting.joint import caption_beside, check_names, check_paths, check_sources, joint_name, source_name
 from vov_lightning.fitting.stages import total_iterations
 from vov_lightning.video import Fitted, Padding, Signal, fit_signal, read_signal, remove_padding
 
@@ -113,7 +113,7 @@ class SignalData(L.LightningDataModule):
         if unusable := {"path", "paths", "captions", "start", "fps"} & options.keys():
             raise SettingError(f"{sorted(unusable)} are for reading files; cut or retime the Signal itself")
         data = cls(path=signal.name, **options)
-        data._signal = signal
+        data._signal, data.source_name = signal, signal.name
         return data
 
     @classmethod
@@ -121,12 +121,14 @@ class SignalData(L.LightningDataModule):
         """Data of several sources that one vector is fitted to, each with settings of its own.
 
         Raises:
-            SettingError: If two have the same name.
+            SettingError: If there are fewer than two, or two of one name.
         """
         names = [member.source_name for member in members]
+        if len(names) < 2:
+            raise SettingError(f"{names} is not several sources; fit one by itself")
         check_names(names)
         data = cls()
-        data.members, data.source_name = list(members), source_name("", names)
+        data.members, data.source_name = list(members), joint_name(names)
         return data
 
     def load_all(self, base: BaseModel) -> tuple[Source, ...]:
@@ -135,7 +137,6 @@ class SignalData(L.LightningDataModule):
         Raises:
             SignalError: If one cannot be read or brought to size, or they are not of one size.
             CaptionError: If the captioner gives no caption.
-            SettingError: If two sources could not be told apart by their captions.
         """
         sources = tuple(Source(member.source_name, *member.load(base)) for member in self.members)
         check_sources({source.name: source.fitted.signal for source in sources})

@@ -13,6 +13,7 @@ besides the base model.
 """
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,17 +67,18 @@ class DriftMonitor(L.Callback):
     ) -> None:
         if every_n_iterations is not None and every_n_iterations < 1:
             raise SettingError(f"every_n_iterations={every_n_iterations} is below 1; use 50, or null for no monitoring")
-        if limit is not None and (every_n_iterations is None or limit <= 0):
+        if limit is not None and (every_n_iterations is None or not 0 < limit < math.inf):
             raise SettingError(f"limit={limit} needs every_n_iterations, and to be above 0; use 20 and 0.3")
         if steps < 1:
             raise SettingError(f"steps={steps} is below 1; use 8")
-        if len(set(seeds)) < len(seeds) or len(seeds) * len(prompts or "ab") < 2:
+        samples = [seeds] if prompts is None else [seeds, prompts]
+        repeated = any(len(set(some)) < len(some) for some in samples)
+        if repeated or len(seeds) * len("ab" if prompts is None else prompts) < 2:
             raise SettingError(f"seeds={list(seeds)} with prompts={prompts} are not two samples or more that differ")
         self.every_n_iterations, self.prompts, self.seeds = every_n_iterations, prompts, tuple(seeds)
         self.steps, self.limit = steps, limit
         self.elapsed_s = 0.0
         self.rows: list[dict[str, Any]] = []
-        self._stopped = False
         self._unadapted: tuple[Tensor, Signal] | None = None
 
     @classmethod
@@ -127,10 +129,15 @@ class DriftMonitor(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._measure_once(trainer, pl_module)
 
-    def report(self) -> dict[str, Any]:
+    def report(self, trainer: L.Trainer) -> dict[str, Any]:
         """For ``metrics.json``: the last row, and why the fit stopped early, null where it did not."""
+        if not self.rows:
+            raise SettingError(
+                "drift was not watched in the fit that this one goes on from, which is finished; leave --drift out, or "
+                "fit again under another --name"
+            )
         last, stopped = self.rows[-1], None
-        if self._stopped:
+        if self._beyond_limit(trainer):
             stopped = (
                 f"drift {last['drift']:.3f} is above drift.limit={self.limit} after {last['iteration']} iterations"
             )
@@ -149,9 +156,13 @@ class DriftMonitor(L.Callback):
         self._stop_at_limit(trainer)
 
     def _stop_at_limit(self, trainer: L.Trainer) -> None:
+        if self._beyond_limit(trainer):
+            trainer.should_stop = True
+
+    def _beyond_limit(self, trainer: L.Trainer) -> bool:
         last = self.rows[-1]
-        if self.limit is not None and last["drift"] > self.limit and last["iteration"] < total_iterations(trainer):
-            trainer.should_stop = self._stopped = True
+        unfinished = last["iteration"] < total_iterations(trainer)
+        return self.limit is not None and last["drift"] > self.limit and unfinished
 
     @torch.no_grad()
     def measure(self, module: VOVModule) -> dict[str, float | None]:
@@ -163,6 +174,11 @@ class DriftMonitor(L.Callback):
         latents, clips = self._generate(module, symbols, step, module.adapter_config)
         before, clips_before = self._unadapted
         apart = 2 * before.var(dim=0).mean()  # mean over pairs of the mean squared difference
+        if not apart:
+            raise SettingError(
+                f"the unadapted model answers drift.prompts={list(self._prompts(module.base))} all alike; "
+                "give prompts that differ, or more seeds"
+            )
         pairs = zip(files, module.sources, strict=True)
         shown = [psnr_db(decode(file, module.base), source.target) for file, source in pairs]
         equal = torch.equal(clips.frames, clips_before.frames)

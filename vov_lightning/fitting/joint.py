@@ -35,8 +35,12 @@ def source_name(path: str, paths: Sequence[str] | None = None) -> str:
         >>> source_name("clips/a.mp4"), source_name("", ["clips/a.mp4", "b.mp4", "c.mp4"])
         ('a', 'a+2')
     """
-    stems = [Path(one).resolve().stem for one in paths or [path]]
-    return stems[0] + (f"+{len(stems) - 1}" if stems[1:] else "")
+    return joint_name([Path(one).resolve().stem for one in paths or [path]])
+
+
+def joint_name(names: Sequence[str]) -> str:
+    """Name of the run of sources called ``names``; of one, its own."""
+    return names[0] + (f"+{len(names) - 1}" if names[1:] else "")
 
 
 def check_paths(paths: Sequence[str] | None, captions: Sequence[str] | None, options: Mapping[str, Any]) -> None:

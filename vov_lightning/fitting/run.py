@@ -12,6 +12,7 @@ import torch
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec import decode
+from vov_lightning.errors import SettingError
 from vov_lightning.fitting.checkpoints import Checkpoints
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.drift import DriftMonitor
@@ -116,12 +117,16 @@ def train_and_finish(
         seconds = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}
         if (monitor := DriftMonitor.of(trainer)) is not None:
             seconds["drift"] = monitor.elapsed_s
-            more["drift"] = monitor.report()
+            more["drift"] = monitor.report(trainer)
     else:  # nothing to fit: the file holds caption and indices
+        if DriftMonitor.of(trainer) is not None:
+            raise SettingError("drift is of a fitted vector and there is none with k = 0; leave --drift out")
         module.prepare(data)
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
     shown = trainer.progress_bar_callback is not None
     parts = run.parts([source.name for source in module.sources])
+    for number, part in enumerate(parts):
+        module.to_file(number).save(part.file)  # nothing is lost if a target turns out to be beyond reach
     if len(parts) == 1:
         return finish(module, 0, run, scaling, seconds, more, shown)
     results = [finish(module, number, part, scaling, {}, {}, shown) for number, part in enumerate(parts)]
@@ -154,7 +159,6 @@ def finish(
     source, seconds = module.sources[number], dict(seconds)
     fitted = module.to_file(number)
     if scaling.enabled:
-        fitted.save(run.file)  # nothing is lost if a target turns out to be beyond reach
         started_s = time.perf_counter()
         fitted = scale(fitted, module.base, source.fitted, scaling, progress=step_bar("scale", shown))
         seconds["scale"] = time.perf_counter() - started_s

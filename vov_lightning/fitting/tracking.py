@@ -53,10 +53,13 @@ class RunLogger(WandbLogger):
     def log_result(self, result: FitResult) -> None:
         """Log the final table and, with ``media``, the file as an artifact; of a joint fit, one each."""
         for one in result.parts:
-            self.log_result(one)
-        figures = {key: value for key, value in result.metrics.items() if isinstance(value, int | float | str)}
-        self.experiment.log({"result": wandb.Table(columns=list(figures), data=[list(figures.values())])})
-        self.experiment.summary.update({f"result/{key}": value for key, value in figures.items()})
+            self._log_figures(one, f"result/{one.metrics['name']}")
+        self._log_figures(result, "result")
+
+    def _log_figures(self, result: FitResult, key: str) -> None:
+        figures = {name: value for name, value in result.metrics.items() if isinstance(value, int | float | str)}
+        self.experiment.log({key: wandb.Table(columns=list(figures), data=[list(figures.values())])})
+        self.experiment.summary.update({f"{key}/{name}": value for name, value in figures.items()})
         if self.media and not result.parts:
             name = re.sub(r"[^\w.-]", "_", result.metrics["name"], flags=re.ASCII)[:128]
             artifact = wandb.Artifact(name, type="vov", metadata=figures)
@@ -89,6 +92,8 @@ class TrackFit(L.Callback):
         assert isinstance(pl_module, VOVModule)
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger) and logger.media:
-                for source, preview in zip(pl_module.sources, pl_module.previews, strict=True):
+                for source, preview in zip(
+                    pl_module.sources, pl_module.previews, strict=False
+                ):  # or fewer were validated
                     key = f"val/preview/{source.name}" if pl_module.sources[1:] else "val/preview"
                     logger.log_clip(key, side_by_side(source.target, preview))
