@@ -105,6 +105,15 @@ def test_figures_are_those_of_the_files(sets, run_eval, results, tmp_path):
         assert found["about"][part]
 
 
+def test_diagnostics_on_request(sets, run_eval, results):
+    assert run_eval(sets / "small") == 0
+    assert results()["diagnostics"] == []
+    assert run_eval(sets / "small", "--diagnostics=true") == 0
+    found = results()["diagnostics"]
+    assert [(item["clip"], item["k"]) for item in found] == [("other", 32), ("ramp", 32)]
+    assert all(item["path_kl"]["ancestral"]["total_bits"]["mean"] > 0 for item in found)
+
+
 def test_sources_may_lie_elsewhere_and_files_apart(sets, sources, run_eval, results, tmp_path):
     loose = tmp_path / "loose"
     loose.mkdir()

@@ -75,6 +75,13 @@ def main(args: list[str] | None = None) -> int:
         default=None,
         help="Folder of the metrics' networks; empty for torch hub's own, which downloads what is missing.",
     )
+    parser.add_argument(
+        "--diagnostics",
+        type=bool,
+        default=False,
+        help="Add to results.json how far each vector moves the model, its error at each t, and what stopping early "
+        "costs: some hundred evaluations of the model a file.",
+    )
     parser.add_argument("--accelerator", type=str, default="auto", help="As Lightning's Trainer: auto, cpu, gpu ...")
     parser.add_argument("--devices", type=int | str, default=1, help="Processes that share the files.")
     parser.add_argument(
@@ -104,6 +111,7 @@ def main(args: list[str] | None = None) -> int:
         None if options.weights_dir is None else Path(options.weights_dir),
         options.get("base"),
         options.limits,
+        options.diagnostics,
     )
     for file, error in missing.items():
         print(f"{file} failed: {error}", file=sys.stderr)

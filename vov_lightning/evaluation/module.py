@@ -25,6 +25,7 @@ from vov_lightning.codec import decode, place, tiling
 from vov_lightning.errors import MetricError, SettingError, VovError
 from vov_lightning.evaluation.baselines import Baseline, BaselineError, Coded, Task, UnreachableError
 from vov_lightning.evaluation.cache import Cache, Record
+from vov_lightning.evaluation.diagnostics import diagnose
 from vov_lightning.evaluation.distances import SetDistances
 from vov_lightning.evaluation.entries import Entry
 from vov_lightning.evaluation.environment import environment
@@ -59,6 +60,7 @@ class EvaluationModule(L.LightningModule):
         weights_dir: Folder of the metrics' networks; torch hub's own if None.
         base: Base model in place of the one that a file names.
         limits: What a file may ask for.
+        diagnose: Whether `diagnose` is asked about every file; then `diagnostics` holds the answers.
 
     Raises:
         SettingError: If a metric is unknown.
@@ -74,6 +76,7 @@ class EvaluationModule(L.LightningModule):
         weights_dir: Path | None = None,
         base: BaseModel | None = None,
         limits: Limits = Limits(),
+        diagnose: bool = False,
     ) -> None:
         super().__init__()
         self.entries, self.baselines, self.cache, self.limits = list(entries), list(baselines), cache, limits
@@ -86,7 +89,9 @@ class EvaluationModule(L.LightningModule):
         protocols = [name for name in PROTOCOLS if name in names]
         self.distances = SetDistances(protocols, self.methods, rates, cache, weights_dir)
         self._base, self._base_given = [base], base is not None  # in a list: not a part that Lightning moves
+        self.diagnose = diagnose
         self.points: list[Record] = []
+        self.diagnostics: list[Record] = []
         self.unreachable: list[Record] = []
         self.failures: list[Record] = []
 
@@ -112,12 +117,12 @@ class EvaluationModule(L.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Every process learns what the others found."""
-        found = [self.points, self.unreachable, self.failures, self.distances.incomplete]
+        found = [self.points, self.unreachable, self.failures, self.diagnostics, self.distances.incomplete]
         if self.trainer.world_size > 1:
             gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, found)
             found = [list(chain.from_iterable(part)) for part in zip(*gathered, strict=True)]
-        self.points, self.unreachable, self.failures, incomplete = found
+        self.points, self.unreachable, self.failures, self.diagnostics, incomplete = found
         self.set_figures = self.distances.values(incomplete)
 
     def _evaluate(self, entry: Entry) -> None:
@@ -137,6 +142,13 @@ class EvaluationModule(L.LightningModule):
         self.points.append(measure(VOV, lambda: decoded(file, base), whole) | origin)
         autoencoder = {"base": base.fingerprint().hex(), "tiling": str(header.vae_tiling)}
         self.points.append(measure(BOUND, lambda: autoencoded(fitted, base, header.vae_tiling), autoencoder))
+        if self.diagnose:
+            key = self.cache.key(diagnostics=source_key, **whole)
+            record = self.cache.load(key)
+            if record is None:
+                record = diagnose(file, base, fitted).to_dict()
+                self.cache.save(key, record)
+            self.diagnostics.append({"clip": entry.clip, "rate": entry.rate, **record})
         task = Task(source, len(file.to_bytes()), file, base)
         for baseline in self.baselines:
             settings = {**whole, "settings": repr(sorted(vars(baseline).items()))}

@@ -75,6 +75,7 @@ def assemble(found: EvaluationModule, about: Record) -> Record:
         "sets": sets,
         "bd_rate": bd_rates(coded, found.infos),
         "fits": fit_curves(coded),
+        "diagnostics": found.diagnostics,
     }
 
 

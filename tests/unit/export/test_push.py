@@ -62,10 +62,16 @@ def hub(monkeypatch) -> Iterator[FakeHub]:
     fake = FakeHub()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = "/".join(self.path.split("/")[-2:])
+            self.say(200, {"id": name, "private": fake.private[name]})
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status, found = fake.answer(self.path, headers, body)
+            self.say(*fake.answer(self.path, headers, body))
+
+        def say(self, status: int, found: Any) -> None:
             data = json.dumps(found).encode()
             self.send_response(status)
             for name, value in (("Content-Type", "application/json"), ("Content-Length", str(len(data)))):
@@ -121,6 +127,12 @@ def test_card_files_and_previews_arrive_and_nothing_else(hub, entries, tmp_path)
 def test_a_private_repository_is_created_so(hub, entries, tmp_path):
     push_all(tmp_path, entries, private=True)
     assert hub.private["me/my-clips"]
+
+
+def test_what_is_public_is_not_pushed_to_as_private(hub, entries, tmp_path):
+    push_all(tmp_path, entries)
+    with pytest.raises(ExportError, match="me/my-clips exists and is public, and --private asks for the opposite"):
+        push_all(tmp_path, entries, private=True, overwrite=True)
 
 
 def test_an_existing_repository_is_added_to_only_when_told(hub, entries, tmp_path):
