@@ -255,7 +255,7 @@ def test_an_evaluation_in_which_everything_failed_opens_as_well(open_report, rep
     path = tmp_path / "empty.html"
     path.write_text(build_report(empty, {}, {}), encoding="utf-8")
     page = open_report(path=path)
-    assert "1 file could not be evaluated" in page.locator("#head").inner_text()
+    assert "Not everything could be evaluated: 1 failure" in page.locator("#head").inner_text()
     links = page.get_by_role("navigation").get_by_role("link").all_inner_texts()
     assert links == ["Failures", "About"]
 
