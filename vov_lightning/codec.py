@@ -183,11 +183,16 @@ def checked_size(header: Header, base: BaseModel) -> ClipSize:
         BitstreamError, BaseModelError: If the file asks for what the base model does not have.
     """
     check_base(header, base)
-    size = ClipSize(
-        header.frames + header.pad_frames, header.height + header.pad_height, header.width + header.pad_width
-    )
+    size = generated_size(header)
     base.check_size(size)
     return size
+
+
+def generated_size(header: Header) -> ClipSize:
+    """Size of the clip with its padding."""
+    return ClipSize(
+        header.frames + header.pad_frames, header.height + header.pad_height, header.width + header.pad_width
+    )
 
 
 def scaling_of(header: Header) -> ScalingConfig:

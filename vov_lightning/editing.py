@@ -26,6 +26,7 @@ from vov_lightning.codec import (
     checked_size,
     decode_latents,
     generate,
+    generated_size,
     replay_of,
     sampler_of,
     velocity_field,
@@ -116,13 +117,8 @@ def edit(
     first = files[0].header
     sampler = _sampler(first, config)
     own_size = checked_size(first, base)
-    size = own_size if config.size is None else config.size
+    size = config.size or own_size
     base.check_size(size)
-    padding = Padding(
-        first.pad_frames if size.frames == own_size.frames else 0,
-        first.pad_height if size.height == own_size.height else 0,
-        first.pad_width if size.width == own_size.width else 0,
-    )
     steering = _steering(files[0], base, config)
     own = velocity_field(base, prompt, sampler)
     guidance = 1.0 if config.guidance is None else config.guidance
@@ -132,7 +128,17 @@ def edit(
         if guidance != 1:
             velocity = guide(velocity, _without(negative, adapters), guidance)
         latents = generate(base, velocity, sampler, size, steering, config.stop_at, progress)
-    return remove_padding(decode_latents(base, latents, size, first), padding)
+    return remove_padding(decode_latents(base, latents, size, first), padding_of(first, size))
+
+
+def padding_of(header: Header, size: ClipSize) -> Padding:
+    """What is cut off a clip generated at ``size``: the file's padding of the sides that are as in the file."""
+    own = generated_size(header)
+    return Padding(
+        header.pad_frames if size.frames == own.frames else 0,
+        header.pad_height if size.height == own.height else 0,
+        header.pad_width if size.width == own.width else 0,
+    )
 
 
 @contextmanager
@@ -161,11 +167,9 @@ def merge(files: Sequence[VovFile], weights: Sequence[float], base: BaseModel) -
 def keeps_indices(file: VovFile, config: EditConfig) -> bool:
     """Whether the file's index bits still apply: they are tied to its noise, its steps and its size."""
     header = file.header
-    own_size = ClipSize(
-        header.frames + header.pad_frames, header.height + header.pad_height, header.width + header.pad_width
-    )
     wanted = (config.seed, config.steps, config.size)
-    same = all(new in (None, own) for new, own in zip(wanted, (header.seed, header.steps, own_size), strict=True))
+    own = (header.seed, header.steps, generated_size(header))
+    same = all(new in (None, old) for new, old in zip(wanted, own, strict=True))
     return bool(file.indices) and same
 
 

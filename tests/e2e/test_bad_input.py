@@ -121,8 +121,13 @@ def test_output_that_cannot_be_written(vov, base, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     assert decode.main([str(vov), "-o", str(tmp_path / "file" / "out.mp4"), *base]) == 1
     assert "out.mp4" in one_line(capsys)
-    assert decode.main([str(vov), "-o", str(tmp_path / "out.gif"), *base]) == 1
-    assert ".gif" in one_line(capsys)
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.png"])
+def test_output_of_an_unfit_ending_is_refused_before_sampling(vov, base, tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setattr(decode, "load_decoder", None)
+    assert decode.main([str(vov), "-o", str(tmp_path / name), *base]) == 1
+    assert name in one_line(capsys)
 
 
 def test_limits_are_raised_only_by_a_flag(vov, base, tmp_path, capsys):

@@ -120,6 +120,13 @@ def test_bad_input_is_refused(run_edit, tmp_path, capsys, given, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("given", [[], ["--size=40x36", "--frames=5"]])
+def test_output_of_an_unfit_ending_is_refused_before_sampling(run_edit, capsys, monkeypatch, given):
+    monkeypatch.setattr(edit, "load_decoder", None)
+    assert run_edit(*given, out="out.png") == 1
+    assert f"has {5 if given else 9}" in capsys.readouterr().err
+
+
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit) as stop:
         edit.main(["--help"])

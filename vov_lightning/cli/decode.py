@@ -7,7 +7,7 @@ from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import add_decoder_arguments, command, load_decoder
 from vov_lightning.codec import decode
 from vov_lightning.progress import step_bar
-from vov_lightning.video import write_signal
+from vov_lightning.video import check_output, write_signal
 
 
 @command
@@ -27,6 +27,8 @@ def main(args: list[str] | None = None) -> None:
     options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
 
     file = VovFile.open(options.file, options.limits)
+    header = file.header
+    check_output(options.output, header.frames, header.height, header.width, header.fps)
     base = load_decoder(file, options)
     signal = decode(file, base, stop_at=options.stop_at, progress=step_bar("decode"))
     write_signal(signal, options.output)

@@ -6,13 +6,14 @@ from PIL.Image import Image
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize
-from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, command, load_decoder, parse_size
-from vov_lightning.editing import EditConfig, edit, keeps_indices
+from vov_lightning.codec import generated_size
+from vov_lightning.editing import EditConfig, edit, keeps_indices, padding_of
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import step_bar
-from vov_lightning.video import Signal, contact_sheet, write_sheet, write_signal
+from vov_lightning.video import Signal, check_output, contact_sheet, write_sheet, write_signal
 
 DESCRIPTION = """Decode a .vov file in another way than it was fitted: its vector is part of a model that takes prompts.
 
@@ -68,11 +69,7 @@ def main(args: list[str] | None = None) -> None:
     prompts = options.prompt or [files[0].caption]
     configs = configs_of(options, files[0])
     several = len(prompts) * len(configs) > 1
-    if several and not options.output.lower().endswith(".png"):
-        raise SettingError(
-            f"{len(prompts)} prompts at {len(configs)} strengths make one sheet, and {options.output} cannot hold it; "
-            "write a .png, or give one prompt and one strength"
-        )
+    check_destination(options.output, files[0].header, len(prompts), configs)
     negatives = [options.negative_prompt or ""] if options.guidance is not None else []
     base = load_decoder(files[0], options, [*prompts, *negatives])
     if files[0].indices and not keeps_indices(files[0], configs[0]):
@@ -97,6 +94,23 @@ def main(args: list[str] | None = None) -> None:
         return
     write_sheet(grid(clips, prompts, options.strength), options.output)
     print(f"{options.output}: {len(prompts)} prompts, {len(configs)} strengths")
+
+
+def check_destination(path: str, header: Header, num_prompts: int, configs: list[EditConfig]) -> None:
+    """Refuse a ``path`` that cannot hold what will be written, before it is sampled.
+
+    Raises:
+        SettingError, SignalError: If it cannot.
+    """
+    if num_prompts * len(configs) == 1:
+        size = configs[0].size or generated_size(header)
+        cut = padding_of(header, size)
+        check_output(path, size.frames - cut.frames, size.height - cut.height, size.width - cut.width, header.fps)
+    elif not path.lower().endswith(".png"):
+        raise SettingError(
+            f"{num_prompts} prompts at {len(configs)} strengths make one sheet, and {path} cannot hold it; "
+            "write a .png, or give one prompt and one strength"
+        )
 
 
 def configs_of(options: Namespace, file: VovFile) -> list[EditConfig]:

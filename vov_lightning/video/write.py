@@ -7,6 +7,7 @@ limited range and tagged so. Whatever is written appears whole or not at all (``
 
 import os
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -44,28 +45,30 @@ def write_signal(signal: Signal, path: str | os.PathLike[str], *, overwrite: boo
         >>> image = Signal(torch.zeros(1, 3, 32, 48, dtype=torch.uint8), Fraction(1), "black")
         >>> write_signal(image, Path(tempfile.mkdtemp()) / "black.png")
     """
-    ending = Path(path).suffix.lower()
-    if str(path).endswith(("/", os.sep)) or not ending:
+    ending = _checked_ending(signal, path)
+    if ending == "":
         with atomic_folder(path, overwrite=overwrite, replaceable=_is_frame, error=SignalError) as folder:
             for index, frame in enumerate(signal.frames):
                 _to_pillow(frame).save(folder / FRAME_NAME.format(index))
-    elif ending == ".png":
-        if not signal.is_image:
-            raise SignalError(
-                f"{path} can hold one frame and {signal.name} has {signal.num_frames}; "
-                f"write {Path(path).with_suffix('')}/ (a folder of PNG files) or {Path(path).with_suffix('.mp4').name}"
-            )
-        with atomic_path(path, overwrite=overwrite, error=SignalError) as temporary:
+        return
+    with atomic_path(path, overwrite=overwrite, error=SignalError) as temporary:
+        if ending == ".png":
             _to_pillow(signal.frames[0]).save(temporary)
-    elif ending == ".mp4":
-        _check_suits_mp4(signal, path)
-        with atomic_path(path, overwrite=overwrite, error=SignalError) as temporary:
+        else:
             _write_mp4(signal, temporary, crf)
-    else:
-        raise SignalError(
-            f"{path} ends in {ending}, which cannot be written; use .mp4, .png (one frame), "
-            "or a path without ending (or ending in /) for a folder of PNG files"
-        )
+
+
+def check_output(path: str | os.PathLike[str], num_frames: int, height: int, width: int, fps: Fraction) -> None:
+    """Refuse a ``path`` that `write_signal` would refuse for its ending, before the frames have been computed.
+
+    Raises:
+        SignalError: If the ending is unknown or does not suit a signal of this size and frame rate.
+
+    Example:
+        >>> check_output("clip.png", 1, 48, 64, Fraction(25))
+    """
+    frames = torch.zeros((), dtype=torch.uint8).expand(num_frames, 3, height, width)
+    _checked_ending(Signal(frames, fps, "the clip"), path)
 
 
 def viewing_ending(signal: Signal) -> str:
@@ -107,6 +110,26 @@ def _is_frame(entry: Path) -> bool:
 def _to_pillow(frame: Tensor) -> Image.Image:
     # [3, H, W] -> [H, W, 3]
     return Image.fromarray(frame.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def _checked_ending(signal: Signal, path: str | os.PathLike[str]) -> str:
+    """``.png``, ``.mp4``, or nothing for a folder."""
+    ending = Path(path).suffix.lower()
+    if str(path).endswith(("/", os.sep)) or not ending:
+        return ""
+    if ending == ".png" and not signal.is_image:
+        raise SignalError(
+            f"{path} can hold one frame and {signal.name} has {signal.num_frames}; "
+            f"write {Path(path).with_suffix('')}/ (a folder of PNG files) or {Path(path).with_suffix('.mp4').name}"
+        )
+    if ending == ".mp4":
+        _check_suits_mp4(signal, path)
+    elif ending != ".png":
+        raise SignalError(
+            f"{path} ends in {ending}, which cannot be written; use .mp4, .png (one frame), "
+            "or a path without ending (or ending in /) for a folder of PNG files"
+        )
+    return ending
 
 
 def _check_suits_mp4(signal: Signal, path: str | os.PathLike[str]) -> None:
