@@ -1,7 +1,8 @@
 """Does a change of one word in the caption change that attribute of the decoded clip, and nothing else?
 
 Files are fitted first, each reading of them is then edited one attribute at a time under several seeds, and compared
-with what the same change of the caption does to the unadapted model. Rows are kept: an interrupted study goes on.
+with what the same change of the caption does to the unadapted model (without guidance). Rows are kept: an interrupted
+study goes on.
 
     vov-fit --config nano.yaml --set DIR --name nano     # runs/nano/<clip>/<clip>.vov
     vov-fit --config vector.yaml --set DIR --name vector
@@ -45,6 +46,8 @@ OPPOSITES = {
     "motion": ("fast", "still"),
 }
 """The word that a clip is given, and the one that it is given where it has the first already."""
+GUIDANCE = {"brightness": 1.0, "hue": 1.0, "contrast": 1.0, "texture": 1.5, "motion": 2.0}
+"""Against the clip's own caption, of the guided reading: of 1, 1.25, 1.5, 1.75, 2, what passed on most tuning clips."""
 WARM = ("gray", "red", "orange", "yellow")
 HUE_DEGREES = {"blue": 230.0, "orange": 27.5}
 
@@ -58,9 +61,11 @@ class Reading:
     strength: float = 1.0
     indices: bool = True
     vector: bool = True
+    guided: bool = False
 
 
 READINGS = {
+    "guided": Reading("nano", guided=True),
     "vector and indices": Reading("nano"),
     "vector alone": Reading("vector", indices=False),
     "vector alone, 0.65": Reading("vector", 0.65, indices=False),
@@ -105,7 +110,9 @@ class Study:
         self.base, self.reading, self.seeds = base, reading, range(num_seeds)
         self.fitted = VovFile.open(folder / clip.stem / f"{clip.stem}.vov")
         self.source = source_of(self.fitted, base, str(clip)).signal
+        self.guidance = GUIDANCE if reading.guided else dict.fromkeys(ATTRIBUTES, 1.0)
         self.conditions = {
+            "guidance": self.guidance,
             "base": base.fingerprint().hex(),
             "file": hashlib.blake2b(self.fitted.to_bytes(), digest_size=8).hexdigest(),
             "seeds": num_seeds,
@@ -134,9 +141,15 @@ class Study:
             self._files[seed] = plain
         return self._files[seed]
 
-    def show(self, seed: int, caption: str) -> Tensor:
-        """Frames under ``caption``."""
-        return edit(self.file(seed), self.base, caption, EditConfig(self.reading.strength)).frames
+    def show(self, seed: int, caption: str, guidance: float = 1.0) -> Tensor:
+        """Frames under ``caption``, led away from the clip's own by ``guidance``; the vector counts as without."""
+        own = words(parse(self.fitted.caption)) if guidance != 1 else None
+        config = EditConfig(self.reading.strength / guidance, guidance=guidance, negative_prompt=own)
+        return edit(self.file(seed), self.base, caption, config).frames
+
+    def changed(self, seed: int, name: str) -> Tensor:
+        """Frames with the opposite word for the attribute ``name``."""
+        return self.show(seed, self.captions[name], self.guidance[name])
 
     def unadapted(self, seed: int, caption: str) -> Tensor:
         """Frames of the unadapted model under ``caption``, in the file's steps, without indices."""
@@ -156,7 +169,7 @@ class Study:
         ]
         measured = {
             name: (
-                [self.show(seed, caption) for seed in self.seeds],
+                [self.changed(seed, name) for seed in self.seeds],
                 [self.unadapted(seed, caption) for seed in self.seeds],
             )
             for name, caption in self.captions.items()
@@ -240,12 +253,14 @@ def summary(rows: list[Row], between: float) -> list[Row]:
 
 def sheet(studies: dict[str, Study]) -> Image:
     """Middle frames: source, unedited decode, and one column an attribute, with the word that it was given."""
-    cells, titles = [], ["source", "decoded", *ATTRIBUTES]
+    cells = []
     for study in studies.values():
         shown = [study.source.frames, study.show(0, study.fitted.caption)]
-        shown += [study.show(0, caption) for caption in study.captions.values()]
+        shown += [study.changed(0, name) for name in ATTRIBUTES]
         cells.append([frames[len(frames) // 2] for frames in shown])
-    labels = []
+    guidance = next(iter(studies.values())).guidance
+    changed = [f"{name}, guided {value:g}" if value != 1 else name for name, value in guidance.items()]
+    titles, labels = ["source", "decoded", *changed], []
     for name, study in studies.items():
         named = parse(study.fitted.caption)
         labels.append(f"{name.partition('_')[0]}: " + ", ".join(opposite(named, name) for name in ATTRIBUTES))

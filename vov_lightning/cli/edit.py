@@ -20,8 +20,9 @@ DESCRIPTION = """Decode a .vov file in another way than it was fitted: its vecto
   vov-edit x.vov --prompt "dark, blue" -o out.mp4                  another prompt in place of the whole caption
   vov-edit x.vov --prompt "dark, blue" "bright, red" --strength 0.35 0.65 1 -o grid.png
                                                                    every prompt at every strength, as one sheet
-  vov-edit x.vov --prompt "dark, blue" --guidance 2 --strength 0.5 -o out.mp4
-                                                                   the prompt twice as strong, the vector as it was
+  vov-edit x.vov --prompt "dark, still" --negative_prompt "dark, fast" --guidance 2 --strength 0.5 -o out.mp4
+                                                                   twice away from the file's own caption, the vector
+                                                                   as it was: for words that hardly act otherwise
   vov-edit x.vov --size 96x64 --frames 17 -o out.mp4               another size and length; the caption as it is
   vov-edit x.vov y.vov --weights 0.5 0.5 -o out.mp4                two vectors in one model
 
