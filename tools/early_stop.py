@@ -1,6 +1,6 @@
 """The distortion-perception trade-off of one and the same file (paper, appendices B.1 and B.2): stop sampling early.
 
-Every file is decoded with several ``--stop-at``; means over files are printed and drawn.
+Every file is decoded with several ``--stop_at``; means over files are printed and drawn.
 
     python tools/early_stop.py runs/*/*.vov --sources DIR --out early_stop.png
 

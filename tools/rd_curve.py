@@ -34,7 +34,7 @@ def main(args: list[str] | None = None) -> int:
     combinations = [
         dict(zip(swept, chosen, strict=True)) for chosen in product(*(getattr(options, name) for name in swept))
     ]
-    shared = shared_arguments(options, more)
+    shared, group = shared_arguments(options, more)
     outcomes: dict[str, int] = {}
     for number, combination in enumerate(combinations, start=1):
         name = name_of(combination)
@@ -46,6 +46,7 @@ def main(args: list[str] | None = None) -> int:
     print(table(rows))
     folders = [str(options.runs / name_of(row)) for row in combinations if (options.runs / name_of(row)).is_dir()]
     command = [*folders, "--sources", str(options.set), "--out", str(options.runs / "evaluation")]
+    command.append("--logger=false" if group is None else f"--logger.init_args.group={group}")
     if options.eval_config:
         command.insert(0, f"--config={options.eval_config}")
     failed = any(outcomes.values())
@@ -75,6 +76,11 @@ def parse(args: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     options, more = parser.parse_known_args(args)
     if not any(getattr(options, name) for name in SETTINGS):
         parser.error("nothing to sweep; give --lmbda, --k, --bits or --target_bpp, each with one value or more")
+    if (
+        options.eval_config
+        and not Path(find_configs([f"--config={options.eval_config}"])[0].partition("=")[2]).is_file()
+    ):
+        parser.error(f"--eval_config {options.eval_config} does not exist")
     return options, more
 
 
@@ -88,14 +94,15 @@ def name_of(combination: Combination) -> str:
     return "_".join(f"{name}-{value}" for name, value in combination.items())
 
 
-def shared_arguments(options: argparse.Namespace, more: list[str]) -> list[str]:
-    """What every command line of `vov-fit` begins with: W&B's group too, where there is a logger that takes one."""
+def shared_arguments(options: argparse.Namespace, more: list[str]) -> tuple[list[str], str | None]:
+    """What every command line of `vov-fit` begins with, and W&B's group, where there is a logger that takes one."""
     configs = [f"--config={config}" for config in options.config]
     shared = [*configs, *more, f"--set={options.set}", f"--runs={options.runs}"]
     logger = fit.FitCLI(with_class_paths(find_configs(shared))).config.trainer.logger
-    if logger and "group" in (logger.get("init_args") or {}):
-        shared.append(f"--trainer.logger.init_args.group={options.group or options.runs.resolve().name}")
-    return shared
+    if not logger or "group" not in (logger.get("init_args") or {}):
+        return shared, None
+    group = options.group or options.runs.resolve().name
+    return [*shared, f"--trainer.logger.init_args.group={group}"], group
 
 
 def arguments_of(combination: Combination) -> list[str]:

@@ -19,7 +19,7 @@ from vov_lightning.errors import BaseModelMismatchError, BitstreamError, Setting
 from vov_lightning.flow import Velocity, guide
 from vov_lightning.progress import Progress
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
-from vov_lightning.sampling.sampler import initial_noise, integrate
+from vov_lightning.sampling.sampler import check_stop_at, initial_noise, integrate
 from vov_lightning.sampling.steering import Replay, Steering
 from vov_lightning.sampling.unipc import integrate_unipc
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
@@ -140,7 +140,12 @@ def generate(
     stop_at: float = 0.0,
     progress: Progress = iter,
 ) -> Tensor:
-    """Latents ``[1, ...]`` of a clip of ``size`` where ``velocity`` leads from the sampler's noise."""
+    """Latents ``[1, ...]`` of a clip of ``size`` where ``velocity`` leads from the sampler's noise.
+
+    Raises:
+        SettingError: If ``stop_at`` is outside [0, 1), or the scheduler cannot be steered.
+    """
+    check_stop_at(stop_at)
     noise = initial_noise(sampler.seed, base.latent_shape(size)).to(base.device)
     times = sampler.times().tolist()
     if sampler.scheduler == "unipc":
@@ -305,10 +310,21 @@ def place(base: BaseModel, file: VovFile, device: torch.device | str, prompts: I
         file: What is to be decoded.
         device: Where the model is to run.
         prompts: Texts beside the file's own caption.
+
+    Raises:
+        SettingError: If there is no such device.
     """
     for caption in (file.caption, *([] if file.header.guidance == 1 else [""]), *prompts):
         base.embed(caption)
-    return base.to(device)
+    try:
+        return base.to(device)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError) as cause:  # AssertionError: a PyTorch without CUDA
+        reason = str(cause).partition("\n")[0]
+        raise SettingError(
+            f"device={device} cannot be used ({reason}); use cpu, or cuda where PyTorch finds a GPU"
+        ) from cause
 
 
 def check_base(header: Header, base: BaseModel) -> None:

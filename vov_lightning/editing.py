@@ -35,6 +35,7 @@ from vov_lightning.errors import SettingError
 from vov_lightning.flow import Velocity, guide
 from vov_lightning.progress import Progress
 from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.sampling.sampler import check_stop_at
 from vov_lightning.sampling.steering import Steering
 from vov_lightning.vector.adapter import HashedLoRA
 from vov_lightning.video import Padding, Signal, remove_padding
@@ -58,7 +59,8 @@ class EditConfig:
     """Classifier-free guidance against ``negative_prompt``. It multiplies what the vector does too: with strength
     1 / guidance that stays as it was, and the prompt alone counts more."""
     negative_prompt: str | None = None
-    """What to lead away from, with ``guidance``: a prompt to the unadapted model; empty when left out."""
+    """What to lead away from, with ``guidance``: a prompt to the unadapted model. The base model's own when left out,
+    which for nano is empty."""
     size: ClipSize | None = None
     """Frames, height and width to generate; the file's own with its padding when left out. Padding of a side that stays
     is cut off again. Other sizes drop its index bits."""
@@ -79,6 +81,7 @@ class EditConfig:
                 f"negative_prompt={self.negative_prompt!r} does nothing with guidance={self.guidance}; "
                 "set guidance to 2 or more"
             )
+        check_stop_at(self.stop_at)
         if self.keep_steps is not None and self.keep_steps < 0:
             raise SettingError(f"keep_steps={self.keep_steps} is below 0; 0 drops all indices")
 
@@ -113,7 +116,7 @@ def edit(
     """
     files = [files] if isinstance(files, VovFile) else list(files)
     weights = [1.0] * len(files) if weights is None else list(weights)
-    _check_weights(files, weights)
+    check_request(files, config, weights)
     first = files[0].header
     sampler = _sampler(first, config)
     own_size = checked_size(first, base)
@@ -122,13 +125,18 @@ def edit(
     steering = _steering(files[0], base, config)
     own = velocity_field(base, prompt, sampler)
     guidance = 1.0 if config.guidance is None else config.guidance
-    negative = own if guidance == 1 else velocity_field(base, config.negative_prompt or "", sampler)
+    negative = own if guidance == 1 else velocity_field(base, negative_of(base, config), sampler)
     with torch.autocast(base.device.type, enabled=False), merge(files, weights, base) as adapters:
         velocity = _mixed(own, adapters, config.strength)
         if guidance != 1:
             velocity = guide(velocity, _without(negative, adapters), guidance)
         latents = generate(base, velocity, sampler, size, steering, config.stop_at, progress)
     return remove_padding(decode_latents(base, latents, size, first), padding_of(first, size))
+
+
+def negative_of(base: BaseModel, config: EditConfig) -> str:
+    """What guidance leads away from."""
+    return base.negative_prompt if config.negative_prompt is None else config.negative_prompt
 
 
 def padding_of(header: Header, size: ClipSize) -> Padding:
@@ -173,6 +181,18 @@ def keeps_indices(file: VovFile, config: EditConfig) -> bool:
     return bool(file.indices) and same
 
 
+def check_request(files: Sequence[VovFile], config: EditConfig, weights: Sequence[float]) -> None:
+    """Refuse what `edit` cannot do with these files, before a base model is loaded.
+
+    Raises:
+        SettingError: If there is no file, not one weight for each, or no index bits where some are to be kept.
+    """
+    _check_weights(files, weights)
+    if config.keep_steps and not keeps_indices(files[0], config):
+        reason = "another seed, number of steps or size was asked for" if files[0].indices else "it has none"
+        raise SettingError(f"keep_steps={config.keep_steps}: the file's index bits cannot be kept, {reason}")
+
+
 def _check_weights(files: Sequence[VovFile], weights: Sequence[float]) -> None:
     if not files or len(weights) != len(files) or not all(map(math.isfinite, weights)):
         raise SettingError(f"weights={list(weights)} for {len(files)} files; give one or more files, a number for each")
@@ -191,9 +211,6 @@ def _sampler(header: Header, config: EditConfig) -> SamplerConfig:
 def _steering(file: VovFile, base: BaseModel, config: EditConfig) -> Steering | None:
     if keeps_indices(file, config):
         return replay_of(file, base, config.keep_steps)
-    if config.keep_steps:
-        reason = "another seed, number of steps or size was asked for" if file.indices else "it has none"
-        raise SettingError(f"keep_steps={config.keep_steps}: the file's index bits cannot be kept, {reason}")
     return None
 
 

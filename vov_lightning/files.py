@@ -8,6 +8,7 @@ Errors of the operating system become a :class:`~vov_lightning.errors.VovError` 
 more fitting subclass passes it as ``error``.
 """
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -156,3 +157,23 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's files; 64 hex digits.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "a").write_bytes(b"abc")
+        >>> sha256_of(folder / "a")[:8]
+        'ba7816bf'
+        >>> sha256_of(folder) == sha256_of(folder / "a")
+        False
+    """
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    found = hashlib.sha256()
+    for file in sorted(entry for entry in path.iterdir() if entry.is_file()):
+        found.update(f"{sha256_of(file)} {file.name}\n".encode())
+    return found.hexdigest()

@@ -1,4 +1,4 @@
-"""Flow matching in one convention (DESIGN, section 3).
+"""Flow matching in one convention.
 
 ``t`` in [0, 1]; ``x`` clean latents, ``eps`` standard normal,
 ``x_t = (1 - t) x + t eps``; the model predicts the velocity

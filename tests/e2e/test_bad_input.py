@@ -138,7 +138,7 @@ def test_limits_are_raised_only_by_a_flag(vov, base, tmp_path, capsys):
 
 
 def test_stop_at_outside_its_range(vov, base, tmp_path, capsys):
-    assert decode.main([str(vov), "-o", str(tmp_path / "out"), "--stop-at=1.5", *base]) == 1
+    assert decode.main([str(vov), "-o", str(tmp_path / "out"), "--stop_at=1.5", *base]) == 1
     assert "stop_at=1.5" in one_line(capsys)
 
 
@@ -146,7 +146,7 @@ def test_early_stop_changes_the_picture(vov, base, tmp_path):
     from vov_lightning.video import read_signal
 
     for name, stop in (("full", "0"), ("early", "0.9")):
-        assert decode.main([str(vov), "-o", str(tmp_path / name), f"--stop-at={stop}", *base]) == 0
+        assert decode.main([str(vov), "-o", str(tmp_path / name), f"--stop_at={stop}", *base]) == 0
     assert not torch.equal(read_signal(tmp_path / "full").frames, read_signal(tmp_path / "early").frames)
 
 

@@ -107,6 +107,9 @@ def test_a_grid_is_one_sheet(run_edit, fitted, tiny_weights, tmp_path, capsys):
         (["--prompt", "a dragon"], "caption word 'dragon' is not in nano's vocabulary; use words of"),
         (["--size=33x32"], "does not suit base model nano"),
         (["--size=33"], "size='33' is not WIDTHxHEIGHT"),
+        (["--frames=5001"], "whose positions end at 4093 frames, height 8192 and width 8192"),
+        (["--size=40000x40000"], "above the limit of 2147483648; for a file you trust: --limits.output_samples"),
+        (["--device=gpu"], "device=gpu cannot be used"),
         (["--frames=10"], "frames must be 1 + a multiple of 4"),
         (["--negative_prompt=gray"], "set guidance to 2 or more"),
         (["--weights", "1", "2"], "for 1 files; give one or more files, a number for each"),
@@ -122,7 +125,7 @@ def test_bad_input_is_refused(run_edit, tmp_path, capsys, given, message):
 
 @pytest.mark.parametrize("given", [[], ["--size=40x36", "--frames=5"]])
 def test_output_of_an_unfit_ending_is_refused_before_sampling(run_edit, capsys, monkeypatch, given):
-    monkeypatch.setattr(edit, "load_decoder", None)
+    monkeypatch.setattr(edit, "base_of", None)
     assert run_edit(*given, out="out.png") == 1
     assert f"has {5 if given else 9}" in capsys.readouterr().err
 

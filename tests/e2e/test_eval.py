@@ -246,6 +246,12 @@ class TestBadInput:
         write_signal(signal, short / "ramp.mp4")
         shutil.copy(sources / "other.mp4", short)
         assert run_eval(sets / "small", "--sources", short) == 1
+        assert "ramp.mp4 is not what was compressed" in results()["failures"][0]["error"]
+        apart = tmp_path / "apart"
+        apart.mkdir()
+        for file in (sets / "small").rglob("*.vov"):
+            shutil.copy(file, apart)
+        assert run_eval(apart, "--sources", short) == 1
         assert "cannot be brought to the file's 9 frames of 32x32" in results()["failures"][0]["error"]
 
     def test_weights_that_are_missing_are_named(self, sets, run_eval, tmp_path, capsys):

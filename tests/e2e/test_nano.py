@@ -49,9 +49,10 @@ def test_a_short_fit_gains_decibels_over_the_unadapted_model(base, tmp_path):
     module = vov.VOVModule(base, objective=vov.Reconstruction(), sampler=sampler)
     stages = [vov.Unconstrained(60, learning_rate=0.03, warmup=5), vov.RateConstrained(20, learning_rate=0.01)]
     result = vov.fit(vov.SignalData("sample"), module, stages, tmp_path / "run", accelerator="cpu")
-    target = module.target
+    (source,) = module.sources
+    target = source.target
 
-    plain = build_file(base, module.source, module.caption, torch.zeros(0), 1.0, vov.AdapterConfig(), sampler)
+    plain = build_file(base, source.fitted, source.caption, torch.zeros(0), 1.0, vov.AdapterConfig(), sampler)
     unadapted_db = psnr_db(vov.decode(plain, base), target)
     assert result.metrics["psnr_db"] > unadapted_db + 2
     assert result.metrics["bpp"] == 8 * len(result.file.to_bytes()) / target.num_pixels

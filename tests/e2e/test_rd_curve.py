@@ -42,7 +42,7 @@ def test_every_combination_is_a_set_of_its_own(sweep, clips, tmp_path, capsys, m
         assert line.split() == ["0.02", str(bits), "1", *map(str, expected), "ok"]
         assert bool(metrics["section_bytes"].get("indices")) == bool(bits)
     folders = [str(curve / f"lmbda-0.02_bits-{bits}") for bits in (0, 400)]
-    command = [*folders, "--sources", str(clips), "--out", str(curve / "evaluation")]
+    command = [*folders, "--sources", str(clips), "--out", str(curve / "evaluation"), "--logger=false"]
     assert lines[-1] == f"measure them:  vov-eval {' '.join(command)}"
 
     # The same command fits nothing and ends with the same table; a longer list adds to it; --eval is given the runs.
@@ -95,7 +95,10 @@ def test_runs_are_one_wandb_group(sweep, monkeypatch, tmp_path):
     monkeypatch.setattr(wandb, "init", lambda **options: begun.append(options) or init(**options))
     logger = ["--trainer.logger=vov_lightning.fitting.tracking.RunLogger", "--trainer.logger.init_args.media=false"]
     offline = ["--trainer.logger.init_args.offline=true", "--scaling.bits=0"]
-    assert sweep(*logger, *offline, "--k", "16", "32", "--group", "curve of today") == 0
+    evaluated = []
+    monkeypatch.setattr(rd_curve, "evaluate_all", lambda arguments: evaluated.extend(arguments) or 0)
+    assert sweep(*logger, *offline, "--k", "16", "32", "--group", "curve of today", "--eval") == 0
+    assert "--logger.init_args.group=curve of today" in evaluated
     assert [(options["group"], options["name"]) for options in begun] == [
         ("curve of today", "k-16/ramp"),
         ("curve of today", "k-32/ramp"),
@@ -108,6 +111,7 @@ def test_runs_are_one_wandb_group(sweep, monkeypatch, tmp_path):
         ([], "nothing to sweep"),
         (["--bits", "1", "--target_bpp", "0.1"], "not allowed with"),
         (["--k", "a"], "invalid int"),
+        (["--k", "16", "--eval_config", "nowhere.yaml"], "--eval_config nowhere.yaml does not exist"),
     ],
 )
 def test_options_that_make_no_sweep(more, message, sweep, capsys):

@@ -253,6 +253,7 @@ class TestIndices:
         ({"guidance": -2.0}, "guidance=-2.0 is below 0"),
         ({"negative_prompt": "gray"}, "negative_prompt='gray' does nothing with guidance=None"),
         ({"keep_steps": -1}, "keep_steps=-1 is below 0"),
+        ({"stop_at": 1.0}, r"stop_at=1\.0 is outside"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict, message: str) -> None:
@@ -260,9 +261,6 @@ def test_settings_out_of_range_are_refused(settings: dict, message: str) -> None
         EditConfig(**settings)
 
 
-@pytest.mark.parametrize(
-    ("config", "message"), [(EditConfig(steps=0), "steps=0"), (EditConfig(stop_at=1.0), "stop_at")]
-)
-def test_the_samplers_own_settings_are_checked(tiny_nano: Nano, config: EditConfig, message: str) -> None:
-    with pytest.raises(SettingError, match=message):
-        edit(make_file(tiny_nano), tiny_nano, CAPTION, config)
+def test_the_samplers_own_settings_are_checked(tiny_nano: Nano) -> None:
+    with pytest.raises(SettingError, match="steps=0"):
+        edit(make_file(tiny_nano), tiny_nano, CAPTION, EditConfig(steps=0))

@@ -109,7 +109,7 @@ class Decodes(L.Callback):
         if trainer.global_step not in self.iterations:
             return
         pl_module.adapter.detach()  # the module's own turn comes after its callbacks'
-        file, target = pl_module.to_file(), pl_module.target
+        file, target = pl_module.to_file(), pl_module.sources[0].target
         row: Row = {"iterations": trainer.global_step, "bpp": 8 * len(file.to_bytes()) / target.num_pixels}
         self.rows.append(row | distances(decode(file, pl_module.base).frames, target))
 

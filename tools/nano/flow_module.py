@@ -16,7 +16,7 @@ GRID = torch.linspace(0.05, 0.95, 10)
 
 
 class FlowModule(L.LightningModule):
-    """Flow matching (DESIGN: ``u ~ eps - x``), with captions computed from the clips and dropped at random."""
+    """Flow matching (``u ~ eps - x``), with captions computed from the clips and dropped at random."""
 
     def __init__(
         self,

@@ -42,6 +42,10 @@ class BaseModel(nn.Module, ABC):
     """Frames are ``1 + n * temporal_factor``."""
     max_frames: ClassVar[int | None] = None
     """Most frames; 1 for a model of images."""
+    max_positions: ClassVar[int | None] = None
+    """Most steps of `size_multiple` and of `temporal_factor` along a side and in time, of a model that counts them."""
+    negative_prompt: ClassVar[str] = ""
+    """What guidance under another prompt leads away from, unless something else is given."""
     blocks_path: ClassVar[str] = "blocks"
     """Where the transformer keeps its list of blocks."""
     target_kinds: ClassVar[tuple[str, ...]]
@@ -118,7 +122,7 @@ class BaseModel(nn.Module, ABC):
         """Refuse a size that the model cannot take.
 
         Raises:
-            BaseModelError: If ``size`` breaks `size_multiple` or `temporal_factor`.
+            BaseModelError: If ``size`` breaks `size_multiple` or `temporal_factor`, or is too large.
         """
         rows, columns = self.size_multiple
         fits = not (size.height % rows or size.width % columns or (size.frames - 1) % self.temporal_factor)
@@ -131,6 +135,13 @@ class BaseModel(nn.Module, ABC):
             raise BaseModelError(
                 f"{size.frames} frames do not suit base model {self.name}, which takes {self.max_frames}; "
                 f"use --data.frames {self.max_frames}"
+            )
+        positions = (1 + (size.frames - 1) // self.temporal_factor, size.height // rows, size.width // columns)
+        if self.max_positions is not None and max(positions) > self.max_positions:
+            raise BaseModelError(
+                f"size {size.frames} x {size.height} x {size.width} does not suit base model {self.name}, whose "
+                f"positions end at {1 + (self.max_positions - 1) * self.temporal_factor} frames, height "
+                f"{self.max_positions * rows} and width {self.max_positions * columns}"
             )
 
     def use_vae_tiling(self, enabled: bool) -> None:

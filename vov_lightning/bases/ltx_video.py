@@ -19,6 +19,7 @@ class LTXVideo(HubModel):
     name = "ltx-video"
     temporal_factor = 8
     size_multiple = (32, 32)
+    negative_prompt = "worst quality, inconsistent motion, blurry, jittery, distorted"  # of the authors' own script
     blocks_path = "transformer_blocks"
     target_kinds = tuple(
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]

@@ -119,6 +119,7 @@ class Nano(BaseModel):
 
     name = "nano"
     temporal_factor = 4  # as Wan's
+    max_positions = 1024
     target_kinds = tuple(
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
         + ["ffn.net.0.proj", "ffn.net.2"]

@@ -1,6 +1,5 @@
-"""The commands: ``vov-fit``, ``vov-scale``, ``vov-decode``, ``vov-info``, ``vov-export``.
-
-The last three import no Lightning.
+"""The commands: ``vov-fit``, ``vov-scale``, ``vov-eval``, and, without Lightning, ``vov-decode``, ``vov-edit``,
+``vov-info``, ``vov-export``.
 """
 
 import logging

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
@@ -52,6 +52,11 @@ def add_base_arguments(parser: ArgumentParser) -> None:
     parser.add_class_arguments(Limits, "limits")
 
 
+def class_path(cls: type) -> str:
+    """``cls`` as jsonargparse names it in a configuration."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Width and height of "WIDTHxHEIGHT".
 
@@ -68,9 +73,15 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def load_decoder(file: VovFile, options: Namespace, prompts: Sequence[str] = ()) -> BaseModel:
-    """The base model of ``--base``, or the one that ``file`` names, on ``--device``, with ``prompts`` embedded too."""
-    return place(options.get("base") or load_base(file.header.base_name), file, options.device, prompts)
+def load_decoder(file: VovFile, options: Namespace) -> BaseModel:
+    """`base_of` the file on ``--device``."""
+    return place(base_of(file, options), file, options.device)
+
+
+def base_of(file: VovFile, options: Namespace) -> BaseModel:
+    """The base model of ``--base``, or the one that ``file`` names."""
+    found: BaseModel = options.get("base") or load_base(file.header.base_name)
+    return found
 
 
 def shipped_configs() -> Path:

@@ -21,7 +21,7 @@ def main(args: list[str] | None = None) -> None:
         "-o", "--output", type=str, required=True, help="A .mp4, a .png (images), or a folder for one PNG a frame."
     )
     parser.add_argument(
-        "--stop-at", type=float, default=0.0, help="Stop sampling at this time in [0, 1): less noise, less detail."
+        "--stop_at", type=float, default=0.0, help="Stop sampling at this time in [0, 1): less noise, less detail."
     )
     add_decoder_arguments(parser)
     options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))

@@ -1,5 +1,7 @@
 """``vov-edit``: decode a .vov file under another prompt, at another size, or several files as one."""
 
+from dataclasses import fields
+
 import torch
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from PIL.Image import Image
@@ -8,9 +10,9 @@ from torch import Tensor
 from vov_lightning.bases import ClipSize
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, command, load_decoder, parse_size
-from vov_lightning.codec import generated_size
-from vov_lightning.editing import EditConfig, edit, keeps_indices, padding_of
+from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, base_of, command, parse_size
+from vov_lightning.codec import generated_size, place
+from vov_lightning.editing import EditConfig, check_request, edit, keeps_indices, negative_of, padding_of
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import step_bar
 from vov_lightning.video import Signal, check_output, contact_sheet, write_sheet, write_signal
@@ -30,7 +32,7 @@ vov-info shows a file's caption: change one attribute of it and keep the others.
 clip's structure, unless seed, steps or size change. The base model nano refuses a word that it does not know, and lists
 those that it does."""
 
-OWN = ("seed", "steps", "guidance", "negative_prompt", "keep_steps", "stop_at")
+OWN = {field.name for field in fields(EditConfig)} - {"strength", "size"}
 """Settings of `EditConfig` that options give as they are."""
 SHEET_SIDE = 128
 """Pixels to which a sheet enlarges the longer side of small frames, about."""
@@ -70,15 +72,20 @@ def main(args: list[str] | None = None) -> None:
     prompts = options.prompt or [files[0].caption]
     configs = configs_of(options, files[0])
     several = len(prompts) * len(configs) > 1
+    check_request(files, configs[0], options.weights or [1.0] * len(files))
+    if options.strength != [1.0] and not any(file.header.k for file in files):
+        raise SettingError(f"strength={options.strength} is of a vector, and there is none (k = 0); leave it out")
     check_destination(options.output, files[0].header, len(prompts), configs)
-    negatives = [options.negative_prompt or ""] if options.guidance is not None else []
-    base = load_decoder(files[0], options, [*prompts, *negatives])
+    size = configs[0].size
+    assert size is not None
+    options.limits.check("output_samples", 3 * size.frames * size.height * size.width)
+    base = base_of(files[0], options)
+    negatives = [negative_of(base, configs[0])] if options.guidance is not None else []
+    place(base, files[0], options.device, [*prompts, *negatives])
     if files[0].indices and not keeps_indices(files[0], configs[0]):
         print("without the file's index bits: they belong to its own seed, steps and size")
     elif files[0].indices and files[1:] and options.keep_steps != 0:
         print(f"with the index bits of {options.files[0]}, which lead to its own clip; --keep_steps 0 leaves them out")
-    if options.strength != [1.0] and not any(file.header.k for file in files):
-        raise SettingError(f"strength={options.strength} is of a vector, and there is none (k = 0); leave it out")
     clips = [
         [
             edit(

@@ -9,10 +9,8 @@ import lightning as L
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from vov_lightning.bases import BaseModel
-from vov_lightning.bitstream import Limits
 from vov_lightning.cli.bases import PARSER_MODE, with_class_paths
-from vov_lightning.cli.common import HelpFormatter, command, find_configs
+from vov_lightning.cli.common import HelpFormatter, add_base_arguments, class_path, command, find_configs
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.baselines import BASELINES, make_baselines
 from vov_lightning.evaluation.cache import Cache, Frames
@@ -40,7 +38,13 @@ def main(args: list[str] | None = None) -> int:
     parser = ArgumentParser(
         prog="vov-eval", description=DESCRIPTION, formatter_class=HelpFormatter, parser_mode=PARSER_MODE
     )
-    parser.add_argument("paths", type=str, nargs="*", help=".vov files, or folders that hold some at any depth.")
+    parser.add_argument(
+        "paths",
+        type=str,
+        nargs="*",
+        default=["runs"],
+        help=".vov files, or folders that hold some at any depth; runs/ when left out.",
+    )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file of settings; also a shipped one by name.")
     parser.add_argument(
         "--sources",
@@ -87,13 +91,10 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument(
         "--logger",
         type=RunLogger | Literal[False],
-        default={"class_path": f"{RunLogger.__module__}.{RunLogger.__qualname__}"},
+        default={"class_path": class_path(RunLogger)},
         help="W&B as in vov-fit; false for none.",
     )
-    parser.add_subclass_arguments(
-        BaseModel, "base", required=False, help="Base model by registered name or class path, in place of the files'."
-    )
-    parser.add_class_arguments(Limits, "limits")
+    add_base_arguments(parser)
     parsed = parser.parse_args(with_class_paths(find_configs(sys.argv[1:] if args is None else args)))
     if isinstance(parsed.logger, Namespace) and parsed.logger.init_args.save_dir == ".":
         parsed.logger.init_args.save_dir = parsed.out

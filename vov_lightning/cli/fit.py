@@ -1,6 +1,5 @@
 """``vov-fit``: compress one video or image, or a set of them one after the other."""
 
-import hashlib
 import sys
 import traceback
 from pathlib import Path
@@ -12,8 +11,9 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from vov_lightning.bases import BaseModel
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
-from vov_lightning.cli.common import command, find_configs
+from vov_lightning.cli.common import class_path, command, find_configs
 from vov_lightning.errors import RunError, SettingError, VovError
+from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SAMPLE, SignalData
 from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.folder import RunFolder
@@ -197,16 +197,11 @@ class FitCLI(LightningCLI):
         if data.paths is not None:
             settings |= contents_of(data.paths, data.captions)
         source = Path(data.path)
-        if source.is_file():
-            settings["source_sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
+        if data.path != SAMPLE and (source.is_file() or source.is_dir()):
+            settings["source_sha256"] = sha256_of(source)
         if data.caption_file is not None:
             settings["caption_in_file"] = read_caption(data.caption_file)
         return settings
-
-
-def class_path(cls: type) -> str:
-    """``cls`` as jsonargparse names it in a configuration."""
-    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 @command

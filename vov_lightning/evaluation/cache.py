@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vov_lightning.errors import RunError
 from vov_lightning.files import atomic_path, atomic_write
 
 Record = dict[str, Any]
@@ -35,9 +36,16 @@ class Cache:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
     def load(self, key: str) -> Record | None:
-        """What was kept under ``key``."""
+        """What was kept under ``key``.
+
+        Raises:
+            RunError: If the record is damaged.
+        """
         path = self.folder / f"{key}.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        try:
+            return json.loads(path.read_text()) if path.is_file() else None
+        except (OSError, ValueError) as cause:
+            raise RunError(f"{path} is damaged ({cause}); delete it, what it held is measured again") from cause
 
     def frames(self, key: str) -> Tensor:
         """Frames ``[T, 3, H, W]`` uint8 of the clip under ``key``."""

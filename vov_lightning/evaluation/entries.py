@@ -1,6 +1,5 @@
 """What is evaluated: every ``.vov`` file with its clip's name, its rate's name and its source."""
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from vov_lightning.errors import SettingError, SignalError
+from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SAMPLE
 from vov_lightning.fitting.joint import source_name
 from vov_lightning.fitting.sets import read_set
@@ -99,6 +99,7 @@ def _entry(file: Path, rate: str, options: SourceOptions, sources: dict[str, Pat
         if file.stem not in sources:
             raise SettingError(f"--sources {options.folder} holds no source called {file.stem}")
         source = sources[file.stem]
+        _check_source(source, data.get("source_sha256"))
     elif data.get("path"):
         source = Path(data["path"])
         _check_source(source, data.get("source_sha256"))
@@ -113,17 +114,22 @@ def _check_source(source: Path, sha256: str | None) -> None:
     if str(source) == SAMPLE:
         return
     if not source.exists():
-        raise SettingError(f"its source {source} is not there any more; give --sources FOLDER")
-    if sha256 is not None and hashlib.sha256(source.read_bytes()).hexdigest() != sha256:
-        raise SettingError(f"{source} is not what was compressed, it has changed since; give --sources FOLDER")
+        raise SettingError(f"its source {source.absolute()} is not there; give --sources FOLDER")
+    if sha256 is not None and sha256_of(source) != sha256:
+        raise SettingError(
+            f"{source} is not what was compressed: its SHA-256 is not that of the run's config.yaml; give --sources "
+            "FOLDER, or, to measure against something else, move the .vov file out of its run"
+        )
 
 
 def _fit_settings(file: Path) -> dict[str, Any]:
     """Group ``data`` of the run's configuration, of a joint fit with the path of this source; empty where none is."""
     data = _data_settings(file.parent)
     joint = {} if data else _data_settings(file.parents[1])
-    own = [path for path in joint.get("paths") or () if source_name(path) == file.stem]
-    return joint | {"path": own[0]} if own else data
+    for path in joint.get("paths") or ():
+        if source_name(path) == file.stem:
+            return joint | {"path": path, "source_sha256": (joint["sources_sha256"] or {}).get(path)}
+    return data
 
 
 def _data_settings(folder: Path) -> dict[str, Any]:
@@ -134,7 +140,7 @@ def _data_settings(folder: Path) -> dict[str, Any]:
         raise SettingError(f"{config} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict) or not isinstance(found.get("data"), dict):
         return {}
-    return found["data"] | {"source_sha256": found.get("source_sha256")}
+    return found["data"] | {name: found.get(name) for name in ("source_sha256", "sources_sha256")}
 
 
 def _sources_in(folder: Path) -> dict[str, Path]:
@@ -146,4 +152,4 @@ def _sources_in(folder: Path) -> dict[str, Path]:
     try:
         return {member.name: member.path for member in read_set(folder)}
     except SignalError as error:
-        raise SettingError(f"--sources {folder}: {error}") from error
+        raise SettingError(str(error).replace("--set", "--sources")) from error

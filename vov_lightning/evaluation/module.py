@@ -148,7 +148,7 @@ class EvaluationModule(L.LightningModule):
             if record is None:
                 record = diagnose(file, base, fitted).to_dict()
                 self.cache.save(key, record)
-            self.diagnostics.append({"clip": entry.clip, "rate": entry.rate, **record})
+            self.diagnostics.append({"clip": entry.clip, "rate": entry.rate, "source": source_key, **record})
         task = Task(source, len(file.to_bytes()), file, base)
         for baseline in self.baselines:
             settings = {**whole, "settings": repr(sorted(vars(baseline).items()))}
@@ -196,7 +196,7 @@ class EvaluationModule(L.LightningModule):
             "figures": figures["values"],
             "reasons": figures["reasons"],
             "per_frame": figures["per_frame"],
-            **{name: record[name] for name in ("settings", "encode_s", "decode_s")},
+            **{name: record[name] for name in ("settings", "seed", "encode_s", "decode_s")},
             "coded": key,
             "source": source_key,
         }
@@ -256,7 +256,7 @@ def decoded(file: VovFile, base: BaseModel) -> Coded:
     started_s = time.perf_counter()
     frames = decode(file, base).frames
     decode_s = time.perf_counter() - started_s
-    return Coded(frames, len(file.to_bytes()), in_words(file), None, decode_s)
+    return Coded(frames, len(file.to_bytes()), in_words(file), None, decode_s, file.header.seed)
 
 
 def autoencoded(source: Fitted, base: BaseModel, tiled: bool) -> Coded:

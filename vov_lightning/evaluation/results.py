@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -51,7 +52,7 @@ def assemble(found: EvaluationModule, about: Record) -> Record:
         about: See `about`.
     """
     order = list(found.methods)
-    tell_apart(found.points, found.unreachable)
+    tell_apart(found.points, found.unreachable, found.diagnostics)
     bounds = autoencoder_bounds(found.points)
     coded = [point for point in found.points if point["method"] != BOUND]
     coded.sort(key=lambda point: (point["rate"], point["clip"], order.index(point["method"])))
@@ -88,12 +89,17 @@ def autoencoder_bounds(points: Iterable[Record]) -> dict[str, Record]:
     return {clip: next(iter(found.values())) for clip, found in bounds.items() if len(found) == 1}
 
 
-def tell_apart(points: list[Record], unreachable: list[Record]) -> None:
-    """Give clips names of their own where files of one name have different sources, or one at different sizes."""
+def tell_apart(points: list[Record], *others: list[Record]) -> None:
+    """Give clips names of their own where files of one name have different sources, or one at different sizes.
+
+    Args:
+        points: Records of files.
+        *others: Records of the same clips that are renamed with them.
+    """
     sources: dict[str, set[str]] = {}
     for point in points:
         sources.setdefault(point["clip"], set()).add(point["source"])
-    for record in (*points, *unreachable):
+    for record in chain(points, *others):
         if len(sources[record["clip"]]) > 1:
             record["clip"] = f"{record['clip']} ({record['source'][:6]})"
 

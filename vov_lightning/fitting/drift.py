@@ -43,8 +43,9 @@ class DriftMonitor(L.Callback):
     """Measures drift and reconstruction every so many iterations, draws both, and can end the fit at a limit.
 
     Rows (``iteration``, ``drift``, ``prompts_psnr_db``: PSNR between the clips of both models, null where they are
-    equal, ``psnr_db``: of the sources as the decoder would show them) go to the loggers as ``drift/...``, to
-    ``drift.jsonl`` and as curves to ``drift.svg``. All of them are of the quantised vector, as a file would hold it.
+    equal, ``psnr_db``: of the sources as the vector alone shows them, without index bits) go to the loggers as
+    ``drift/...``, to ``drift.jsonl`` and as curves to ``drift.svg``. All of them are of the quantised vector, as a file
+    would hold it.
 
     Args:
         every_n_iterations: Optimizer steps from one measurement to the next; empty for none at all. The first is
@@ -75,6 +76,8 @@ class DriftMonitor(L.Callback):
         repeated = any(len(set(some)) < len(some) for some in samples)
         if repeated or len(seeds) * len("ab" if prompts is None else prompts) < 2:
             raise SettingError(f"seeds={list(seeds)} with prompts={prompts} are not two samples or more that differ")
+        if not all(0 <= seed < 2**64 for seed in seeds):
+            raise SettingError(f"seeds={list(seeds)} are not all in 0 .. 2^64 - 1")
         self.every_n_iterations, self.prompts, self.seeds = every_n_iterations, prompts, tuple(seeds)
         self.steps, self.limit = steps, limit
         self.elapsed_s = 0.0
@@ -192,7 +195,7 @@ class DriftMonitor(L.Callback):
         self, module: VOVModule, symbols: Tensor, step: float, adapter: AdapterConfig
     ) -> tuple[Tensor, Signal]:
         """Latents [N, C, T', h, w] of every prompt and seed on the CPU, and their clips one after the other."""
-        base, fitted = module.base, module.source
+        base, fitted = module.base, module.sources[0].fitted
         latents, frames = [], []
         for prompt in self._prompts(base):
             for seed in self.seeds:

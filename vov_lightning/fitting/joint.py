@@ -5,7 +5,6 @@ decoded like any other; what differs is the caption. So the vector's bytes are
 stored once a file, and `joint_metrics` counts them both ways.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 from vov_lightning.bases import BaseModel
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.errors import SettingError, SignalError
+from vov_lightning.files import sha256_of
 from vov_lightning.fitting.sets import Member
 from vov_lightning.video import Signal
 
@@ -93,9 +93,9 @@ def contents_of(paths: Sequence[str], captions: Sequence[str] | None) -> dict[st
     """What files say that settings only name: hashes of the sources, and their captions where they lie beside them."""
     files = [] if captions else [caption_beside(path) for path in paths]
     return {
-        "sources_sha256": [
-            hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths if Path(path).is_file()
-        ],
+        "sources_sha256": {
+            path: sha256_of(Path(path)) for path in paths if Path(path).is_file() or Path(path).is_dir()
+        },
         "captions_beside": [None if file is None else read_caption(file) for file in files],
     }
 

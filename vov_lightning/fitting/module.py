@@ -1,6 +1,6 @@
 """One signal, or several, as a LightningModule: frozen base model, hashed LoRA, quantiser, rate.
 
-Objective (paper, eq. 6; DESIGN, section 3):
+Objective (paper, eq. 6):
 ``L = distortion(v) + lmbda * bits(v) / k``; the distortion is an `Objective`.
 Only the vector, the quantiser's step and the density are trained and saved.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vov_lightning.bases import BaseModel
+from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits, VovFile, short_float32
 from vov_lightning.codec import build_file, decode, guided_velocity
 from vov_lightning.errors import RunError
@@ -27,7 +27,7 @@ from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
 from vov_lightning.vector.rate import FactorizedRate
-from vov_lightning.video import Fitted, Signal
+from vov_lightning.video import Signal
 
 VALIDATION_TIMES = 8
 VALIDATION_NOISES = 2
@@ -74,6 +74,7 @@ class VOVModule(RateControlled):
             layers = base.adapted_layers(adapter.targets or base.default_targets)
             self.adapter = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme)
             adapter = replace(adapter, k=self.adapter.projection.k)
+        self.objective.check_sampler(sampler)
         self.adapter_config, self.sampler = adapter, sampler
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -112,6 +113,8 @@ class VOVModule(RateControlled):
         """Read signals, embed captions, try the headers: what is bad is refused before anything is written."""
         self._sources = data.load_all(self.base)
         for number, source in enumerate(self.sources):
+            signal = source.fitted.signal
+            self.base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
             self.base.embed(source.caption)
             Limits().check_header(self.to_file(number).header)
         check_captions({source.name: source.caption for source in self.sources}, self.base)
@@ -133,21 +136,6 @@ class VOVModule(RateControlled):
         assert self._sources, "call prepare(data) first"
         return self._sources
 
-    @property
-    def source(self) -> Fitted:
-        """The signal at the base model's size; of several, the first."""
-        return self.sources[0].fitted
-
-    @property
-    def caption(self) -> str:
-        """Text that conditions the base model; of several, the first source's."""
-        return self.sources[0].caption
-
-    @property
-    def target(self) -> Signal:
-        """What the decoder should show, `Source.target`; of several, the first source's."""
-        return self.sources[0].target
-
     def on_fit_start(self) -> None:
         self._targets = [self._target_of(source) for source in self.sources]
 
@@ -167,7 +155,7 @@ class VOVModule(RateControlled):
         self.quantizer.initialise(self.vector)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        generator = self._generator(batch_idx * self.trainer.world_size + self.global_rank)
+        generator = self._generator(batch_idx)
         bits = torch.zeros((), device=self.device)
         vector: Tensor = self.vector
         if self.rate_constrained:

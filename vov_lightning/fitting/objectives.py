@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.times import ShiftedTime, TimeDensity
 from vov_lightning.flow import Velocity, flow_loss, interpolate
+from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import integrate
 
 
@@ -46,6 +47,13 @@ class Objective(ABC):
         Args:
             targets: The signals, of one size; their velocities hold the vector as it is now. Most fits have one.
             generator: Where random numbers come from (CPU), seeded by the number of the iteration.
+        """
+
+    def check_sampler(self, sampler: SamplerConfig) -> None:  # noqa: B027  # most objectives know no sampler
+        """Refuse a decoder's ``sampler`` that the distortion does not know.
+
+        Raises:
+            SettingError: If it is one.
         """
 
 
@@ -107,6 +115,13 @@ class Reconstruction(Objective):
     costs as many evaluations as the sampler has steps, and keeps all of their
     activations. With several signals every iteration draws one.
     """
+
+    def check_sampler(self, sampler: SamplerConfig) -> None:
+        if sampler.scheduler != "flow_euler":
+            raise SettingError(
+                f"scheduler={sampler.scheduler} is not what Reconstruction differentiates; set model.sampler.scheduler "
+                "to flow_euler, or model.objective to FlowMatching"
+            )
 
     def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:
         target = targets[int(draw_targets(len(targets), 1, generator))]

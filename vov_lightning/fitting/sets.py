@@ -1,6 +1,5 @@
 """A set of clips: who belongs to it, which part of it one machine takes, and the table over what was fitted."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vov_lightning.errors import SettingError, SignalError
-from vov_lightning.files import atomic_write
+from vov_lightning.files import atomic_write, sha256_of
 from vov_lightning.video.images import IMAGE_ENDINGS
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".y4m", ".avi", ".m4v")
@@ -69,7 +68,7 @@ def _prepared(manifest: Path) -> list[Member]:
         if not re.fullmatch(r"[\w.-]*\w[\w.-]*", name):
             raise SignalError(f"{manifest} names a member {name!r} ({path.name}); wanted letters, digits, _ . and -")
     for path, sha256 in files.values():
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        if not path.is_file() or sha256_of(path) != sha256:
             raise SignalError(f"{path} is missing, or not what {manifest} says; prepare the set again")
     return [Member(name, path) for name, (path, _) in files.items()]
 

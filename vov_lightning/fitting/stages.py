@@ -103,7 +103,7 @@ class Stage(L.Callback):
 
 
 class Unconstrained(Stage):
-    """Stage 1: the flow-matching loss alone."""
+    """Stage 1: the distortion alone."""
 
     title = "stage 1"
 
@@ -116,7 +116,7 @@ class RateConstrained(Stage):
 
     Args:
         *args: As for every stage.
-        lmbda: Weight of the rate in ``L = flow loss + lmbda * bits / k``; larger makes smaller files.
+        lmbda: Weight of the rate in ``L = distortion + lmbda * bits / k``; larger makes smaller files.
         lmbda_warmup: Steps over which ``lmbda`` rises from zero.
         **options: As for every stage.
     """

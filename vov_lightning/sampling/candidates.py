@@ -51,7 +51,7 @@ class HadamardCodebook(Codebook):
 
     ``z_m = n^(-1/2) S2 H S1 H e_m`` with the Walsh-Hadamard matrix H of entries
     +-1, ``n`` the least power of two that holds a group and all candidates, and
-    sign flips S1, S2 of the step and group's own (DESIGN, section 3). Each
+    sign flips S1, S2 of the step and group's own. Each
     has norm ``sqrt(n)`` before the padding is cut off.
     """
 

@@ -1,4 +1,4 @@
-"""Stochastic steps of the sampler: where the indices of inference-time scaling act (DESIGN, section 3).
+"""Stochastic steps of the sampler: where the indices of inference-time scaling act.
 
 From time t to s < t, ``x_s = mean + gamma z`` with standard normal z. The same
 formulas with the true latents in place of the predicted ones give the step that

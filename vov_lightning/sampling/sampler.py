@@ -41,11 +41,7 @@ def integrate(
         progress: Wraps the steps, e.g. in a progress bar.
         steering: Takes the steps that carry indices; the last step never does.
 
-    Raises:
-        SettingError: If ``stop_at`` is outside [0, 1).
     """
-    if not 0 <= stop_at < 1:
-        raise SettingError(f"stop_at={stop_at} is outside [0, 1); 0 runs the whole grid, 0.3 stops early")
     x_t = noise
     for number, (t, s) in enumerate(progress(list(pairwise(times)))):
         batch_t = torch.full((len(x_t),), t, dtype=torch.float32, device=x_t.device)
@@ -55,3 +51,13 @@ def integrate(
         steered = steering.step(number, x_t, predict_clean(x_t, u, batch_t), t, s) if steering and s > 0 else None
         x_t = ode_step(x_t, u, t, s) if steered is None else steered
     return x_t
+
+
+def check_stop_at(stop_at: float) -> None:
+    """Refuse a time that sampling cannot stop at.
+
+    Raises:
+        SettingError: If ``stop_at`` is outside [0, 1).
+    """
+    if not 0 <= stop_at < 1:
+        raise SettingError(f"stop_at={stop_at} is outside [0, 1); 0 runs the whole grid, 0.3 stops early")

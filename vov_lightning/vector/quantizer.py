@@ -2,7 +2,7 @@
 
 ``q = round(v / step)`` with a learned step. Rounding has no gradient, so
 training replaces it; the two replacements in use differ in what the network
-sees (DESIGN: quantiser). Evaluation always rounds.
+sees. Evaluation always rounds.
 """
 
 import math
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SYMBOL_LIMIT = 2**15 - 1
-"""Largest magnitude of a symbol that the file can hold."""
+"""Largest magnitude of a symbol that fitting writes; a file holds one more (``bitstream/FORMAT.md``)."""
 
 
 class Quantizer(nn.Module, ABC):

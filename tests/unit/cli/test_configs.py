@@ -39,9 +39,10 @@ def test_shipped_configuration_passes_a_dry_run(name, tmp_path, monkeypatch, cap
 
 def test_eval_nano_takes_what_its_comment_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "a.vov").touch()
     assert evaluate.main(["--config=eval/nano.yaml", "--logger=false"]) == 1
-    assert "there is no .vov file" in capsys.readouterr().err
+    assert "a.vov failed: no config.yaml of its fit lies beside it" in capsys.readouterr().err
     assert evaluate.main(["--config=eval/nano.yaml", "--logger=false", "elsewhere"]) == 1
     assert "elsewhere does not exist" in capsys.readouterr().err
 

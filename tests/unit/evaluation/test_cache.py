@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vov_lightning.errors import RunError
 from vov_lightning.evaluation.cache import Cache
 
 
@@ -34,3 +35,11 @@ def test_a_crash_while_frames_are_written_leaves_no_record(tmp_path: Path, monke
         cache.save("key", {"num_bytes": 7}, torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
     assert cache.load("key") is None
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.save("key", {"psnr_db": 20.0})
+    (tmp_path / "key.json").write_text('{"psnr_db": 2')
+    with pytest.raises(RunError, match=r"key\.json is damaged .*; delete it"):
+        cache.load("key")

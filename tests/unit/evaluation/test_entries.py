@@ -8,6 +8,7 @@ import yaml
 
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.entries import SourceOptions, find_entries
+from vov_lightning.fitting.joint import contents_of
 
 
 def make_run(folder: Path, clip: str, **data: object) -> Path:
@@ -90,6 +91,18 @@ class TestSources:
             ("bus+1", path, 3) for path in paths
         ]
 
+    def test_a_source_of_a_joint_fit_that_has_changed_is_refused(self, tmp_path: Path, sources: Path) -> None:
+        paths = [str(sources / "bus.mp4"), str(sources / "foreman")]
+        for clip in ("bus", "foreman"):
+            make_run(tmp_path / "bus+1" / clip, clip)
+        settings = {"data": {"paths": paths}, **contents_of(paths, ["red", "blue"])}
+        (tmp_path / "bus+1" / "config.yaml").write_text(yaml.safe_dump(settings))
+        assert find_entries([tmp_path / "bus+1"])[1] == {}
+        (sources / "bus.mp4").write_bytes(b"after")
+        entries, failures = find_entries([tmp_path / "bus+1"])
+        assert [entry.clip for entry in entries] == ["foreman"]
+        assert "is not what was compressed" in next(iter(failures.values()))
+
     def test_given_options_are_for_files_without_one(self, tmp_path: Path, sources: Path) -> None:
         make_run(tmp_path / "low" / "bus", "bus")
         make_run(tmp_path / "low" / "foreman", "foreman", path="elsewhere.mp4", start=5, fit="pad")
@@ -109,7 +122,7 @@ class TestSources:
         _, failures = find_entries([tmp_path / "low"])
         assert [failure.split(";")[0] for failure in failures.values()] == [
             "no config.yaml of its fit lies beside it",
-            "its source elsewhere.mp4 is not there any more",
+            f"its source {Path.cwd() / 'elsewhere.mp4'} is not there",
         ]
 
     def test_two_of_one_name_are_refused(self, tmp_path: Path, sources: Path) -> None:
@@ -130,8 +143,12 @@ class TestSources:
         entries, failures = find_entries([tmp_path / "low"])
         assert not entries
         assert "is not what was compressed" in next(iter(failures.values()))
+        assert "is not what was compressed" in next(
+            iter(find_entries([tmp_path / "low"], SourceOptions(sources))[1].values())
+        )
         (sources / "bus.mp4").write_bytes(b"before")
-        assert find_entries([tmp_path / "low"])[1] == {}
+        for options in (SourceOptions(), SourceOptions(sources)):
+            assert find_entries([tmp_path / "low"], options)[1] == {}
 
     def test_a_configuration_that_cannot_be_read_is_one_failure(self, tmp_path: Path, sources: Path) -> None:
         run = make_run(tmp_path / "low" / "bus", "bus", path=str(sources / "bus.mp4"))

@@ -6,6 +6,7 @@ import torch
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.objectives import FlowMatching, Reconstruction, Target, draw_targets
 from vov_lightning.fitting.times import LogitNormalTime, ShiftedTime, UniformTime
+from vov_lightning.sampling.config import SamplerConfig
 
 NOISE = torch.full((1, 2, 3), 7.0)
 
@@ -63,6 +64,12 @@ class TestReconstruction:
         standing = target(lambda x, _: torch.zeros_like(x), [1.0, 0.4, 0.0])
         expected = (WEIGHTS * (NOISE - torch.arange(6.0).view(1, 2, 3)).square()).mean().item()
         assert Reconstruction().loss([standing], generator()).item() == pytest.approx(expected)
+
+    def test_a_decoder_that_it_does_not_differentiate_is_refused(self):
+        sampler = SamplerConfig(scheduler="unipc")
+        with pytest.raises(SettingError, match="scheduler=unipc is not what Reconstruction differentiates"):
+            Reconstruction().check_sampler(sampler)
+        FlowMatching().check_sampler(sampler)
 
     def test_gradient_reaches_every_step(self):
         weights = torch.ones(3, requires_grad=True)

@@ -86,7 +86,7 @@ def test_hadamard_candidates_have_zero_mean_and_unit_covariance_over_seeds():
 
 
 def test_the_best_of_both_is_as_good():
-    """Expected best score over 256 candidates: within 3 % (DESIGN: 3.61 against 3.66 at 4096)."""
+    """Expected best score over 256 candidates: within 3 % (3.61 against 3.66 at 4096)."""
     wish = torch.nn.functional.normalize(torch.randn(64, 256, generator=torch.Generator().manual_seed(0)), dim=1)
     best = {
         kind: torch.cat([kind(8, 0).scores(wish, step).amax(1) for step in range(8)]).mean().item()

@@ -59,6 +59,8 @@ class Coded:
     ``None`` where it is not known."""
     decode_s: float | None
     """Seconds to decode it, a process's start included where there is one; ``None`` where encoding's include it."""
+    seed: int | None = None
+    """Of its random numbers; ``None`` where it draws none."""
 
 
 class Baseline(ABC):

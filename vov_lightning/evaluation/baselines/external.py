@@ -122,7 +122,7 @@ class ExternalCodec(Baseline):
         out.mkdir()
         paths = {
             "test_config": root / "config.json",
-            "output_path": out / "figures.json",
+            "output_path": out / FIGURES,
             "stream_path": out / "streams",
         }
         command = [self.python, "test_video.py", *self.arguments(quality), "--rate_num", "1", "--worker", "1"]

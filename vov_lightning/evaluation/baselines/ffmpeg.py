@@ -42,7 +42,7 @@ class Ffmpeg:
         except ImportError:
             raise BaselineError(
                 "no ffmpeg: standard codecs run in the binary of imageio-ffmpeg, which is not installed; "
-                'run pip install "imageio-ffmpeg>=0.8.1", or leave these baselines out'
+                'run pip install "vov_lightning[eval]", or leave these baselines out'
             ) from None
         except (RuntimeError, OSError, subprocess.SubprocessError) as cause:
             raise BaselineError(

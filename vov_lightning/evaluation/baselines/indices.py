@@ -55,7 +55,7 @@ class Indices(Baseline):
             f"k=0, {sampler.steps} steps, {sum(map(len, file.indices))} indices of {scaling.index_bits} bits, "
             f"codebook={scaling.codebook}, kernel={scaling.kernel}, selection={scaling.selection}"
         )
-        return Coded(frames, len(file.to_bytes()), settings, scaled - start, decode_s)
+        return Coded(frames, len(file.to_bytes()), settings, scaled - start, decode_s, sampler.seed)
 
 
 def sampler_for(header: Header) -> SamplerConfig:

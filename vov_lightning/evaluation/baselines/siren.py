@@ -19,6 +19,7 @@ from vov_lightning.vector.quantizer import dequantize, quantize
 HIDDEN_LAYERS, OMEGA = 3, 30.0
 BITS_PER_WEIGHT = (8.0, 10.0, 13.0)
 """Widths are tried so that the wanted size is this many bits a weight."""
+SEED = 0
 STEP_BYTES = 4
 MOST_POINTS = 2**17
 """Points of one iteration; a larger clip shows as many of its own, drawn anew each time."""
@@ -99,7 +100,7 @@ class SirenBaseline(Baseline):
             f"SIREN, {HIDDEN_LAYERS} hidden layers of {fit.network.width}, {fit.network.num_weights} weights in steps "
             f"of {fit.step:.4g}, {self.iterations} iterations for each of {len(BITS_PER_WEIGHT)} widths"
         )
-        return Coded(frames, fit.num_bytes, settings, fitted - start, decode_s)
+        return Coded(frames, fit.num_bytes, settings, fitted - start, decode_s, SEED)
 
 
 def fit_siren(frames: Tensor, num_bytes: int, iterations: int = 2000) -> tuple[Tensor, int]:
@@ -132,7 +133,7 @@ def best_fit(frames: Tensor, num_bytes: int, iterations: int = 2000) -> Fit:
 
 
 def _fit(network: Siren, frames: Tensor, num_bytes: int, iterations: int) -> Fit:
-    generator = torch.Generator().manual_seed(0)  # on the CPU, so that every device starts from the same weights
+    generator = torch.Generator().manual_seed(SEED)  # on the CPU, so that every device starts from the same weights
     shape = (frames.shape[0], frames.shape[2], frames.shape[3])
     target = frames.float().permute(0, 2, 3, 1).reshape(-1, 3) / 127.5 - 1
     points = _points(shape, frames.device)

@@ -88,8 +88,8 @@ class ClipMetrics(nn.Module):
         self.names = CLIP_METRICS if names is None else tuple(dict.fromkeys(names))
         for name in self.names:
             if name not in CLIP_METRICS:
-                hint = "; it belongs to a set of clips: FrechetVideoDistance" if name in PROTOCOLS else ""
-                raise SettingError(f"metric {name!r} is none of {', '.join(CLIP_METRICS)}{hint}")
+                of_sets = ", ".join(PROTOCOLS)
+                raise SettingError(f"metric {name!r} is none of {', '.join(CLIP_METRICS)}, nor, of sets, {of_sets}")
         self.weights_dir = weights_dir
         self.networks = nn.ModuleDict()
         self.register_buffer("device_marker", torch.empty(0), persistent=False)
@@ -179,11 +179,10 @@ class ClipMetrics(nn.Module):
     def _load(self, name: str) -> nn.Module:
         if name == "vmaf":
             return load_vmaf()
-        if name == "dists":
-            with backbone_at_hand("vgg", self.weights_dir):
-                return DISTSNetwork().eval()
-        net = name.removeprefix("lpips_")
+        net = "vgg" if name == "dists" else name.removeprefix("lpips_")
         with backbone_at_hand(net, self.weights_dir):
+            if name == "dists":
+                return DISTSNetwork().eval()
             return LearnedPerceptualImagePatchSimilarity(net, sync_on_compute=False).net  # type: ignore[arg-type]
 
 

@@ -13,6 +13,7 @@ not taken. TensorFlow normalises with an epsilon of 1e-3, which two files store 
   (VideoGPT itself runs it with 1e-5: 0.4 % of the smallest variance.)
 """
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def backbone_at_hand(net: str, weights_dir: Path | None = None) -> Iterator[Path
         weights_dir: Folder to take the file from; torch hub's cache, or a download into it, if ``None``.
 
     Raises:
-        MetricError: If the file is not there and cannot be had; names the file, its place and its address.
+        MetricError: If the file is not there and cannot be had, or is damaged; names file, place and address.
     """
     wanted = BACKBONES[net]
     path = _find(wanted, _checkpoints(weights_dir)) or _download(wanted, weights_dir)
@@ -71,6 +72,8 @@ def backbone_at_hand(net: str, weights_dir: Path | None = None) -> Iterator[Path
     torch.hub.set_dir(str(path.parent.parent))
     try:
         yield path
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as cause:
+        raise MetricError(f"{path} cannot be loaded ({cause}); delete it, and fetch {wanted.url} anew") from cause
     finally:
         torch.hub.set_dir(before)
 

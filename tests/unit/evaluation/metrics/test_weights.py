@@ -8,6 +8,7 @@ import torch
 
 from vov_lightning.errors import MetricError
 from vov_lightning.evaluation.metrics import weights
+from vov_lightning.evaluation.metrics.clip import ClipMetrics
 from vov_lightning.evaluation.metrics.i3d import I3D
 from vov_lightning.evaluation.metrics.weights import BACKBONES, I3D_FOLDED, I3D_VIDEOGPT, backbone_at_hand, load_i3d
 
@@ -54,6 +55,14 @@ def test_torch_hubs_folder_comes_back_after_an_error(tmp_path):
     with pytest.raises(ZeroDivisionError), backbone_at_hand("alex", tmp_path):
         raise ZeroDivisionError
     assert torch.hub.get_dir() == before
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "hub" / "checkpoints" / ALEX
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK half of an archive")
+    with pytest.raises(MetricError, match=rf"(?s){ALEX} cannot be loaded .*; delete it, and fetch https"):
+        ClipMetrics(["lpips_alex"], tmp_path)._network("lpips_alex")
 
 
 def test_what_is_missing_is_downloaded_into_torch_hubs_cache(empty_home, monkeypatch):

@@ -2,7 +2,7 @@
 
 const MARGIN = { left: 54, right: 16, top: 14, bottom: 42 };
 
-/** Round ticks within [low, high]: steps of 1, 2 or 5, or on a logarithmic axis 1, 2, 5 in each decade. */
+/** Round ticks within [low, high]: steps of 1, 2 or 5, or on a logarithmic axis 1, 2, 3, 5, 7 in each decade. */
 function ticks(low, high, logarithmic, count) {
   if (logarithmic) {
     const found = [];

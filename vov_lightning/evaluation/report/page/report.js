@@ -170,6 +170,7 @@ function byteBars(results) {
 const UP = "\u2191 higher is better";
 const DOWN = "\u2193 lower is better";
 const CURVES = {
+  distortion: ["Training distortion", DOWN],
   psnr_db: ["PSNR, dB", UP],
   bpp: ["Rate, bits per pixel (bpp)", DOWN],
   flow_loss: ["Flow-matching loss", DOWN],

@@ -173,7 +173,8 @@ function bdRates(data) {
   const keys = unique(entries.map((entry) => entry.metric));
   const rows = unique(entries.map((entry) => entry.method));
   const find = (method, key) => entries.find((entry) => entry.method === method && entry.metric === key);
-  const percent = (value) => (value > 0 ? "+" : "") + fixed(value, 1) + "\u00a0%";
+  const rounded = (value) => Math.round(10 * value) / 10 || 0;
+  const percent = (value) => (rounded(value) > 0 ? "+" : "") + fixed(rounded(value), 1) + "\u00a0%";
   const cell = (method, key, notes, value, total) => {
     const entry = find(method, key);
     if (!entry || !isNumber(value)) return notes.dash(entry?.reason);
@@ -187,7 +188,7 @@ function bdRates(data) {
             notes.mark(entry.reason),
           )
         : null;
-    return html("span", {}, html("span", { class: value > 0 ? "win" : "loss" }, percent(value)), part);
+    return html("span", {}, html("span", { class: ["loss", null, "win"][1 + Math.sign(rounded(value))] }, percent(value)), part);
   };
   const anchors = unique(entries.map((entry) => data.results.methods[entry.anchor]?.label ?? entry.anchor));
   byId("bd-lead").textContent = `Anchor: ${anchors.join(", ")}; green where it needs fewer bits. ${data.bd_rule}`;
@@ -277,7 +278,9 @@ function everyPoint(results) {
 function failures(results) {
   byId("failures-table").append(
     table(
-      [column("File", (row) => row.file, String, false), column("Method", (row) => row.method, String, false), column("Error", (row) => row.error, String, false)],
+      ["file", "method", "error"].map((key) =>
+        column(key[0].toUpperCase() + key.slice(1), (row) => row[key], String, false),
+      ),
       results.failures,
       { caption: "Failures" },
     ),

@@ -123,6 +123,6 @@ function metricColumns(metrics, rows, mark) {
 }
 
 /** A plain column of text or a number. */
-function column(label, value, text, numeric = true, title = null) {
-  return { label, title, numeric, value, cell: (row) => text(value(row), row) };
+function column(label, value, text, numeric = true) {
+  return { label, numeric, value, cell: (row) => text(value(row)) };
 }
