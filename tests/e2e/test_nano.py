@@ -5,9 +5,13 @@ import torch
 
 import vov_lightning as vov
 from vov_lightning.bases.nano import Nano
+from vov_lightning.captions import levels, parse
 from vov_lightning.codec import build_file
+from vov_lightning.editing import edit
 from vov_lightning.fitting.objectives import Target, flow_losses
 from vov_lightning.metrics import psnr_db
+from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.scaling import steer
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +61,26 @@ def test_a_short_fit_gains_decibels_over_the_unadapted_model(base, tmp_path):
     assert result.metrics["psnr_db"] > unadapted_db + 2
     assert result.metrics["bpp"] == 8 * len(result.file.to_bytes()) / target.num_pixels
     assert torch.equal(vov.decode(vov.VovFile.open(result.path)).frames, result.decoded.frames)
+
+
+@pytest.mark.parametrize(("attribute", "word"), [("brightness", "dark"), ("contrast", "contrasty")])
+def test_one_word_changes_its_attribute_and_little_else(base, attribute, word):
+    """It moves by half of what the word does to the unadapted model and more; the layout stays."""
+    source, caption = vov.SignalData("sample").load(base)
+    plain = build_file(base, source, caption, torch.zeros(0), 1.0, vov.AdapterConfig(k=0), vov.SamplerConfig())
+    file = steer(plain, base, source.signal, ScalingConfig(bits=4000))
+    changed = ", ".join((parse(caption) | {attribute: word}).values())
+    assert changed != caption
+
+    def frames(of, prompt):
+        return edit(of, base, prompt).frames
+
+    def move(of):
+        return levels(frames(of, changed))[attribute] - levels(frames(of, caption))[attribute]
+
+    def likeness(one, other):
+        return torch.corrcoef(torch.stack([clip.float().mean(1).flatten() for clip in (one, other)]))[0, 1]
+
+    assert move(file) / move(plain) > 0.5
+    edited, decoded, another = frames(file, changed), frames(file, caption), frames(plain, caption)
+    assert likeness(edited, decoded) > 0.7 > 0.5 > likeness(another, decoded)

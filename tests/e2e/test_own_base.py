@@ -15,7 +15,7 @@ from vov_lightning.cli import decode, fit
 from vov_lightning.video import Signal, read_signal, write_signal
 
 README = Path(__file__).parents[2] / "README.md"
-SHORT = ["--stage1.iterations=3", "--stage2.iterations=3", "--trainer.logger=false", "--trainer.val_check_interval=3"]
+SHORT = ["--stage1.iterations=3", "--stage2.iterations=3", "--trainer.val_check_interval=3"]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_own_base_is_fitted_written_and_decoded(commands, tmp_path, capsys):
 
 def test_vector_adapts_the_own_base(commands, tmp_path):
     """Its layers are found by their own names: a longer fit shows another picture than none."""
-    words = [*commands[0][1:], *SHORT, "--scaling.bits=0", "--model.objective.batch_size=2"]
+    words = [*commands[0][1:], *SHORT, "--trainer.logger=false", "--scaling.bits=0", "--model.objective.batch_size=2"]
     figures = []
     for iterations in (0, 40):
         more = [f"--stage1.iterations={iterations}", f"--name={iterations}", "--model.init_range=0.001"]

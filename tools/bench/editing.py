@@ -1,8 +1,8 @@
 """Does a change of one word in the caption change that attribute of the decoded clip, and nothing else?
 
 Files are fitted first, each reading of them is then edited one attribute at a time under several seeds, and compared
-with what the same change of the caption does to the unadapted model (without guidance). Rows are kept: an interrupted
-study goes on.
+with what the same change of the caption does to the unadapted model (without guidance; ``share_guided``: with the
+same). Rows are kept: an interrupted study goes on.
 
     vov-fit --config nano.yaml --set DIR --name nano     # runs/nano/<clip>/<clip>.vov
     vov-fit --config vector.yaml --set DIR --name vector
@@ -104,7 +104,7 @@ def main() -> None:
 class Study:
     """One clip under one reading."""
 
-    _unadapted: ClassVar[dict[tuple[str, int, int], Tensor]] = {}
+    _unadapted: ClassVar[dict[tuple[str, str | None, float, int, int], Tensor]] = {}
 
     def __init__(self, base: Nano, clip: Path, folder: Path, reading: Reading, num_seeds: int) -> None:
         self.base, self.reading, self.seeds = base, reading, range(num_seeds)
@@ -141,21 +141,26 @@ class Study:
             self._files[seed] = plain
         return self._files[seed]
 
+    def own(self, guidance: float) -> str | None:
+        """The clip's caption in the words that are changed, where there is guidance against it."""
+        return words(parse(self.fitted.caption)) if guidance != 1 else None
+
     def show(self, seed: int, caption: str, guidance: float = 1.0) -> Tensor:
         """Frames under ``caption``, led away from the clip's own by ``guidance``; the vector counts as without."""
-        own = words(parse(self.fitted.caption)) if guidance != 1 else None
-        config = EditConfig(self.reading.strength / guidance, guidance=guidance, negative_prompt=own)
+        config = EditConfig(self.reading.strength / guidance, guidance=guidance, negative_prompt=self.own(guidance))
         return edit(self.file(seed), self.base, caption, config).frames
 
     def changed(self, seed: int, name: str) -> Tensor:
         """Frames with the opposite word for the attribute ``name``."""
         return self.show(seed, self.captions[name], self.guidance[name])
 
-    def unadapted(self, seed: int, caption: str) -> Tensor:
+    def unadapted(self, seed: int, caption: str, guidance: float = 1.0) -> Tensor:
         """Frames of the unadapted model under ``caption``, in the file's steps, without indices."""
-        key = caption, self.fitted.header.steps, seed
+        own = self.own(guidance)
+        key = caption, own, guidance, self.fitted.header.steps, seed
         if key not in self._unadapted:
-            self._unadapted[key] = edit(self.file(seed), self.base, caption, EditConfig(0.0, keep_steps=0)).frames
+            config = EditConfig(0.0, guidance=guidance, negative_prompt=own, keep_steps=0)
+            self._unadapted[key] = edit(self.file(seed), self.base, caption, config).frames
         return self._unadapted[key]
 
     def rows(self) -> list[Row]:
@@ -183,6 +188,8 @@ class Study:
             row |= {"psnr_db": mean(psnr for psnr, _ in fidelity), "lpips": mean(distance for _, distance in fidelity)}
             row |= {"move": mean(moves[name][name]), "unadapted": mean(expected[name][name])}
             row["share"] = row["move"] / row["unadapted"]
+            guided = [self.unadapted(seed, self.captions[name], self.guidance[name]) for seed in self.seeds]
+            row["share_guided"] = row["move"] / mean(moves_of(named, before_unadapted, guided)[name])
             row["spread"] = max(stdev(position(named, name, frames) for frames in group) for group in (before, after))
             row["structure"] = mean(lpips(new, old) for new, old in zip(after, before, strict=True))
             for other in ATTRIBUTES:
@@ -244,7 +251,9 @@ def summary(rows: list[Row], between: float) -> list[Row]:
         found.append(
             {"attribute": name, "passed": f"{sum(all(c(row) for c in checks.values()) for row in own)} of {len(own)}"}
             | {f"{title} ": sum(map(check, own)) for title, check in checks.items()}
-            | {column: mean(row[column] for row in own) for column in ("psnr_db", "lpips", "share", "structure")}
+            | {column: mean(row[column] for row in own) for column in ("psnr_db", "lpips", "share", "share_guided")}
+            | {"half of guided": sum(row["share_guided"] >= 0.5 for row in own)}
+            | {"LPIPS to unedited": mean(row["structure"] for row in own)}
             | {"leak": mean(row[f"leak_{other}"] for row in own for other in leaks)}
             | {"leak, unadapted": mean(row[f"leak_{other}_unadapted"] for row in own for other in leaks)}
         )
@@ -252,18 +261,17 @@ def summary(rows: list[Row], between: float) -> list[Row]:
 
 
 def sheet(studies: dict[str, Study]) -> Image:
-    """Middle frames: source, unedited decode, and one column an attribute, with the word that it was given."""
-    cells = []
-    for study in studies.values():
-        shown = [study.source.frames, study.show(0, study.fitted.caption)]
-        shown += [study.changed(0, name) for name in ATTRIBUTES]
-        cells.append([frames[len(frames) // 2] for frames in shown])
+    """Middle frames: source, unedited decode, each attribute changed, and those again that guidance counts for."""
     guidance = next(iter(studies.values())).guidance
-    changed = [f"{name}, guided {value:g}" if value != 1 else name for name, value in guidance.items()]
-    titles, labels = ["source", "decoded", *changed], []
-    for name, study in studies.items():
+    edits = [(name, value) for name in ATTRIBUTES for value in dict.fromkeys((1.0, guidance[name]))]
+    titles = ["source", "decoded", *(name if value == 1 else f"{name}, guided {value:g}" for name, value in edits)]
+    cells, labels = [], []
+    for clip, study in studies.items():
         named = parse(study.fitted.caption)
-        labels.append(f"{name.partition('_')[0]}: " + ", ".join(opposite(named, name) for name in ATTRIBUTES))
+        shown = [study.source.frames, study.show(0, study.fitted.caption)]
+        shown += [study.show(0, study.captions[name], value) for name, value in edits]
+        cells.append([frames[len(frames) // 2] for frames in shown])
+        labels.append(f"{clip.partition('_')[0]}: " + ", ".join(opposite(named, name) for name in ATTRIBUTES))
     return contact_sheet(cells, labels, titles, scale=2)
 
 

@@ -25,7 +25,7 @@ class LTXVideo(HubModel):
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
         + ["ff.net.0.proj", "ff.net.2"]
     )
-    default_targets = target_kinds[:4]
+    default_targets = target_kinds[:8]
     default_size = ClipSize(frames=81, height=480, width=832)
 
     repository = "Lightricks/LTX-Video"

@@ -27,7 +27,7 @@ class Wan(HubModel):
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
         + ["ffn.net.0.proj", "ffn.net.2"]
     )
-    default_targets = target_kinds[:4]  # self-attention, as in the paper
+    default_targets = target_kinds[:8]  # self- and cross-attention, as in the paper
     default_size = ClipSize(frames=81, height=480, width=832)
 
     pipeline_name = "WanPipeline"

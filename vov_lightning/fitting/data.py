@@ -1,5 +1,6 @@
 """The signal of a fit, or several, brought to a size that the base model takes, each with its caption."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -176,7 +177,16 @@ class SignalData(L.LightningDataModule):
             # Kept: asked again, it might answer otherwise.
             self.caption = tidy_reply(self.captioner.caption(shown.frames), type(self.captioner).__name__)
             print(f"caption: {self.caption}")
-        return base.describe(fitted.signal.frames) if self.caption is None else self.caption
+        if self.caption is not None:
+            return self.caption
+        found = base.describe(fitted.signal.frames)
+        if not found and base.embed("") is not None:
+            print(
+                f"{fitted.signal.name}: no caption, so {base.name} is conditioned on none; write one into "
+                f"{fitted.signal.name}.txt beside it, or give --data.caption or --data.captioner",
+                file=sys.stderr,
+            )
+        return found
 
     def train_dataloader(self) -> DataLoader:
         """One item a batch of draws; the module makes them from the number alone."""

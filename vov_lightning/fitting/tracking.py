@@ -1,5 +1,6 @@
 """Weights & Biases: the default logger of a fit, and what it gets beside the scalar metrics."""
 
+import math
 import re
 import sys
 import tempfile
@@ -58,6 +59,7 @@ class RunLogger(WandbLogger):
 
     def _log_figures(self, result: FitResult, key: str) -> None:
         figures = {name: value for name, value in result.metrics.items() if isinstance(value, int | float | str)}
+        figures |= {name: str(value) for name, value in figures.items() if value in (math.inf, -math.inf)}  # no JSON
         self.experiment.log({key: wandb.Table(columns=list(figures), data=[list(figures.values())])})
         self.experiment.summary.update({f"{key}/{name}": value for name, value in figures.items()})
         if self.media and not result.parts:

@@ -19,7 +19,7 @@ def test_wan_at_the_papers_size_is_what_its_sizes_say():
     costs = estimate(Wan13B.skeleton(), ClipSize(81, 480, 832), rank=1)
     tokens, width, inner, layers, text = 21 * 30 * 52, 1536, 8960, 30, 512
     assert costs.tokens == tokens
-    assert (costs.adapted_layers, costs.num_entries) == (4 * layers, 4 * layers * 2 * width)
+    assert (costs.adapted_layers, costs.num_entries) == (8 * layers, 8 * layers * 2 * width)
     assert costs.latent_entries == 16 * 21 * 60 * 104
     assert 1.41e9 < costs.parameters < 1.43e9
     assert costs.attention_flops == 4 * layers * tokens * (tokens + text) * width
@@ -52,8 +52,8 @@ def test_vov_info_answers_before_anything_is_downloaded(capsys):
     text = capsys.readouterr().out
     for figure in (
         "32760 tokens",
-        "D = 368640 entries",
-        "D / k = 2.81",
+        "D = 737280 entries",
+        "D / k = 5.62",
         "283 TFLOP",
         "H100 80 GB",
         "with checkpointing",
