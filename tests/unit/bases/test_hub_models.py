@@ -371,5 +371,7 @@ class TestLoading:
             family()
 
     def test_images_are_one_frame(self) -> None:
-        with pytest.raises(BaseModelError, match="5 frames do not suit base model qwen-image, which takes 1"):
+        with pytest.raises(
+            BaseModelError, match="5 frames do not suit base model qwen-image, which takes 1; nearest: 1 frame of 64x64"
+        ):
             QwenImage.untrained().check_size(ClipSize(5, 64, 64))
