@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize, load_base
+from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.errors import BaseModelMismatchError, BitstreamError, SettingError
 from vov_lightning.flow import Velocity, guide
@@ -313,10 +314,12 @@ def place(base: BaseModel, file: VovFile, device: torch.device | str, prompts: I
 
     Raises:
         SettingError: If there is no such device.
+        BaseModelError: If it is a GPU that has no room for the model.
     """
     for caption in (file.caption, *([] if file.header.guidance == 1 else [""]), *prompts):
         base.embed(caption)
     try:
+        check_gpu_memory(base, device, base.name)
         return base.to(device)
     except torch.OutOfMemoryError:
         raise

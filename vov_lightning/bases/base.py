@@ -4,6 +4,7 @@ Adding one is a subclass in one file. Everything else (hash, adapter, rate,
 bitstream, sampler, commands) works through these methods alone.
 """
 
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -126,23 +127,38 @@ class BaseModel(nn.Module, ABC):
         """
         rows, columns = self.size_multiple
         fits = not (size.height % rows or size.width % columns or (size.frames - 1) % self.temporal_factor)
+        nearest = self.nearest_size(size)
+        remedy = f"nearest: {nearest.frames} frame{'s' * (nearest.frames > 1)} of {nearest.width}x{nearest.height}"
         if not fits or min(size.frames, size.height, size.width) < 1:
             raise BaseModelError(
                 f"size {size.frames} x {size.height} x {size.width} does not suit base model {self.name}: frames must "
-                f"be 1 + a multiple of {self.temporal_factor}, height a multiple of {rows}, width of {columns}; none 0"
+                f"be 1 + a multiple of {self.temporal_factor}, height a multiple of {rows}, width of {columns}; none "
+                f"0; {remedy}"
             )
         if self.max_frames is not None and size.frames > self.max_frames:
             raise BaseModelError(
-                f"{size.frames} frames do not suit base model {self.name}, which takes {self.max_frames}; "
-                f"use --data.frames {self.max_frames}"
+                f"{size.frames} frames do not suit base model {self.name}, which takes {self.max_frames}; {remedy}"
             )
         positions = (1 + (size.frames - 1) // self.temporal_factor, size.height // rows, size.width // columns)
         if self.max_positions is not None and max(positions) > self.max_positions:
             raise BaseModelError(
                 f"size {size.frames} x {size.height} x {size.width} does not suit base model {self.name}, whose "
                 f"positions end at {1 + (self.max_positions - 1) * self.temporal_factor} frames, height "
-                f"{self.max_positions * rows} and width {self.max_positions * columns}"
+                f"{self.max_positions * rows} and width {self.max_positions * columns}; {remedy}"
             )
+
+    def nearest_size(self, size: ClipSize) -> ClipSize:
+        """The size nearest to ``size`` that `check_size` takes; of two as near, the larger."""
+        most = self.max_positions or sys.maxsize
+        most_times = most if self.max_frames is None else min(most, 1 + (self.max_frames - 1) // self.temporal_factor)
+        rows, columns = self.size_multiple
+        return ClipSize(
+            1
+            + self.temporal_factor
+            * (_nearest(size.frames + self.temporal_factor - 1, self.temporal_factor, most_times) - 1),
+            rows * _nearest(size.height, rows, most),
+            columns * _nearest(size.width, columns, most),
+        )
 
     def use_vae_tiling(self, enabled: bool) -> None:
         """Encode and decode in tiles, or at once.
@@ -202,3 +218,8 @@ class BaseModel(nn.Module, ABC):
                 f"({len(self.target_kinds)} kinds); the file needs a newer vov_lightning"
             )
         return tuple(kind for bit, kind in enumerate(self.target_kinds) if mask >> bit & 1)
+
+
+def _nearest(length: int, step: int, most: int) -> int:
+    """Steps nearest to ``length``, in [1, ``most``]."""
+    return min(max((length + step // 2) // step, 1), most)

@@ -25,6 +25,7 @@ from vov_lightning.bases.hub_files import (
     settings_identity,
     text_identity,
 )
+from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.errors import BaseModelError
 from vov_lightning.files import atomic_path
 
@@ -240,6 +241,7 @@ class HubModel(BaseModel):
         check_caption(caption, tokenizer, self.max_caption_tokens, self.name)
         check_memory(self._folder, {"text_encoder": self.dtype.itemsize}, self.name)
         encoder = self._load("text_encoder", getattr(transformers, self.text_encoder_name), dtype=self.dtype)
+        check_gpu_memory(encoder, self._text_device, f"{self.name} (its text encoder)")
         missing = dict.fromkeys(("vae", "transformer", "scheduler"))
         pipeline = getattr(diffusers, self.pipeline_name)(
             tokenizer=tokenizer, text_encoder=encoder.to(self._text_device).eval(), **missing

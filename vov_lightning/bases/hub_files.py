@@ -19,6 +19,10 @@ PATTERNS = tuple(f"{part}/*.{ending}" for part in PARTS for ending in ("json", "
 """Files of a repository that are fetched."""
 
 
+LFS_POINTER = b"version https://git-lfs"
+"""How the text begins that git leaves in a file's place where git-lfs is not installed."""
+
+
 def fetch(name: str, repository: str, revision: str) -> Path:
     """Folder with the parts of a repository at a commit, downloaded unless it is in the hub's cache.
 
@@ -49,10 +53,10 @@ def _wanted() -> str:
 
 
 def check_folder(folder: Path, name: str, repository: str) -> None:
-    """Refuse a folder that lacks a part.
+    """Refuse a folder that lacks a part, or whose weights are not all there.
 
     Raises:
-        BaseModelError: If a part is missing.
+        BaseModelError: If a part is missing or damaged.
     """
     needed = [f"{part}/{file}" for part in MODELS for file in ("config.json", "*.safetensors")] + ["tokenizer/*"]
     missing = [file for file in needed if not any(folder.glob(file))]
@@ -60,6 +64,9 @@ def check_folder(folder: Path, name: str, repository: str) -> None:
         raise BaseModelError(
             f"base model {name}: {folder} lacks {', '.join(missing)}; it should hold {_wanted()} as {repository} does"
         )
+    for part in MODELS:
+        for path in _weights(folder / part):
+            num_values(path)
 
 
 def check_memory(folder: Path, bytes_of_a_value: dict[str, int], name: str) -> None:
@@ -84,10 +91,31 @@ def check_memory(folder: Path, bytes_of_a_value: dict[str, int], name: str) -> N
 
 
 def num_values(path: Path) -> int:
-    """Numbers in a safetensors file, from its header."""
+    """Numbers in a safetensors file, from its header.
+
+    Raises:
+        BaseModelError: If the file is none, or cut short.
+    """
+    size = path.stat().st_size
     with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        start = file.read(len(LFS_POINTER))
+        if start == LFS_POINTER:
+            raise BaseModelError(
+                f"{path} is a git-LFS pointer without the weights; run git lfs pull where it was cloned"
+            )
+        header_bytes = int.from_bytes(start[:8], "little")
+        file.seek(8)
+        text = file.read(header_bytes) if 8 + header_bytes <= size else b""
+    try:
+        header = json.loads(text)
+        entries = [entry for name, entry in header.items() if name != "__metadata__"]
+        complete = size == 8 + header_bytes + max((entry["data_offsets"][1] for entry in entries), default=0)
+        values = sum(math.prod(entry["shape"]) for entry in entries)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        complete = False
+    if not complete:
+        raise BaseModelError(f"{path} ({size} bytes) is cut short or no safetensors file; fetch it again")
+    return values
 
 
 def _weights(folder: Path) -> list[Path]:
@@ -104,8 +132,9 @@ def settings_identity(folder: Path) -> str:
 
 
 def text_identity(folder: Path) -> str:
-    """Hash over the files of text encoder and tokenizer."""
-    files = [path for part in ("text_encoder", "tokenizer") for path in (folder / part).iterdir() if path.is_file()]
+    """Hash over the files of text encoder and tokenizer that `fetch` would bring; others change nothing."""
+    patterns = [pattern for pattern in PATTERNS if pattern.startswith(("text_encoder/", "tokenizer/"))]
+    files = [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
     listing = "".join(f"{path.parent.name}/{path.name} {content_hash(path)}\n" for path in sorted(files))
     return hashlib.blake2b(listing.encode(), digest_size=16).hexdigest()
 

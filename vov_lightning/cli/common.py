@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
+import torch
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from vov_lightning.bases import BaseModel, load_base
+from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.bitstream import Limits, VovFile
 from vov_lightning.codec import place
 from vov_lightning.errors import SettingError, VovError
@@ -27,6 +29,8 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
             return run(args) or 0
         except VovError as error:
             print(f"{Path(sys.argv[0]).name}: {type(error).__name__}: {error}", file=sys.stderr)
+        except torch.OutOfMemoryError as error:
+            print(f"{Path(sys.argv[0]).name}: {out_of_memory(error)}", file=sys.stderr)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130

@@ -5,10 +5,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from vov_lightning.bases import BaseModel
+from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
 from vov_lightning.cli.common import class_path, command, find_configs
@@ -253,8 +255,9 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
             if bases.loading:  # and it would not load for the next clip either
                 raise
             bases.forget()
-            failed[member.name] = f"{type(error).__name__}: {error}"
-            if not isinstance(error, VovError):
+            full = isinstance(error, torch.OutOfMemoryError)
+            failed[member.name] = out_of_memory(error) if full else f"{type(error).__name__}: {error}"
+            if not full and not isinstance(error, VovError):
                 traceback.print_exc()
             print(f"{member.name} failed: {failed[member.name]}", file=sys.stderr)
         finally:

@@ -154,7 +154,9 @@ class SignalData(L.LightningDataModule):
         signal = self._signal
         if signal is None:
             path = bundled_clip() if self.path == SAMPLE else Path(self.path)
-            signal = read_signal(path, start=self.start, max_frames=frames, fps=self.fps)
+            # Up to the next count that fits: where ``frames`` does not, an error can say whether that one is there.
+            more = 0 if self.fit == "pad" else (1 - frames) % base.temporal_factor
+            signal = read_signal(path, start=self.start, max_frames=frames + more, fps=self.fps)
         if signal.is_image and self.frames is None:
             frames = 1
         height, width = self.height, self.width

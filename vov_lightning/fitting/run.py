@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec import decode
 from vov_lightning.errors import SettingError
@@ -108,6 +109,7 @@ def train_and_finish(
     ``metrics.json`` is written last: without it the run counts as unfinished.
     """
     check_scaling(module.sampler, scaling)
+    check_gpu_memory(module.base, trainer.strategy.root_device, module.base.name)
     run.metrics.unlink(missing_ok=True)
     seconds: dict[str, float] = {}
     more: dict[str, Any] = {}

@@ -98,9 +98,10 @@ def fit_signal(
         _check_multiples(height, width, multiple, hint="")
         pixels = _centre_crop(pixels, height, width, signal.name)
     else:
+        hint = ", or --data.fit crop or pad without height and width"  # with them, crop would refuse as well
         if height is None or width is None:
-            height, width = signal.height, signal.width
-        _check_multiples(height, width, multiple, hint=", or --data.fit crop")
+            height, width, hint = signal.height, signal.width, ", or --data.fit crop or pad"
+        _check_multiples(height, width, multiple, hint)
         pixels = _resize(pixels, height, width)
     return Fitted(Signal(pixels.contiguous(), signal.fps, signal.name), Padding())
 
@@ -139,7 +140,9 @@ def _checked_frame_count(signal: Signal, frames: int | None, temporal_factor: in
         )
     nearest = _valid_counts_around(wanted, temporal_factor)
     if wanted not in nearest:
-        counts = " or ".join(str(count) for count in nearest if count <= available)
+        at_hand = [count for count in nearest if count <= available]
+        closest = min(abs(count - wanted) for count in at_hand)
+        counts = " or ".join(str(count) for count in at_hand if abs(count - wanted) == closest)
         raise SignalError(
             f"{setting} is not 1 + a multiple of {temporal_factor}; use --data.frames {counts}, or --data.fit pad"
         )

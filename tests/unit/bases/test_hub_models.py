@@ -352,6 +352,36 @@ class TestLoading:
         with pytest.raises(BaseModelError, match=r"lacks transformer/config\.json, transformer/\*\.safetensors, vae/"):
             family(str(tmp_path))
 
+    @pytest.mark.parametrize("part", hub_files.MODELS)
+    @pytest.mark.parametrize(
+        ("damage", "message"),
+        [
+            (lambda data: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "run git lfs pull"),
+            (lambda data: data[:-1], "cut short or no safetensors file; fetch it again"),
+            (lambda data: data[:100], "cut short"),
+            (lambda data: data[:5], "cut short"),
+            (lambda data: b"", "cut short"),
+            (lambda data: b"<html>Not Found</html>", "cut short"),
+            (lambda data: bytes([2, *[0] * 7]) + b"[]", "cut short"),
+        ],
+    )
+    def test_weights_that_are_not_all_there_are_named(
+        self, tmp_path: Path, part: str, damage: Callable[[bytes], bytes], message: str
+    ) -> None:
+        save_weights(LTXVideo.untrained(), tmp_path)
+        (path,) = (tmp_path / part).glob("*.safetensors")
+        path.write_bytes(damage(path.read_bytes()))
+        with pytest.raises(BaseModelError, match=f"{path}.*{message}"):
+            LTXVideo(str(tmp_path))
+
+    def test_files_that_are_not_fetched_change_nothing(self, base: HubModel, folder: Path, cache: Path) -> None:
+        before = type(base)(str(folder), dtype="float32").fingerprint()
+        for stray in ("tokenizer/chat_template.jinja", "text_encoder/README.md"):
+            (folder / stray).write_text("another")
+        assert type(base)(str(folder), dtype="float32").fingerprint() == before
+        (folder / "tokenizer" / "merges.txt").write_text("another")
+        assert type(base)(str(folder), dtype="float32").fingerprint() != before
+
     def test_too_little_memory_is_noticed_before_loading(self, family, folder: Path, monkeypatch) -> None:
         monkeypatch.setattr(hub_files.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000}))
         with pytest.raises(BaseModelError, match=r"GiB of memory for its transformer and vae, 0\.0 GiB are free"):
@@ -371,5 +401,7 @@ class TestLoading:
             family()
 
     def test_images_are_one_frame(self) -> None:
-        with pytest.raises(BaseModelError, match="5 frames do not suit base model qwen-image, which takes 1"):
+        with pytest.raises(
+            BaseModelError, match="5 frames do not suit base model qwen-image, which takes 1; nearest: 1 frame of 64x64"
+        ):
             QwenImage.untrained().check_size(ClipSize(5, 64, 64))

@@ -159,6 +159,29 @@ class TestSizes:
         with pytest.raises(BaseModelError, match=message):
             tiny_nano.check_size(size)
 
+    @pytest.mark.parametrize(
+        ("size", "nearest"),
+        [
+            (ClipSize(80, 480, 830), "81 frames of 832x480"),
+            (ClipSize(79, 4, 3), "81 frames of 8x8"),
+            (ClipSize(78, -3, 0), "77 frames of 8x8"),
+            (ClipSize(0, 61, 59), "1 frame of 56x64"),
+        ],
+    )
+    def test_the_nearest_size_is_named(self, tiny_nano: Nano, size: ClipSize, nearest: str) -> None:
+        with pytest.raises(BaseModelError, match=f"; nearest: {nearest}$"):
+            tiny_nano.check_size(size)
+
+    def test_the_nearest_size_is_within_the_models_limits(
+        self, tiny_nano: Nano, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Nano, "max_positions", 10)
+        for size in (ClipSize(81, 64, 64), ClipSize(80, 64, 64)):
+            with pytest.raises(BaseModelError, match=r"; nearest: 37 frames of 64x64$"):
+                tiny_nano.check_size(size)
+        monkeypatch.setattr(Nano, "max_frames", 11)
+        assert tiny_nano.nearest_size(ClipSize(81, 999, 64)) == ClipSize(9, 80, 64)
+
 
 class TestPositions:
     @pytest.mark.parametrize("size", [(8, 8), (4, 16)])

@@ -54,6 +54,14 @@ def test_too_short_a_clip_is_refused_with_the_remedy(tiny_nano):
         SignalData.of(signal(7)).load(tiny_nano)
 
 
+@pytest.mark.parametrize(("asked", "nearest"), [(8, 9), (12, 9), (6, 5)])
+def test_the_nearest_count_that_the_file_has_is_named(tiny_nano, tmp_path, asked, nearest):
+    for index in range(12):
+        Image.new("RGB", (64, 64), (20 * index, 0, 0)).save(tmp_path / f"{index}.png")
+    with pytest.raises(SignalError, match=rf"frames={asked} .*; use --data\.frames {nearest}, or"):
+        SignalData(str(tmp_path), frames=asked).load(tiny_nano)
+
+
 def test_start_skips_frames(tiny_nano, tmp_path):
     folder = tmp_path / "frames"
     folder.mkdir()

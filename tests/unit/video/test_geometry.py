@@ -125,9 +125,9 @@ class TestRules:
     @pytest.mark.parametrize(
         ("size", "message"),
         [
-            ((481, 480), "height=481 is not a multiple of 16; use 480 or 496, or --data.fit crop"),
-            ((480, 481), "width=481 is not a multiple of 8; use 480 or 488, or --data.fit crop"),
-            ((5, 480), "height=5 is not a multiple of 16; use 16, or --data.fit crop"),
+            ((481, 480), "height=481 is not a multiple of 16; use 480 or 496, or --data.fit crop or pad without"),
+            ((480, 481), "width=481 is not a multiple of 8; use 480 or 488, or --data.fit crop or pad without"),
+            ((5, 480), "height=5 is not a multiple of 16; use 16, or --data.fit crop or pad without height and width"),
             ((-16, 480), "height=-16 is not a multiple of 16; use 16"),
         ],
     )
@@ -140,7 +140,9 @@ class TestRules:
             fit_signal(make_signal(1, 80, 80), height=33, width=8, mode="crop", **RULE)
 
     def test_size_of_the_file_itself(self):
-        with pytest.raises(SignalError, match="height=33 is not a multiple of 16; use 32 or 48"):
+        with pytest.raises(
+            SignalError, match=r"height=33 is not a multiple of 16; use 32 or 48, or --data.fit crop or pad$"
+        ):
             fit_signal(make_signal(1, 33, 8), **RULE)
 
     @pytest.mark.parametrize("mode", ["resize", "crop"])
@@ -149,6 +151,10 @@ class TestRules:
         [
             (7, None, "noise has 7 frames, which is not 1 [+] a multiple of 4; use --data.frames 5, or --data.fit pad"),
             (20, 7, "frames=7 is not 1 [+] a multiple of 4; use --data.frames 5 or 9, or --data.fit pad"),
+            (20, 8, "frames=8 is not 1 [+] a multiple of 4; use --data.frames 9, or --data.fit pad"),
+            (17, 16, "use --data.frames 17,"),
+            (16, 16, "use --data.frames 13,"),
+            (20, 6, "use --data.frames 5,"),
             (7, 9, "frames=9 and noise has only 7; use --data.frames 5 or --data.fit pad"),
             (7, 0, "frames=0; wanted at least 1"),
         ],

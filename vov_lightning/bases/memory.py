@@ -1,0 +1,45 @@
+"""Whether a model fits on a GPU, asked before it is moved there."""
+
+from itertools import chain
+
+import torch
+from torch import nn
+
+from vov_lightning.errors import BaseModelError
+
+
+def check_gpu_memory(model: nn.Module, device: torch.device | str, name: str) -> None:
+    """Refuse to move weights to a GPU that has no room for them; other devices are not asked.
+
+    Args:
+        model: What is to be moved; weights that lie on a GPU already are not counted.
+        device: Where to.
+        name: Of the base model.
+
+    Raises:
+        BaseModelError: If the weights are larger than the memory that is free.
+    """
+    device = torch.device(device)
+    if device.type != "cuda":
+        return
+    tensors = chain(model.parameters(), model.buffers())
+    needed = sum(tensor.nbytes for tensor in tensors if not tensor.is_cuda)
+    # What PyTorch keeps of freed tensors counts as used, but serves new ones.
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = torch.cuda.mem_get_info(device)[0] + kept
+    if needed > free:
+        raise BaseModelError(
+            f"base model {name} needs {needed / 2**30:.1f} GiB on {device} for its weights, {free / 2**30:.1f} GiB are "
+            "free; end what else uses the GPU, or take a larger one (--device cuda:1, CUDA_VISIBLE_DEVICES), a smaller "
+            "base model (nano, ltx-video), or for a fit --model.base.dtype bfloat16"
+        )
+
+
+def out_of_memory(error: Exception) -> str:
+    """A `torch.OutOfMemoryError` in one line, with the remedies."""
+    reason = " ".join(str(error).split()).partition(" If reserved but")[0]
+    return (
+        f"out of GPU memory: {reason} End what else uses the GPU, or take a larger one, fewer frames or a smaller "
+        "picture, or a smaller base model; for a fit on a model of the hub also --model.base.dtype bfloat16, "
+        "--model.base.gradient_checkpointing true, or --model.base.vae_tiling true"
+    )
