@@ -121,7 +121,7 @@ def _renamed_on_success(
     try:
         target = Path(os.path.realpath(path))
         if target.exists() and not overwrite:
-            raise error(f"{path} exists; choose another name or allow overwriting")
+            raise error(f"{path} exists; choose another name or set overwrite")
         check(target)
         if target.parent.exists() and not target.parent.is_dir():
             raise error(f"{path} cannot be written ({target.parent} is a file, not a folder); choose another folder")

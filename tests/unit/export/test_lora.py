@@ -211,7 +211,7 @@ class TestRefused:
         first, second = make_file(base), make_file(base, seed=6)
         for export, name in ((export_peft, "folder"), (export_diffusers, "file.safetensors")):
             export(first, base, tmp_path / name)
-            with pytest.raises(ExportError, match=f"{name} exists; choose another name or allow overwriting"):
+            with pytest.raises(ExportError, match=f"{name} exists; choose another name or set overwrite"):
                 export(second, base, tmp_path / name)
             export(second, base, tmp_path / name, overwrite=True)
             written = tmp_path / name if name == "file.safetensors" else tmp_path / name / "adapter_model.safetensors"
