@@ -11,8 +11,8 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from vov_lightning.bases import BaseModel
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
-from vov_lightning.cli.common import class_path, command, find_configs
-from vov_lightning.errors import RunError, SettingError, VovError
+from vov_lightning.cli.common import class_path, command, find_configs, own_error
+from vov_lightning.errors import RunError, SettingError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SAMPLE, SignalData
 from vov_lightning.fitting.drift import DriftMonitor
@@ -253,8 +253,9 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
             if bases.loading:  # and it would not load for the next clip either
                 raise
             bases.forget()
-            failed[member.name] = f"{type(error).__name__}: {error}"
-            if not isinstance(error, VovError):
+            own = own_error(error)
+            failed[member.name] = f"{type(own or error).__name__}: {own or error}"
+            if own is None:
                 traceback.print_exc()
             print(f"{member.name} failed: {failed[member.name]}", file=sys.stderr)
         finally:
