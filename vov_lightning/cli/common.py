@@ -62,6 +62,11 @@ def _stdout_is_closed() -> bool:
     return bool(poll.poll(0))
 
 
+def add_flag(parser: ArgumentParser, name: str, description: str) -> None:
+    """Add the boolean option ``name``, off by default: on when it stands alone, and YAML may set it."""
+    parser.add_argument(f"--{name}", type=bool, nargs="?", const=True, default=False, help=description)
+
+
 def add_decoder_arguments(parser: ArgumentParser) -> None:
     """What every command that decodes takes: ``device``, ``base``, ``limits``."""
     parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")

@@ -11,7 +11,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from vov_lightning.bases import BaseModel
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
-from vov_lightning.cli.common import class_path, command, find_configs, own_error
+from vov_lightning.cli.common import add_flag, class_path, command, find_configs, own_error
 from vov_lightning.errors import RunError, SettingError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SAMPLE, SignalData
@@ -44,7 +44,7 @@ DESCRIPTION = """Compress videos or images into .vov files by fitting each with 
   vov-fit --config nano.yaml --drift.every_n_iterations 20   how far unrelated prompts drift meanwhile
   vov-fit --config nano.yaml --set FOLDER               every clip of a folder, into runs/FOLDER/<clip>/
   vov-fit --config uvg.yaml --part 2/8                  a set shared by 8 GPUs: this one takes every 8th clip
-  vov-fit --config uvg.yaml --dry_run true              the same in a minute, without weights: is everything right?
+  vov-fit --config uvg.yaml --dry_run                   the same in a minute, without weights: is everything right?
   vov-fit --config nano.yaml --print_config             every setting and its default
 
 The result lies in runs/<name>/. The same command goes on with an interrupted run or set."""
@@ -92,7 +92,7 @@ class FitCLI(LightningCLI):
             default=None,
             help="Checkpoint to go on from: a path; empty or 'last': the newest.",
         )
-        parser.add_argument("--overwrite", type=bool, default=False, help="Start a run again that exists already.")
+        add_flag(parser, "overwrite", "Start a run again that exists already.")
         parser.add_argument(
             "--set",
             type=str | None,
@@ -104,11 +104,10 @@ class FitCLI(LightningCLI):
         parser.add_argument(
             "--part", type=str | None, default=None, help="Of the set: 2/8 takes every 8th clip from the 2nd on."
         )
-        parser.add_argument(
-            "--dry_run",
-            type=bool,
-            default=False,
-            help="Check settings, clips, captions and disk, and run everything once at tiny sizes with a stand-in for "
+        add_flag(
+            parser,
+            "dry_run",
+            "Check settings, clips, captions and disk, and run everything once at tiny sizes with a stand-in for "
             "the base model; nothing is kept.",
         )
 

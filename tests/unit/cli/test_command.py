@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from vov_lightning.cli import decode
+from vov_lightning.cli import decode, fit
+from vov_lightning.cli import eval as evaluation
 from vov_lightning.cli.common import command
 from vov_lightning.errors import SettingError
 
@@ -66,3 +68,25 @@ def test_a_closed_pipe_ends_in_silence(unbuffered):
         )
     assert result.stderr == b""
     assert result.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("main", "setting"), [(fit.main, "dry_run"), (fit.main, "overwrite"), (evaluation.main, "diagnostics")]
+)
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [([], False), (["--{}"], True), (["--{}", "true"], True), (["--{}=true"], True), (["--{}=false"], False)],
+)
+def test_flags_need_no_value(main, setting, words, wanted, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(
+            ["--config=nano.yaml"] * (main is fit.main) + [word.format(setting) for word in words] + ["--print_config"]
+        )
+    assert stop.value.code == 0
+    assert yaml.safe_load(capsys.readouterr().out)[setting] is wanted
+
+
+def test_a_configuration_sets_flags(tmp_path):
+    (tmp_path / "dry.yaml").write_text("dry_run: true\n")
+    arguments = [f"--config={fit.find_configs(['--config=nano.yaml'])[0].removeprefix('--config=')}"]
+    assert fit.FitCLI([*arguments, f"--config={tmp_path / 'dry.yaml'}"]).config.dry_run is True
