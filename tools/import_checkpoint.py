@@ -62,7 +62,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_class_arguments(SamplerConfig, "sampler")
     parser.set_defaults({"sampler.steps": 50, "sampler.compute_dtype": "bfloat16"})  # as their scripts
     parser.add_subclass_arguments(BaseModel, "base", required=True, help="Base model: registered name or class path.")
-    options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
+    options = parser.instantiate(parser.parse_args(with_class_paths(args)))
 
     base, default = options.base, options.base.default_size
     tensors = read_checkpoint(options.checkpoint, options.k)

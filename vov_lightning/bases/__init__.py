@@ -5,6 +5,7 @@ imported. Other packages register theirs under the entry-point group
 ``vov_lightning.bases``.
 """
 
+from importlib import import_module
 from importlib.metadata import entry_points
 
 from vov_lightning.bases.base import BaseModel, ClipSize, Condition
@@ -42,4 +43,28 @@ def base_class(name: str) -> type[BaseModel]:
     return points[name].load()
 
 
-__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "load_base", "registered_bases"]
+def class_of(text: str) -> type[BaseModel]:
+    """Class that a user means by ``text``: a registered name or a class path, which is imported.
+
+    Not for what a file names: see `base_class`.
+
+    Raises:
+        BaseModelError: If it is neither.
+    """
+    names = {point.name for point in entry_points(group=ENTRY_POINTS)}
+    module, _, name = text.rpartition(".")
+    if text in names or not module or not all(part.isidentifier() for part in text.split(".")):
+        return base_class(text)
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise BaseModelError(
+            f"base model {text!r} cannot be imported ({error}), nor is it registered; installed: "
+            f"{', '.join(sorted(names))}. Put the folder that holds {module.split('.')[0]} on PYTHONPATH, or correct it"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise BaseModelError(f"base model {text!r} is no class derived from vov_lightning.bases.BaseModel")
+    return found
+
+
+__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "class_of", "load_base", "registered_bases"]

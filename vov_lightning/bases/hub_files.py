@@ -38,14 +38,18 @@ def fetch(name: str, repository: str, revision: str) -> Path:
         reason = f"it is gated: accept its terms at https://huggingface.co/{repository}, then run `hf auth login`"
         raise BaseModelError(f"base model {name} cannot be downloaded from {repository}: {reason}") from error
     except RepositoryNotFoundError as error:
-        reason = f"the hub knows no such repository, or none that you may read; pass weights=FOLDER with {_wanted()}"
+        reason = f"the hub knows no such repository, or none that you may read; {_remedy()}"
         raise BaseModelError(f"base model {name} cannot be downloaded from {repository}: {reason}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise BaseModelError(
             f"base model {name} is neither on this machine nor to be had from {repository}@{revision} "
             f"({type(error).__name__}); on a machine with network run `hf download {repository} --revision {revision} "
-            f"--local-dir FOLDER`, and pass weights=FOLDER; it holds {_wanted()}"
+            f"--local-dir FOLDER`; {_remedy()}"
         ) from error
+
+
+def _remedy() -> str:
+    return f"pass --base.weights FOLDER (vov-fit: --model.base.weights FOLDER), a folder of {_wanted()}"
 
 
 def _wanted() -> str:

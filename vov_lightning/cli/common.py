@@ -1,6 +1,8 @@
 """What the commands share: one-line errors, exit codes, shipped configurations by bare name."""
 
 import argparse
+import os
+import select
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -21,22 +23,53 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
-    """Entry point that turns our own errors into one line on stderr and exit status 1."""
+    """Entry point that turns our own errors into one line on stderr and exit status 1.
+
+    Our own are also those that jsonargparse wraps where an optional class fails to load. Where nobody reads standard
+    output any more (``| head``), the command ends in silence with a shell's status for that, 141.
+    """
 
     @wraps(run)
     def main(args: list[str] | None = None) -> int:
         try:
-            return run(args) or 0
-        except VovError as error:
-            print(f"{Path(sys.argv[0]).name}: {type(error).__name__}: {error}", file=sys.stderr)
+            status = run(args) or 0
+            sys.stdout.flush()  # a closed pipe shows here rather than when Python exits
+            return status
         except torch.OutOfMemoryError as error:
             print(f"{Path(sys.argv[0]).name}: {out_of_memory(error)}", file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
-        return 1
+        except Exception as error:
+            if isinstance(error, BrokenPipeError) and _stdout_is_closed():
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+                return 141
+            own = own_error(error)
+            if own is None:
+                raise
+            print(f"{Path(sys.argv[0]).name}: {type(own).__name__}: {own}", file=sys.stderr)
+            return 1
 
     return main
+
+
+def own_error(error: BaseException | None) -> VovError | None:
+    """``error``, or the first `VovError` that it was raised from or while handling; None without one."""
+    while error is not None and not isinstance(error, VovError):
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error
+
+
+def _stdout_is_closed() -> bool:
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # asks for errors alone
+    return bool(poll.poll(0))
+
+
+def add_flag(parser: ArgumentParser, name: str, description: str) -> None:
+    """Add the boolean option ``name``, off by default: on when it stands alone, and YAML may set it."""
+    parser.add_argument(f"--{name}", type=bool, nargs="?", const=True, default=False, help=description)
 
 
 def add_decoder_arguments(parser: ArgumentParser) -> None:

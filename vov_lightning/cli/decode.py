@@ -24,7 +24,7 @@ def main(args: list[str] | None = None) -> None:
         "--stop_at", type=float, default=0.0, help="Stop sampling at this time in [0, 1): less noise, less detail."
     )
     add_decoder_arguments(parser)
-    options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
+    options = parser.instantiate(parser.parse_args(with_class_paths(args)))
 
     file = VovFile.open(options.file, options.limits)
     header = file.header

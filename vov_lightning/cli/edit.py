@@ -66,7 +66,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--frames", type=int | None, default=None, help="Frames; empty for the file's own number.")
     parser.add_class_arguments(EditConfig, skip={"strength", "size"})
     add_decoder_arguments(parser)
-    options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
+    options = parser.instantiate(parser.parse_args(with_class_paths(args)))
 
     files = [VovFile.open(path, options.limits) for path in options.files]
     prompts = options.prompt or [files[0].caption]

@@ -10,7 +10,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from vov_lightning.cli.bases import PARSER_MODE, with_class_paths
-from vov_lightning.cli.common import HelpFormatter, add_base_arguments, class_path, command, find_configs
+from vov_lightning.cli.common import HelpFormatter, add_base_arguments, add_flag, class_path, command, find_configs
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.baselines import BASELINES, make_baselines
 from vov_lightning.evaluation.cache import Cache, Frames
@@ -79,11 +79,10 @@ def main(args: list[str] | None = None) -> int:
         default=None,
         help="Folder of the metrics' networks; empty for torch hub's own, which downloads what is missing.",
     )
-    parser.add_argument(
-        "--diagnostics",
-        type=bool,
-        default=False,
-        help="Add to results.json how far each vector moves the model, its error at each t, and what stopping early "
+    add_flag(
+        parser,
+        "diagnostics",
+        "Add to results.json how far each vector moves the model, its error at each t, and what stopping early "
         "costs: some hundred evaluations of the model a file.",
     )
     parser.add_argument("--accelerator", type=str, default="auto", help="As Lightning's Trainer: auto, cpu, gpu ...")
@@ -98,7 +97,7 @@ def main(args: list[str] | None = None) -> int:
     parsed = parser.parse_args(with_class_paths(find_configs(sys.argv[1:] if args is None else args)))
     if isinstance(parsed.logger, Namespace) and parsed.logger.init_args.save_dir == ".":
         parsed.logger.init_args.save_dir = parsed.out
-    options = parser.instantiate_classes(parsed)
+    options = parser.instantiate(parsed)
 
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)  # W&B does not make it

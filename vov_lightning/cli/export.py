@@ -48,7 +48,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--push", type=str | None, default=None, help="user/name on the hub, for a card.")
     parser.add_argument("--private", action="store_true", help="Create that repository for yourself alone.")
     add_base_arguments(parser)
-    options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
+    options = parser.instantiate(parser.parse_args(with_class_paths(args)))
     checked_licence(options.license)
     if options.private and options.push is None:
         raise SettingError("--private is about the repository that --push USER/NAME creates; give both or neither")

@@ -13,8 +13,8 @@ from vov_lightning.bases import BaseModel
 from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
-from vov_lightning.cli.common import class_path, command, find_configs
-from vov_lightning.errors import RunError, SettingError, VovError
+from vov_lightning.cli.common import add_flag, class_path, command, find_configs, own_error
+from vov_lightning.errors import RunError, SettingError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SAMPLE, SignalData
 from vov_lightning.fitting.drift import DriftMonitor
@@ -46,7 +46,7 @@ DESCRIPTION = """Compress videos or images into .vov files by fitting each with 
   vov-fit --config nano.yaml --drift.every_n_iterations 20   how far unrelated prompts drift meanwhile
   vov-fit --config nano.yaml --set FOLDER               every clip of a folder, into runs/FOLDER/<clip>/
   vov-fit --config uvg.yaml --part 2/8                  a set shared by 8 GPUs: this one takes every 8th clip
-  vov-fit --config uvg.yaml --dry_run true              the same in a minute, without weights: is everything right?
+  vov-fit --config uvg.yaml --dry_run                   the same in a minute, without weights: is everything right?
   vov-fit --config nano.yaml --print_config             every setting and its default
 
 The result lies in runs/<name>/. The same command goes on with an interrupted run or set."""
@@ -94,7 +94,7 @@ class FitCLI(LightningCLI):
             default=None,
             help="Checkpoint to go on from: a path; empty or 'last': the newest.",
         )
-        parser.add_argument("--overwrite", type=bool, default=False, help="Start a run again that exists already.")
+        add_flag(parser, "overwrite", "Start a run again that exists already.")
         parser.add_argument(
             "--set",
             type=str | None,
@@ -106,11 +106,10 @@ class FitCLI(LightningCLI):
         parser.add_argument(
             "--part", type=str | None, default=None, help="Of the set: 2/8 takes every 8th clip from the 2nd on."
         )
-        parser.add_argument(
-            "--dry_run",
-            type=bool,
-            default=False,
-            help="Check settings, clips, captions and disk, and run everything once at tiny sizes with a stand-in for "
+        add_flag(
+            parser,
+            "dry_run",
+            "Check settings, clips, captions and disk, and run everything once at tiny sizes with a stand-in for "
             "the base model; nothing is kept.",
         )
 
@@ -255,9 +254,10 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
             if bases.loading:  # and it would not load for the next clip either
                 raise
             bases.forget()
+            own = own_error(error)
             full = isinstance(error, torch.OutOfMemoryError)
-            failed[member.name] = out_of_memory(error) if full else f"{type(error).__name__}: {error}"
-            if not full and not isinstance(error, VovError):
+            failed[member.name] = out_of_memory(error) if full else f"{type(own or error).__name__}: {own or error}"
+            if own is None and not full:
                 traceback.print_exc()
             print(f"{member.name} failed: {failed[member.name]}", file=sys.stderr)
         finally:

@@ -44,7 +44,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--keep_steps", type=int | None, default=None, help="Keep the indices of the first steps only.")
     parser.add_class_arguments(ScalingConfig, "scaling")
     add_decoder_arguments(parser)
-    options = parser.instantiate_classes(parser.parse_args(with_class_paths(args)))
+    options = parser.instantiate(parser.parse_args(with_class_paths(args)))
 
     file = VovFile.open(options.file, options.limits)
     if options.keep_steps is not None:

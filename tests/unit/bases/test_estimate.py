@@ -1,15 +1,19 @@
 """Costs that are counted without weights, against formulas and against the same model with weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from jsonargparse import Namespace
 
 from vov_lightning.bases import ClipSize
-from vov_lightning.bases.estimate import estimate
+from vov_lightning.bases.estimate import Estimate, estimate
 from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.cli import info
+from vov_lightning.cli.info import format_costs
 from vov_lightning.errors import BaseModelError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -70,11 +74,34 @@ def test_vov_info_answers_before_anything_is_downloaded(capsys):
         (["--base=nano", "--size=64x60"], "height a multiple of 8"),
         (["--base=qwen-image", "--frames=3"], "3 frames do not suit base model qwen-image"),
         (["--base=sora"], "base model 'sora' is not registered"),
+        (["--base=nano", "--rank=0"], "--rank 0 is below 1"),
+        (["--base=nano", "--k=-5"], "--k -5 is below 1"),
+        (["--base=nano", "--steps=0"], "--steps 0 is below 1"),
     ],
 )
 def test_what_cannot_be_estimated_is_refused(arguments, message, capsys):
     assert info.main(arguments) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_vector_longer_than_the_adapter_is_said_to_be_refused(capsys):
+    assert info.main(["--base=nano", "--k=36865"]) == 0
+    assert "a fit refuses k above D" in capsys.readouterr().out
+    assert info.main(["--base=nano", "--k=36864"]) == 0
+    assert "refuses" not in capsys.readouterr().out
+
+
+def test_times_are_of_what_fits_the_gpu(capsys):
+    arguments = Namespace(rank=1, k=1, draws=1, steps=1)
+    costs = Estimate(1, 1, 1, 1, 1, 100e12, 0.0, 0, 0, 0)
+    times = {}
+    for activations, checkpointed in ((1e9, 1e9), (1e15, 1e9), (1e15, 1e15)):
+        needs = replace(costs, activation_bytes=int(activations), block_bytes=int(checkpointed))
+        (row,) = [line for line in format_costs(needs, ClipSize(1, 8, 8), arguments).splitlines() if "A100" in line]
+        times[activations, checkpointed] = row.split()[-6:]
+    assert times[1e9, 1e9] == ["1.6", "s", "1.6", "s", "801.3", "ms"]
+    assert times[1e15, 1e9] == ["2.4", "s", "2.4", "s", "801.3", "ms"]  # a forward pass more
+    assert times[1e15, 1e15][-4:] == ["no", "-", "-", "-"]
 
 
 def test_estimates_know_the_models_rules():

@@ -391,7 +391,8 @@ class TestLoading:
     def test_without_network_the_error_says_which_files_to_bring(self, family, tmp_path: Path, monkeypatch) -> None:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
         with pytest.raises(
-            BaseModelError, match=f"hf download {family.repository} --revision {family.pinned_revision}"
+            BaseModelError,
+            match=f"hf download {family.repository} --revision {family.pinned_revision} .* pass --base.weights FOLDER",
         ):
             family()
 

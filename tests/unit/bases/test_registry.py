@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vov_lightning.bases import load_base, registered_bases
+from vov_lightning.bases import class_of, load_base, registered_bases
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.nano import Nano
 from vov_lightning.bases.qwen_image import QwenImage
@@ -26,3 +26,22 @@ def test_options_reach_the_model(tiny_nano: Nano, tmp_path: Path) -> None:
 def test_unknown_names_are_refused_with_the_installed_ones(name: str) -> None:
     with pytest.raises(BaseModelError, match=f"base model '{name}' is not registered; installed: .*nano"):
         load_base(name)
+
+
+@pytest.mark.parametrize("text", ["nano", "vov_lightning.bases.nano.Nano"])
+def test_a_user_may_give_a_class_path(text: str) -> None:
+    assert class_of(text) is Nano
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("my_package.MyBase", r"'my_package.MyBase' cannot be imported \(No module named 'my_package'\), .*PYTHONPATH"),
+        ("vov_lightning.bases.nano.Nanoo", "cannot be imported .*no attribute 'Nanoo'"),
+        ("vov_lightning.bases.nano.NanoConfig", "is no class derived from vov_lightning.bases.BaseModel"),
+        ("wan2.1", "'wan2.1' is not registered; installed: .*nano"),
+    ],
+)
+def test_what_is_wrong_with_a_class_path_is_said(text: str, message: str) -> None:
+    with pytest.raises(BaseModelError, match=message):
+        class_of(text)
