@@ -84,3 +84,20 @@ def test_one_word_changes_its_attribute_and_little_else(base, attribute, word):
     assert move(file) / move(plain) > 0.5
     edited, decoded, another = frames(file, changed), frames(file, caption), frames(plain, caption)
     assert likeness(edited, decoded) > 0.7 > 0.5 > likeness(another, decoded)
+
+
+def test_two_sources_of_one_vector_come_back_as_themselves(base, tmp_path):
+    """Each is given the other's caption, so that captions alone would show the wrong one."""
+    signal = vov.SignalData("sample").load(base)[0].signal
+    frames = {"first": signal.frames, "second": 255 - signal.frames.flip(3)}
+    signals = {name: vov.Signal(frames, signal.fps, name) for name, frames in frames.items()}
+    captions = [base.describe(one.frames) for one in reversed(signals.values())]
+    members = [vov.SignalData.of(one, caption=words) for one, words in zip(signals.values(), captions, strict=True)]
+    module = vov.VOVModule(
+        base, vov.AdapterConfig(k=2048), objective=vov.Reconstruction(), sampler=vov.SamplerConfig(steps=2)
+    )
+    stages = [vov.Unconstrained(80, learning_rate=0.03, warmup=5), vov.RateConstrained(20, learning_rate=0.01)]
+    result = vov.fit(vov.SignalData.joint(members), module, stages, tmp_path / "run", accelerator="cpu")
+    for part in result.parts:
+        distances = {name: psnr_db(part.decoded, one) for name, one in signals.items()}
+        assert max(distances, key=distances.get) == part.metrics["name"].rpartition("/")[2]

@@ -212,16 +212,18 @@ class VOVModule(RateControlled):
         """
         source, symbols, step = self.sources[number], self.vector.detach(), 1.0
         if len(symbols):
-            if not self.rate_constrained:
-                self.quantizer.initialise(self.vector)
-            step = short_float32(self.quantizer.step.item())
+            step = short_float32(self._step())
             symbols = quantize(self.vector, step, self.quantizer.limit)
         return build_file(self.base, source.fitted, source.caption, symbols, step, self.adapter_config, self.sampler)
+
+    def _step(self) -> float:
+        """Of the quantiser; before stage 2 what it would begin with."""
+        return (self.quantizer.step if self.rate_constrained else self.quantizer.initial_step(self.vector)).item()
 
     @torch.no_grad()
     def estimated_bits(self) -> float:
         """Bits of the rounded vector under the learned density; the file's own coder needs about as many."""
-        symbols = quantize(self.vector, self.quantizer.step.item(), self.quantizer.limit)
+        symbols = quantize(self.vector, self._step(), self.quantizer.limit)
         return float(self.rate.bits(symbols.float()))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -37,10 +37,14 @@ class Quantizer(nn.Module, ABC):
         return F.softplus(self.raw_step)
 
     @torch.no_grad()
+    def initial_step(self, vector: Tensor) -> Tensor:
+        """Step, a float64 scalar, that rate-constrained training of ``vector`` [k] begins with."""
+        return (vector.double().std() / self.steps_per_std).clamp(min=1e-6)
+
+    @torch.no_grad()
     def initialise(self, vector: Tensor) -> None:
         """Set the step from the spread of ``vector`` [k]."""
-        step = (vector.double().std() / self.steps_per_std).clamp(min=1e-6)
-        self.raw_step.copy_(torch.log(torch.expm1(step)))
+        self.raw_step.copy_(torch.log(torch.expm1(self.initial_step(vector))))
 
     @abstractmethod
     def relax(self, scaled: Tensor, uniform: Tensor) -> Tensor:
