@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from fractions import Fraction
 
 import pytest
+import torch
 
 from vov_lightning.bases.nano import Nano
 from vov_lightning.cli import fit
+from vov_lightning.video import Signal, write_signal
 
 
 @pytest.fixture
@@ -116,6 +119,20 @@ def test_dry_run_needs_no_weights_and_leaves_nothing(folder, tmp_path, one_threa
     assert fit.main([*command, "--dry_run=true"]) == 0
     assert "dry run passed: 2 of 2 clips" in capsys.readouterr().out
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_papers_experiment_is_rehearsed_at_its_full_size(tmp_path, one_thread, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "uvg").mkdir(parents=True)
+    for number, name in enumerate(("Beauty", "Jockey")):
+        frames = torch.full((81, 3, 480, 832), 80 * number, dtype=torch.uint8)
+        write_signal(Signal(frames, Fraction(120), name), tmp_path / "data" / "uvg" / f"{name}.mp4")
+    (tmp_path / "data" / "uvg" / "Beauty.txt").write_text("a woman")
+    assert fit.main(["--config=uvg.yaml", "--dry_run"]) == 0
+    said = capsys.readouterr()
+    assert "dry run passed: 2 of 2 clips" in said.out
+    assert "Jockey: no caption" in said.err
+    assert "Beauty: no caption" not in said.err
 
 
 @pytest.mark.parametrize(
