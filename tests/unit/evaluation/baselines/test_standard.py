@@ -158,7 +158,7 @@ def test_the_conversion_to_420_and_back_keeps_a_grey_clip(tmp_path):
 
 def test_a_missing_package_says_what_to_install(make_task, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(BaselineError, match=r'run pip install "imageio-ffmpeg'):
+    with pytest.raises(BaselineError, match=r'run pip install "vov_lightning\[eval\]"'):
         X265().code(make_task(500))
 
 
