@@ -43,7 +43,16 @@ class RunLogger(WandbLogger):
         if not offline and not wandb.login(prompt=False, verify=False):
             _say("W&B: no API key found, logging offline; run `wandb login` to log online")
             offline = True
-        super().__init__(name=name, save_dir=save_dir, offline=offline, project=project, group=group, tags=tags)
+        super().__init__(
+            name=name,
+            save_dir=save_dir,
+            offline=offline,
+            project=project,
+            group=group,
+            tags=tags,
+            # Lightning's own `offline` sets an environment variable, to which the login above has made wandb deaf.
+            mode="offline" if offline else None,
+        )
         self.media = media
 
     def log_clip(self, key: str, clip: Signal) -> None:
