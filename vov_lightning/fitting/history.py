@@ -69,7 +69,8 @@ class History(L.Callback):
         self._count += 1
         step = trainer.global_step
         known = self.rows[-1]["step"] if self.rows else 0
-        every = max(trainer.log_every_n_steps, math.ceil(total_iterations(trainer) / MOST_ROWS))  # type: ignore[attr-defined]
+        often = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by Lightning's connector
+        every = max(often, math.ceil(total_iterations(trainer) / MOST_ROWS))
         if step > known and step % every == 0 and not validates_after(trainer, batch_idx):
             self._add(trainer, {})
 

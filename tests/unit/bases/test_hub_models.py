@@ -1,7 +1,5 @@
-"""The hub's families at tiny random sizes: loaded as from the hub, and compared with diffusers' own pipelines."""
+"""The hub's families at tiny random sizes, compared with diffusers' own pipelines and PEFT's LoRA."""
 
-import json
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -13,17 +11,16 @@ import pytest
 import torch
 import transformers
 from peft import LoraConfig, inject_adapter_in_model
-from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 
-from vov_lightning.bases import ClipSize, hub_files
+from vov_lightning.bases import ClipSize
 from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
-from vov_lightning.bases.wan import Wan13B, Wan14B
+from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec import adapted, build_file, decode, sample, scaling_of
-from vov_lightning.errors import BaseModelError, SettingError
+from vov_lightning.errors import SettingError
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.sampling.steering import Replay
@@ -37,69 +34,6 @@ STEPS = 4
 SAMPLER = SamplerConfig(steps=STEPS)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(params=FAMILIES, ids=lambda family: family.name)
-def family(request) -> type[HubModel]:
-    return request.param
-
-
-@pytest.fixture
-def base(family: type[HubModel]) -> HubModel:
-    """An untrained model of a test's own, the same in every test."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return family.untrained()
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def folder(base: HubModel, tmp_path: Path) -> Path:
-    """The model as a repository on the hub would hold it, with a text encoder and tokenizer as tiny as itself."""
-    save_weights(base, tmp_path / "weights")
-    return tmp_path / "weights"
-
-
-def save_weights(base: HubModel, folder: Path) -> None:
-    base.transformer.save_pretrained(folder / "transformer")
-    base.vae.save_pretrained(folder / "vae")
-    tokenizer().save_pretrained(folder / "tokenizer")
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        text_encoder(base).save_pretrained(folder / "text_encoder")
-
-
-def tokenizer() -> transformers.PreTrainedTokenizerFast:
-    words = ["[PAD]", "[UNK]", *CAPTION.replace(",", " ,").split(), "Describe", "image", "the"]
-    model = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
-    model.pre_tokenizer = pre_tokenizers.Whitespace()
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=model, pad_token="[PAD]", unk_token="[UNK]")
-
-
-def text_encoder(base: HubModel) -> Any:
-    width = base.transformer.config[base.embedding_width]
-    if isinstance(base, QwenImage):
-        text = {
-            "vocab_size": 32,
-            "hidden_size": width,
-            "intermediate_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
-        }
-        vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": width}
-        config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision)
-        return transformers.Qwen2_5_VLForConditionalGeneration(config)
-    sizes = {"vocab_size": 32, "d_model": width, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_layers": 2}
-    if isinstance(base, LTXVideo):
-        return transformers.T5EncoderModel(transformers.T5Config(**sizes))
-    return transformers.UMT5EncoderModel(transformers.UMT5Config(**sizes))
 
 
 def size_of(base: HubModel) -> ClipSize:
@@ -171,7 +105,7 @@ class TestAgainstPipelines:
         assert ours.float().std() > 1  # a picture, not one colour
         assert difference.max() < 0.51  # theirs before rounding
 
-    def test_unipc_is_the_pipelines_default(self, tmp_path: Path, cache: Path) -> None:
+    def test_unipc_is_the_pipelines_default(self, tmp_path: Path, cache: Path, save_weights: Callable) -> None:
         torch.manual_seed(0)
         base, sampler = Wan13B.untrained(), SamplerConfig(steps=STEPS, scheduler="unipc")
         save_weights(base, tmp_path / "weights")
@@ -301,108 +235,3 @@ class TestFiles:
         file = plain_file(base, SamplerConfig(steps=8, scheduler="unipc"))
         with pytest.raises(SettingError, match="scheduler=unipc takes no indices"):
             steer(file, base, Signal(frames_of(base), Fraction(16), "noise"), ScalingConfig(bits=100))
-
-
-class TestLoading:
-    def test_the_text_encoder_is_loaded_once_for_a_caption(
-        self, base: HubModel, folder: Path, cache: Path, monkeypatch
-    ) -> None:
-        first = type(base)(str(folder), dtype="float32").embed(CAPTION)
-        other = type(base)(str(folder), dtype="float32").embed("the image")
-        assert not torch.equal(first["states"], other["states"])
-        monkeypatch.setattr(type(base), "_encode", None)
-        again = type(base)(str(folder), dtype="float32").embed(CAPTION)
-        assert all(torch.equal(again[name], first[name]) for name in first)
-
-    def test_another_weight_is_another_model(self, base: HubModel, folder: Path) -> None:
-        loaded, again, changed = (type(base)(str(folder), dtype="float32") for _ in range(3))
-        assert again.fingerprint() == loaded.fingerprint()
-        next(changed.vae.decoder.parameters()).data[0] += 1e-3
-        assert changed.fingerprint() != loaded.fingerprint()
-
-    @pytest.mark.parametrize("part", ["vae/config.json", "text_encoder/model.safetensors", "tokenizer/tokenizer.json"])
-    def test_another_setting_or_text_encoder_is_another_model(
-        self, base: HubModel, folder: Path, cache: Path, part: str
-    ) -> None:
-        before = type(base)(str(folder), dtype="float32").fingerprint()
-        if part.endswith("config.json"):
-            settings = json.loads((folder / part).read_text()) | {"added": 1}
-            (folder / part).write_text(json.dumps(settings))
-        else:
-            data = bytearray((folder / part).read_bytes())
-            data[-1] ^= 1  # as many bytes as before
-            (folder / part).write_bytes(bytes(data))
-        model = type(base)(str(folder), dtype="float32")
-        assert model.fingerprint() != before
-
-    def test_weights_are_bfloat16_unless_told_otherwise(self, base: HubModel, folder: Path, cache: Path) -> None:
-        loaded = type(base)(str(folder))
-        assert loaded.dtype == torch.bfloat16
-        assert {parameter.dtype for parameter in loaded.vae.parameters()} == {torch.float32}
-        velocities = [m.velocity(CAPTION) for m in (loaded, type(base)(str(folder), dtype="float32"))]
-        x_t, t = torch.randn(1, *base.latent_shape(size_of(base))), torch.tensor([0.5])
-        coarse, fine = (velocity(x_t, t) for velocity in velocities)
-        torch.testing.assert_close(coarse, fine, rtol=0, atol=0.1)
-
-    def test_a_caption_that_would_be_cut_is_refused(self, base: HubModel, folder: Path, cache: Path) -> None:
-        with pytest.raises(BaseModelError, match=f"tokens, base model {base.name} takes {base.max_caption_tokens}"):
-            type(base)(str(folder), dtype="float32").embed("the " * 1100)
-
-    def test_a_missing_part_is_named(self, family: type[HubModel], tmp_path: Path) -> None:
-        with pytest.raises(BaseModelError, match=r"lacks transformer/config\.json, transformer/\*\.safetensors, vae/"):
-            family(str(tmp_path))
-
-    @pytest.mark.parametrize("part", hub_files.MODELS)
-    @pytest.mark.parametrize(
-        ("damage", "message"),
-        [
-            (lambda data: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "run git lfs pull"),
-            (lambda data: data[:-1], "cut short or no safetensors file; fetch it again"),
-            (lambda data: data[:100], "cut short"),
-            (lambda data: data[:5], "cut short"),
-            (lambda data: b"", "cut short"),
-            (lambda data: b"<html>Not Found</html>", "cut short"),
-            (lambda data: bytes([2, *[0] * 7]) + b"[]", "cut short"),
-        ],
-    )
-    def test_weights_that_are_not_all_there_are_named(
-        self, tmp_path: Path, part: str, damage: Callable[[bytes], bytes], message: str
-    ) -> None:
-        save_weights(LTXVideo.untrained(), tmp_path)
-        (path,) = (tmp_path / part).glob("*.safetensors")
-        path.write_bytes(damage(path.read_bytes()))
-        with pytest.raises(BaseModelError, match=f"{path}.*{message}"):
-            LTXVideo(str(tmp_path))
-
-    def test_files_that_are_not_fetched_change_nothing(self, base: HubModel, folder: Path, cache: Path) -> None:
-        before = type(base)(str(folder), dtype="float32").fingerprint()
-        for stray in ("tokenizer/chat_template.jinja", "text_encoder/README.md"):
-            (folder / stray).write_text("another")
-        assert type(base)(str(folder), dtype="float32").fingerprint() == before
-        (folder / "tokenizer" / "merges.txt").write_text("another")
-        assert type(base)(str(folder), dtype="float32").fingerprint() != before
-
-    def test_too_little_memory_is_noticed_before_loading(self, family, folder: Path, monkeypatch) -> None:
-        monkeypatch.setattr(hub_files.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000}))
-        with pytest.raises(BaseModelError, match=r"GiB of memory for its transformer and vae, 0\.0 GiB are free"):
-            family(str(folder))
-
-    @pytest.mark.parametrize("family", [*FAMILIES, Wan14B], indirect=True)
-    def test_without_network_the_error_says_which_files_to_bring(self, family, tmp_path: Path, monkeypatch) -> None:
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-        with pytest.raises(
-            BaseModelError,
-            match=f"hf download {family.repository} --revision {family.pinned_revision} .* pass --base.weights FOLDER",
-        ):
-            family()
-
-    def test_what_is_not_installed_is_named_before_a_download(self, family: type[HubModel], monkeypatch) -> None:
-        monkeypatch.setitem(sys.modules, "transformers", None)
-        with pytest.raises(BaseModelError, match=r'needs transformers; pip install "transformers>=5"'):
-            family()
-
-    def test_images_are_one_frame(self) -> None:
-        with pytest.raises(
-            BaseModelError, match="5 frames do not suit base model qwen-image, which takes 1; nearest: 1 frame of 64x64"
-        ):
-            QwenImage.untrained().check_size(ClipSize(5, 64, 64))

@@ -56,7 +56,7 @@ def test_sixteen_bit_models_are_merged_in_float32_and_the_loss_is_stated(make_ba
     file = make_file(base)
     lost = export_merged(file, base, tmp_path / "out")
     with safe_open(tmp_path / "out" / "diffusion_pytorch_model.safetensors", framework="pt") as opened:
-        types = {name: opened.get_tensor(name).dtype for name in opened.keys()}  # noqa: SIM118
+        types = {name: opened.get_tensor(name).dtype for name in opened.keys()}  # noqa: SIM118  # safe_open's handle is no mapping
     assert types["blocks.0.attn1.to_q.weight"] == torch.float32
     assert types["blocks.0.attn1.norm_q.weight"] == torch.bfloat16
 

@@ -1,0 +1,86 @@
+"""The hub's families at tiny random sizes, and folders that hold one as its repository on the hub would."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from vov_lightning.bases.hub import HubModel
+from vov_lightning.bases.ltx_video import LTXVideo
+from vov_lightning.bases.qwen_image import QwenImage
+from vov_lightning.bases.wan import Wan13B
+
+WORDS = ["a", "red", "ball", "rolls", ",", "slowly", "Describe", "image", "the"]
+
+
+@pytest.fixture(params=[Wan13B, QwenImage, LTXVideo], ids=lambda family: family.name)
+def family(request) -> type[HubModel]:
+    return request.param
+
+
+@pytest.fixture
+def base(family: type[HubModel]) -> HubModel:
+    """An untrained model of a test's own, the same in every test."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return family.untrained()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def folder(base: HubModel, tmp_path: Path, save_weights: Callable[[HubModel, Path], None]) -> Path:
+    """The model as a repository on the hub would hold it, with a text encoder and tokenizer as tiny as itself."""
+    save_weights(base, tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def save_weights() -> Callable[[HubModel, Path], None]:
+    """``save_weights(base, folder)``, in the hub's layout."""
+
+    def save(base: HubModel, folder: Path) -> None:
+        base.transformer.save_pretrained(folder / "transformer")
+        base.vae.save_pretrained(folder / "vae")
+        tokenizer().save_pretrained(folder / "tokenizer")
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            text_encoder(base).save_pretrained(folder / "text_encoder")
+
+    return save
+
+
+def tokenizer() -> transformers.PreTrainedTokenizerFast:
+    words = ["[PAD]", "[UNK]", *WORDS]
+    model = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    model.pre_tokenizer = pre_tokenizers.Whitespace()
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=model, pad_token="[PAD]", unk_token="[UNK]")
+
+
+def text_encoder(base: HubModel) -> Any:
+    width = base.transformer.config[base.embedding_width]
+    if isinstance(base, QwenImage):
+        text = {
+            "vocab_size": 32,
+            "hidden_size": width,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
+        }
+        vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": width}
+        config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+        return transformers.Qwen2_5_VLForConditionalGeneration(config)
+    sizes = {"vocab_size": 32, "d_model": width, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_layers": 2}
+    if isinstance(base, LTXVideo):
+        return transformers.T5EncoderModel(transformers.T5Config(**sizes))
+    return transformers.UMT5EncoderModel(transformers.UMT5Config(**sizes))
