@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from vov_lightning.bases.autoencoder import AutoencoderConfig
-from vov_lightning.bases.nano import Nano, NanoConfig
+from vov_lightning.bases.nano.autoencoder import AutoencoderConfig
+from vov_lightning.bases.nano.model import Nano, NanoConfig
 from vov_lightning.evaluation.report import bd_rates
 
 

@@ -26,8 +26,8 @@ from nano.data import ClipStream, pack
 from nano.flow_module import FlowModule
 from nano.latents import LatentStream, encode_pool
 
-from vov_lightning.bases.autoencoder import BLOCK_FRAMES, to_blocks
-from vov_lightning.bases.nano import Nano, NanoConfig
+from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES, to_blocks
+from vov_lightning.bases.nano.model import Nano, NanoConfig
 
 
 @dataclass

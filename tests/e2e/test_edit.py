@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import decode, edit, fit
-from vov_lightning.editing import EditConfig
-from vov_lightning.editing import edit as edit_file
+from vov_lightning.codec.edit import EditConfig
+from vov_lightning.codec.edit import edit as edit_file
 from vov_lightning.video import read_signal
 
 

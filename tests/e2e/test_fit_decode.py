@@ -120,7 +120,7 @@ def test_plain_lora_is_fitted_stored_and_decoded(run_fit, tmp_path, capsys):
 
 def test_python_api_of_the_readme(tmp_path, clip, tiny_weights):
     import vov_lightning as vov
-    from vov_lightning.bases.nano import Nano
+    from vov_lightning.bases.nano.model import Nano
 
     module = vov.VOVModule(Nano(str(tiny_weights)), vov.AdapterConfig(k=64), sampler=vov.SamplerConfig(steps=2))
     stages = [vov.Unconstrained(2), vov.RateConstrained(2)]

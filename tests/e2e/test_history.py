@@ -7,7 +7,8 @@ import pytest
 
 from vov_lightning.cli import fit
 from vov_lightning.fitting import run as run_module
-from vov_lightning.fitting.history import FIGURES, MOST_ROWS, read_history
+from vov_lightning.fitting.history import FIGURES, MOST_ROWS
+from vov_lightning.runs.history import read_history
 
 ITERATIONS = 6
 LOG = "--trainer.log_every_n_steps=2"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import decode, fit
 from vov_lightning.fitting import run as run_module

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 import vov_lightning as vov
-from vov_lightning.bases.nano import Nano
-from vov_lightning.captions import levels, parse
-from vov_lightning.codec import build_file
-from vov_lightning.editing import edit
+from vov_lightning.bases.nano.model import Nano
+from vov_lightning.bases.nano.vocabulary import levels, parse
+from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.edit import edit
+from vov_lightning.codec.scale import steer
 from vov_lightning.fitting.objectives import Target, flow_losses
-from vov_lightning.metrics import psnr_db
 from vov_lightning.sampling.config import ScalingConfig
-from vov_lightning.scaling import steer
+from vov_lightning.video.compare import psnr_db
 
 
 @pytest.fixture(scope="module")

@@ -139,7 +139,7 @@ def test_changed_source_is_refused_on_resume(run_fit, tmp_path, monkeypatch, cap
 
 
 def test_checkpoint_of_another_base_model_is_refused(run_fit, tmp_path, tiny_weights, capsys):
-    from vov_lightning.bases.nano import Nano
+    from vov_lightning.bases.nano.model import Nano
 
     assert run_fit("--name=a") == 0
     other = Nano(str(tiny_weights))

@@ -12,17 +12,18 @@ import pytest
 import torch
 
 from vov_lightning.bases import ClipSize
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import BitstreamError, VovFile
 from vov_lightning.bitstream.indices import decode_indices, encode_indices
 from vov_lightning.cli import fit, scale
-from vov_lightning.codec import decode as decode_file
-from vov_lightning.codec import sample, scaling_of
+from vov_lightning.codec.decode import decode as decode_file
+from vov_lightning.codec.decode import sample, scaling_of
+from vov_lightning.codec.scale import keep_steps, scale_to_quality, steer, with_indices
 from vov_lightning.errors import SettingError
-from vov_lightning.fitting.data import SignalData, source_of
+from vov_lightning.fitting.data import SignalData
+from vov_lightning.runs.source import source_of
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.sampling.steering import Search
-from vov_lightning.scaling import keep_steps, scale_to_quality, steer, with_indices
 from vov_lightning.video import Signal, read_signal
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.cli import fit
 from vov_lightning.video import Signal, write_signal
 

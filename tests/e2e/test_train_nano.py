@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.video import Signal, write_signal
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "train_nano.py"

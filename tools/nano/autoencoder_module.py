@@ -8,7 +8,13 @@ from torch import Tensor, nn
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
 from nano.schedule import warmup_cosine
-from vov_lightning.bases.autoencoder import BLOCK_FRAMES, ERROR_FLOOR, LappedAutoencoder, LappedTransform, to_blocks
+from vov_lightning.bases.nano.autoencoder import (
+    BLOCK_FRAMES,
+    ERROR_FLOOR,
+    LappedAutoencoder,
+    LappedTransform,
+    to_blocks,
+)
 
 
 class ReconstructionModule(L.LightningModule):

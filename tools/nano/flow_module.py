@@ -5,7 +5,13 @@ import torch
 from torch import Tensor
 
 from nano.schedule import warmup_cosine
-from vov_lightning.bases.nano import NanoConfig, WordEmbedding, build_transformer, caption_row, transformer_velocity
+from vov_lightning.bases.nano.model import (
+    NanoConfig,
+    WordEmbedding,
+    build_transformer,
+    caption_row,
+    transformer_velocity,
+)
 from vov_lightning.flow import flow_loss, interpolate, shift_time
 
 Batch = tuple[Tensor, Tensor]

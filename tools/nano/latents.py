@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from nano.autoencoder_module import to_unit
 from nano.data import process_rank
-from vov_lightning.bases.autoencoder import LappedAutoencoder
-from vov_lightning.bases.nano import caption_row
-from vov_lightning.captions import describe, parse
+from vov_lightning.bases.nano.autoencoder import LappedAutoencoder
+from vov_lightning.bases.nano.model import caption_row
+from vov_lightning.bases.nano.vocabulary import describe, parse
 
 
 @torch.no_grad()

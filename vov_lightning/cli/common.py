@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.bitstream import Limits, VovFile
-from vov_lightning.codec import place
+from vov_lightning.codec.decode import place
 from vov_lightning.errors import SettingError, VovError
 
 

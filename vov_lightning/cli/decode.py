@@ -5,7 +5,7 @@ from jsonargparse import ArgumentParser
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import add_decoder_arguments, command, load_decoder
-from vov_lightning.codec import decode
+from vov_lightning.codec.decode import decode
 from vov_lightning.progress import step_bar
 from vov_lightning.video import check_output, write_signal
 

@@ -11,8 +11,8 @@ from vov_lightning.bases import ClipSize
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, base_of, command, parse_size
-from vov_lightning.codec import generated_size, place
-from vov_lightning.editing import EditConfig, check_request, edit, keeps_indices, negative_of, padding_of
+from vov_lightning.codec.decode import generated_size, place
+from vov_lightning.codec.edit import EditConfig, check_request, edit, keeps_indices, negative_of, padding_of
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import step_bar
 from vov_lightning.video import Signal, check_output, contact_sheet, write_sheet, write_signal

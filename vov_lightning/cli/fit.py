@@ -16,19 +16,20 @@ from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
 from vov_lightning.cli.common import add_flag, class_path, command, find_configs, own_error
 from vov_lightning.errors import RunError, SettingError
 from vov_lightning.files import sha256_of
-from vov_lightning.fitting.data import SAMPLE, SignalData
+from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.drift import DriftMonitor
-from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.history import History
-from vov_lightning.fitting.joint import contents_of, source_name
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.objectives import FlowMatching
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.rehearsal import check_clips, check_disk, scratch_folder, shrink
 from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, format_metrics, train_and_finish
-from vov_lightning.fitting.sets import Member, format_summary, read_set, summarize, take_part
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.tracking import RunLogger, TrackFit, end_tracking
+from vov_lightning.runs.folder import RunFolder
+from vov_lightning.runs.joint import contents_of, source_name
+from vov_lightning.runs.sets import Member, format_summary, read_set, summarize, take_part
+from vov_lightning.runs.source import SAMPLE
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.vector.quantizer import NoiseQuantizer

@@ -8,14 +8,14 @@ from jsonargparse import ArgumentParser
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, command, load_decoder
-from vov_lightning.codec import decode
+from vov_lightning.codec.decode import decode
+from vov_lightning.codec.scale import keep_steps, scale
 from vov_lightning.errors import SettingError
-from vov_lightning.fitting.data import source_of
-from vov_lightning.metrics import psnr_db
 from vov_lightning.progress import step_bar
+from vov_lightning.runs.source import source_of
 from vov_lightning.sampling.config import ScalingConfig
-from vov_lightning.scaling import keep_steps, scale
 from vov_lightning.video import remove_padding
+from vov_lightning.video.compare import psnr_db
 
 DESCRIPTION = """Steer the decoder of a .vov file towards the clip with index bits; the vector stays as it is.
 

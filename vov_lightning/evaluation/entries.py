@@ -11,9 +11,9 @@ import yaml
 
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.files import sha256_of
-from vov_lightning.fitting.data import SAMPLE
-from vov_lightning.fitting.joint import source_name
-from vov_lightning.fitting.sets import read_set
+from vov_lightning.runs.joint import source_name
+from vov_lightning.runs.sets import read_set
+from vov_lightning.runs.source import SAMPLE
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from vov_lightning.bases import BaseModel, load_base
 from vov_lightning.bitstream import Limits, VovFile
-from vov_lightning.codec import decode, place, tiling
+from vov_lightning.codec.decode import decode, place, tiling
 from vov_lightning.errors import MetricError, SettingError, VovError
 from vov_lightning.evaluation.baselines import Baseline, BaselineError, Coded, Task, UnreachableError
 from vov_lightning.evaluation.cache import Cache, Record
@@ -32,7 +32,7 @@ from vov_lightning.evaluation.environment import environment
 from vov_lightning.evaluation.metrics import METRICS
 from vov_lightning.evaluation.metrics.clip import ClipMetrics
 from vov_lightning.evaluation.metrics.fvd import PROTOCOLS
-from vov_lightning.fitting.data import source_of
+from vov_lightning.runs.source import source_of
 from vov_lightning.video import Fitted, Signal, remove_padding
 
 VOV = "vov"

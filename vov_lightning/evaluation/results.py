@@ -16,7 +16,7 @@ from vov_lightning.errors import RunError
 from vov_lightning.evaluation.module import BOUND, EvaluationModule
 from vov_lightning.evaluation.report import bd_rates
 from vov_lightning.files import atomic_write
-from vov_lightning.fitting.history import read_history
+from vov_lightning.runs.history import read_history
 
 SCHEMA = 1
 """Version of the tree's layout."""

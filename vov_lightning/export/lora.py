@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec import adapter_of, check_base
+from vov_lightning.codec.decode import adapter_of, check_base
 from vov_lightning.errors import ExportError
 from vov_lightning.export.provenance import UNKNOWN_LICENCE, provenance, repository_of
 from vov_lightning.files import atomic_folder, atomic_path

@@ -25,15 +25,15 @@ import torch
 from torch import Tensor
 
 from vov_lightning.bases import BaseModel
-from vov_lightning.codec import build_file, decode, sample
+from vov_lightning.codec.decode import build_file, decode, sample
 from vov_lightning.errors import SettingError
 from vov_lightning.files import atomic_write
 from vov_lightning.fitting.curves import draw_curves
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.stages import total_iterations
-from vov_lightning.metrics import psnr_db
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Signal
+from vov_lightning.video.compare import psnr_db
 
 ROWS, CURVES = "drift.jsonl", "drift.svg"
 """Files in the run folder."""

@@ -23,7 +23,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from vov_lightning.errors import RunError
 from vov_lightning.files import atomic_write
 from vov_lightning.fitting.checkpoints import validates_after
-from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.stages import stage_at, stages_of, total_iterations
 
 MOST_ROWS = 100
@@ -94,26 +93,3 @@ class History(L.Callback):
 
     def _write(self) -> None:
         atomic_write(self.path, "".join(json.dumps(row) + "\n" for row in self.rows).encode(), error=RunError)
-
-
-def read_history(folder: str | Path) -> list[dict[str, Any]]:
-    """Rows of the run in ``folder``, by rising step; none where nothing was fitted (k = 0).
-
-    Raises:
-        RunError: If there is no such folder, or its history is damaged.
-    """
-    path = RunFolder(Path(folder), "").history
-    if not path.parent.is_dir():
-        raise RunError(f"{folder} is no run folder; name one that `vov-fit` has left, such as runs/sample")
-    if not path.exists():
-        return []
-    try:
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        steps = [row["step"] for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{path} is damaged ({error!r}); delete it, the compressed file does not depend on it"
-        ) from error
-    if steps != sorted(set(steps)):
-        raise RunError(f"{path} is damaged (steps {steps} do not rise); delete it, nothing else depends on it")
-    return rows

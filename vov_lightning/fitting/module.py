@@ -14,20 +14,21 @@ from torch import Tensor, nn
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits, VovFile, short_float32
-from vov_lightning.codec import build_file, decode, guided_velocity
+from vov_lightning.codec.decode import build_file, decode, guided_velocity
 from vov_lightning.errors import RunError
-from vov_lightning.fitting.data import SignalData, Source
-from vov_lightning.fitting.joint import check_captions
+from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
 from vov_lightning.fitting.stages import RateControlled
-from vov_lightning.metrics import psnr_db
 from vov_lightning.randomness import TRAINING_STREAM, random_words
+from vov_lightning.runs.joint import check_captions
+from vov_lightning.runs.source import Source
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
 from vov_lightning.vector.rate import FactorizedRate
 from vov_lightning.video import Signal
+from vov_lightning.video.compare import psnr_db
 
 VALIDATION_TIMES = 8
 VALIDATION_NOISES = 2

@@ -15,10 +15,10 @@ from jsonargparse import Namespace
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits
-from vov_lightning.codec import build_file
+from vov_lightning.codec.decode import build_file
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
-from vov_lightning.fitting.joint import check_captions
+from vov_lightning.runs.joint import check_captions
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 

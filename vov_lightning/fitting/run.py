@@ -12,21 +12,21 @@ import torch
 
 from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec import decode
+from vov_lightning.codec.decode import decode
+from vov_lightning.codec.scale import scale
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.checkpoints import Checkpoints
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.drift import DriftMonitor
-from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.history import History
-from vov_lightning.fitting.joint import format_joint, joint_metrics
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.stages import Stage, stages_of
-from vov_lightning.metrics import psnr_db
 from vov_lightning.progress import step_bar
+from vov_lightning.runs.folder import RunFolder
+from vov_lightning.runs.joint import format_joint, joint_metrics
 from vov_lightning.sampling.config import ScalingConfig, check_scaling
-from vov_lightning.scaling import scale
 from vov_lightning.video import Signal, remove_padding, side_by_side, viewing_ending, write_signal
+from vov_lightning.video.compare import psnr_db
 
 CHECKPOINT_EVERY = 25
 """Optimizer steps between checkpoints: what a crash can cost."""

@@ -10,15 +10,15 @@ import torch
 
 from vov_lightning.bases import memory
 from vov_lightning.bases.memory import check_gpu_memory
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.common import command
-from vov_lightning.codec import build_file, place
+from vov_lightning.codec.decode import build_file, place
 from vov_lightning.errors import BaseModelError
 from vov_lightning.fitting.data import SignalData
-from vov_lightning.fitting.folder import RunFolder
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.run import train_and_finish
+from vov_lightning.runs.folder import RunFolder
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Fitted, Padding, Signal

@@ -6,7 +6,7 @@ import pytest
 
 from vov_lightning.bases import class_of, load_base, registered_bases
 from vov_lightning.bases.ltx_video import LTXVideo
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B, Wan14B
 from vov_lightning.errors import BaseModelError
@@ -22,7 +22,7 @@ def test_options_reach_the_model(tiny_nano: Nano, tmp_path: Path) -> None:
     assert load_base("nano", weights=str(tmp_path)).fingerprint() == tiny_nano.fingerprint()
 
 
-@pytest.mark.parametrize("name", ["nanoo", "", "../nano", "vov_lightning.bases.nano"])
+@pytest.mark.parametrize("name", ["nanoo", "", "../nano", "vov_lightning.bases.nano.model"])
 def test_unknown_names_are_refused_with_the_installed_ones(name: str) -> None:
     with pytest.raises(BaseModelError, match=f"base model '{name}' is not registered; installed: .*nano"):
         load_base(name)
@@ -37,8 +37,8 @@ def test_a_user_may_give_a_class_path(text: str) -> None:
     ("text", "message"),
     [
         ("my_package.MyBase", r"'my_package.MyBase' cannot be imported \(No module named 'my_package'\), .*PYTHONPATH"),
-        ("vov_lightning.bases.nano.Nanoo", "cannot be imported .*no attribute 'Nanoo'"),
-        ("vov_lightning.bases.nano.NanoConfig", "is no class derived from vov_lightning.bases.BaseModel"),
+        ("vov_lightning.bases.nano.model.Nanoo", "cannot be imported .*no attribute 'Nanoo'"),
+        ("vov_lightning.bases.nano.model.NanoConfig", "is no class derived from vov_lightning.bases.BaseModel"),
         ("wan2.1", "'wan2.1' is not registered; installed: .*nano"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from peft import PeftModel
 from safetensors import safe_open
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.cli import export
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "v1"

@@ -8,7 +8,7 @@ import yaml
 
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.entries import SourceOptions, find_entries
-from vov_lightning.fitting.joint import contents_of
+from vov_lightning.runs.joint import contents_of
 
 
 def make_run(folder: Path, clip: str, **data: object) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bitstream import VovFile
 from vov_lightning.errors import BitstreamError, ExportError

@@ -16,9 +16,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from vov_lightning.bases import BaseModel
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.wan import Wan13B
-from vov_lightning.codec import adapted, decode
+from vov_lightning.codec.decode import adapted, decode
 from vov_lightning.errors import BaseModelMismatchError, ExportError
 from vov_lightning.export import export_diffusers, export_peft, lora_matrices
 from vov_lightning.sampling.sampler import initial_noise

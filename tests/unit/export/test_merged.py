@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.wan import Wan13B
-from vov_lightning.codec import adapted
+from vov_lightning.codec.decode import adapted
 from vov_lightning.errors import ExportError
 from vov_lightning.export import export_merged
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.errors import ExportError
 from vov_lightning.export.card import Entry, find_entries, model_card
 from vov_lightning.export.push import push

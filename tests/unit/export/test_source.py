@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import Limits
 from vov_lightning.errors import BitstreamError, ExportError
 from vov_lightning.export import export_diffusers, export_peft

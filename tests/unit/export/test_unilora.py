@@ -8,10 +8,10 @@ from peft import PeftModel, UniLoraConfig, get_peft_model
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
-from vov_lightning.codec import adapted
+from vov_lightning.codec.decode import adapted
 from vov_lightning.export import export_unilora
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}

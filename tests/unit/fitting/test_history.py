@@ -5,7 +5,7 @@ import json
 import pytest
 
 from vov_lightning.errors import RunError
-from vov_lightning.fitting.history import read_history
+from vov_lightning.runs.history import read_history
 
 
 def test_rows_come_back(tmp_path):

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec import adapted, decode
+from vov_lightning.codec.decode import adapted, decode
 from vov_lightning.vector.quantizer import dequantize
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.vector.adapter import DEFAULT_K, HashedLoRA
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -6,10 +6,10 @@ from dataclasses import replace
 import torch
 
 from vov_lightning.bitstream import Header, VovFile
-from vov_lightning.codec import build_file, decode, sampler_of, scaling_of, tiling
+from vov_lightning.codec.decode import build_file, decode, sampler_of, scaling_of, tiling
+from vov_lightning.codec.scale import scale_to_bpp
 from vov_lightning.evaluation.baselines.base import Baseline, Coded, Task, UnreachableError
 from vov_lightning.sampling.config import SamplerConfig
-from vov_lightning.scaling import scale_to_bpp
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import fit_signal
 

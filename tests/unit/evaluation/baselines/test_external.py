@@ -8,8 +8,8 @@ import pytest
 from vov_lightning.evaluation.baselines import BaselineError, UnreachableError
 from vov_lightning.evaluation.baselines.external import ExternalCodec
 from vov_lightning.evaluation.baselines.neural import DcvcDC, DcvcFM, DcvcRT, GlcVideo
-from vov_lightning.metrics import psnr_db
 from vov_lightning.video import Signal
+from vov_lightning.video.compare import psnr_db
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NEAR_THE_MIDDLE = 323

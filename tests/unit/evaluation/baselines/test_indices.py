@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vov_lightning.bases.nano import Nano
-from vov_lightning.codec import build_file
+from vov_lightning.bases.nano.model import Nano
+from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.scale import scale
 from vov_lightning.evaluation.baselines import Task, UnreachableError
 from vov_lightning.evaluation.baselines.indices import STEPS, Indices, sampler_for
-from vov_lightning.metrics import psnr_db
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
-from vov_lightning.scaling import scale
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Fitted, Padding, Signal
+from vov_lightning.video.compare import psnr_db
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

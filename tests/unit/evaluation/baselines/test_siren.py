@@ -7,8 +7,8 @@ from vov_lightning.bitstream import encode_symbols
 from vov_lightning.bitstream.coder import decode_symbols
 from vov_lightning.evaluation.baselines import UnreachableError, siren
 from vov_lightning.evaluation.baselines.siren import Fit, SirenBaseline, best_fit, fit_siren
-from vov_lightning.metrics import psnr_db
 from vov_lightning.video import Signal
+from vov_lightning.video.compare import psnr_db
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from vov_lightning.bases.nano import Nano
+from vov_lightning.bases.nano.model import Nano
 from vov_lightning.evaluation.baselines import BaselineError, UnreachableError
 from vov_lightning.evaluation.baselines.ffmpeg import Ffmpeg
 from vov_lightning.evaluation.baselines.obu import units
 from vov_lightning.evaluation.baselines.standard import X265, StandardCodec, SvtAv1, VVenC
-from vov_lightning.metrics import psnr_db
 from vov_lightning.video import Signal
+from vov_lightning.video.compare import psnr_db
 
 pytest.importorskip("imageio_ffmpeg", reason="standard codecs run in imageio-ffmpeg's binary")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,7 @@ from vov_lightning.evaluation.metrics import METRICS
 from vov_lightning.evaluation.metrics import clip as clip_module
 from vov_lightning.evaluation.metrics.clip import CLIP_METRICS, ClipMetrics
 from vov_lightning.evaluation.metrics.temporal import temporal_lpips
-from vov_lightning.metrics import psnr_db
+from vov_lightning.video.compare import psnr_db
 
 WITHOUT_WEIGHTS = ("psnr_db", "psnr_frame_db", "ms_ssim", "vmaf")
 

@@ -1,0 +1,104 @@
+"""Who belongs to a set, and what its table says."""
+
+import hashlib
+import json
+
+import pytest
+from PIL import Image
+
+from vov_lightning.errors import SettingError, SignalError
+from vov_lightning.runs.sets import format_summary, read_set, summarize, take_part
+
+
+def names(folder):
+    return [member.name for member in read_set(folder)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A set of a clip, an image and a folder of frames, with what does not belong to it."""
+    for name in ("b.mp4", "a.PNG", "a.txt", ".hidden.mp4", "notes.md"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "c").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "c" / "0.png")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def prepared(folder, *files):
+    """A manifest like that of tools/prepare_dataset.py over ``files``."""
+    entries = {
+        file: {"file": file, "sha256": hashlib.sha256((folder / file).read_bytes()).hexdigest()} for file in files
+    }
+    (folder / "manifest.json").write_text(json.dumps({"set": "x", "members": entries}))
+
+
+def test_clips_images_and_folders_are_members(folder):
+    assert names(folder) == ["a", "b", "c"]
+
+
+def test_caption_is_the_text_file_beside_the_clip(folder):
+    captions = [member.caption for member in read_set(folder)]
+    assert captions == [folder / "a.txt", None, None]
+
+
+def test_manifest_decides_who_belongs_and_in_which_order(folder):
+    prepared(folder, "b.mp4", "a.PNG")
+    assert names(folder) == ["b.mp4", "a.PNG"]
+
+
+def test_file_that_is_not_the_manifests_is_refused(folder):
+    prepared(folder, "b.mp4")
+    (folder / "b.mp4").write_bytes(b"y")
+    with pytest.raises(SignalError, match=r"b\.mp4 is missing, or not what .*manifest\.json says"):
+        read_set(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"members": {"a": {}}}', '{"members": []}'])
+def test_damaged_manifest_is_refused(folder, text):
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(SignalError, match=r"manifest\.json cannot be read"):
+        read_set(folder)
+
+
+def test_no_folder_nothing_in_it_and_two_of_a_name_are_refused(folder):
+    with pytest.raises(SignalError, match=r"is not a folder.*prepare_dataset\.py"):
+        read_set(folder / "missing")
+    with pytest.raises(SignalError, match="holds no videos"):
+        read_set(folder / "empty")
+    (folder / "a.mkv").touch()
+    with pytest.raises(SignalError, match="would both be a"):
+        read_set(folder)
+
+
+def test_parts_share_the_set(folder):
+    members = read_set(folder)
+    parts = [take_part(members, f"{number}/2") for number in (1, 2)]
+    assert [[member.name for member in part] for part in parts] == [["a", "c"], ["b"]]
+    assert take_part(members, "5/5") == []
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "1/2/3", "-1/2"])
+def test_bad_part_is_refused(part):
+    with pytest.raises(SettingError, match=f"--part {part} is not a part"):
+        take_part([], part)
+
+
+def test_summary_holds_finished_failed_and_missing(folder, tmp_path):
+    runs = tmp_path / "runs" / "x"
+    for name, size in (("a", 100), ("b", 300)):
+        (runs / name).mkdir(parents=True)
+        metrics = {"bytes": size, "bpp": size / 1000, "psnr_db": 20.0 + size / 100, "frames": 9}
+        (runs / name / "metrics.json").write_text(json.dumps(metrics))
+    members = read_set(folder)
+    summary = summarize(runs, members, {})
+    assert summary["mean"] == {"bytes": 200, "bpp": 0.2, "psnr_db": 22.0}
+    assert summary["unfinished"] == ["c"]
+    assert json.loads((runs / "summary.json").read_text()) == summary
+    failed = summarize(runs, members, {"b": "RunError: other settings"})
+    assert [clip["name"] for clip in failed["clips"]] == ["a"]
+    table = format_summary(failed)
+    assert table.splitlines()[2].split() == ["mean", "100", "0.1000", "21.00"]
+    assert "b failed: RunError: other settings" in table
+    assert "not finished: c" in table
+    assert summarize(runs / "none", members, {})["mean"] == {}

@@ -1,0 +1,233 @@
+"""`nano`: the bundled text-to-video model, a Wan in miniature that runs on a CPU.
+
+Diffusers' own `WanTransformer3DModel` at a small configuration, over the
+latents of `LappedAutoencoder` with their positions, conditioned on the closed
+vocabulary of `vov_lightning.bases.nano.vocabulary`. Weights and card lie in ``vov_lightning/assets/nano``;
+``tools/train_nano.py`` makes them.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import WanTransformer3DModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vov_lightning.bases.base import BaseModel, ClipSize
+from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES, AutoencoderConfig, LappedAutoencoder
+from vov_lightning.bases.nano.vocabulary import ATTRIBUTES, describe, parse
+from vov_lightning.errors import BaseModelError
+
+POSITION_WAVES = 4
+"""Cosines along each axis whose products tell the transformer where a token lies."""
+
+
+@dataclass(frozen=True)
+class NanoConfig:
+    """Sizes of `nano`; ``config.json`` beside the weights holds one."""
+
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    layers: int = 8
+    """Transformer blocks."""
+    heads: int = 4
+    """Attention heads, 64 channels each."""
+    ffn_dim: int = 1024
+    """Inner width of the feed-forward layers."""
+    text_dim: int = 64
+    """Width of a caption word's embedding."""
+
+
+def build_transformer(config: NanoConfig) -> nn.Module:
+    """An untrained transformer of ``config``'s sizes."""
+    channels = config.autoencoder.z_channels
+    transformer: Any = WanTransformer3DModel(  # diffusers types its models as plain objects
+        patch_size=(1, 1, 1),
+        num_attention_heads=config.heads,
+        attention_head_dim=64,
+        in_channels=channels + POSITION_WAVES**2 - 1,
+        out_channels=channels,
+        text_dim=config.text_dim,
+        freq_dim=64,
+        ffn_dim=config.ffn_dim,
+        num_layers=config.layers,
+    )
+    return transformer
+
+
+def position_planes(height: int, width: int) -> Tensor:
+    """Two-dimensional cosines of unit variance ``[1, 15, 1, height, width]``, without the constant.
+
+    Wan's rotary embedding tells tokens where they lie relative to each other.
+    A low-rank update of a layer can only turn its input into a picture where
+    that input says where a token lies on the screen.
+    """
+
+    def waves(size: int) -> Tensor:
+        u = (torch.arange(size) + 0.5) / size
+        return torch.stack([torch.ones(size)] + [2**0.5 * torch.cos(math.pi * n * u) for n in range(1, POSITION_WAVES)])
+
+    products = waves(height)[:, None, :, None] * waves(width)[None, :, None, :]
+    return products.flatten(0, 1)[1:].view(1, -1, 1, height, width)
+
+
+def transformer_velocity(transformer: nn.Module, x_t: Tensor, t: Tensor, words: Tensor) -> Tensor:
+    """Velocity [B, z, T', h, w] of latents ``x_t`` at times ``t`` [B] under embedded captions ``words`` [B, 7, d]."""
+    batch, _, frames, height, width = x_t.shape
+    planes = position_planes(height, width).to(x_t).expand(batch, -1, frames, -1, -1)
+    return transformer(torch.cat([x_t, planes], dim=1), 1000 * t, words, return_dict=False)[0].float()
+
+
+def caption_row(caption: dict[str, str]) -> list[int]:
+    """Row of the word table for each attribute, in the order of `ATTRIBUTES`; the first of each is "not said".
+
+    Example:
+        >>> caption_row({"brightness": "dim"})
+        [2, 4, 8, 17, 21, 25, 30]
+    """
+    row, offset = [], 0
+    for name, words in ATTRIBUTES.items():
+        row.append(offset + (1 + words.index(caption[name]) if name in caption else 0))
+        offset += 1 + len(words)
+    return row
+
+
+class WordEmbedding(nn.Module):
+    """Rows of `caption_row` ``[B, 7]`` -> ``[B, 7, text_dim]``: one slot an attribute."""
+
+    def __init__(self, text_dim: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(sum(1 + len(words) for words in ATTRIBUTES.values()), text_dim)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.table(rows)
+
+
+class Nano(BaseModel):
+    """The bundled model: clips of ``1 + 4 n`` frames, sides multiples of 8; made for 9 x 64 x 64.
+
+    Args:
+        weights: Folder with ``config.json``, ``weights.safetensors``; empty for the bundled one.
+    """
+
+    name = "nano"
+    temporal_factor = 4  # as Wan's
+    max_positions = 1024
+    target_kinds = tuple(
+        [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
+        + ["ffn.net.0.proj", "ffn.net.2"]
+    )
+    default_targets = target_kinds[:4] + target_kinds[8:]  # without the attention to the caption
+    default_size = ClipSize(frames=9, height=64, width=64)
+    example_prompts = (
+        "dark, contrasty, blue, smooth, slow, moving left",
+        "bright, flat, yellow, detailed, still",
+        "dim, moderate, green, textured, fast, zooming in",
+        "bright, contrasty, red, textured, slow, moving up",
+    )
+
+    def __init__(self, weights: str = "") -> None:
+        super().__init__()
+        folder = Path(weights) if weights else Path(str(resources.files("vov_lightning"))) / "assets" / "nano"
+        try:
+            settings = json.loads((folder / "config.json").read_text())
+            tensors = load_file(folder / "weights.safetensors")
+            self.revision = settings["revision"]
+            self._build(NanoConfig(**{**settings["sizes"], "autoencoder": _autoencoder_config(settings)}))
+            self.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        # The last three: settings that are missing or unknown, tensors that do not fit them.
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())  # torch's message has several lines
+            raise BaseModelError(
+                f"nano's weights cannot be read from {folder}: {reason}; reinstall vov_lightning, "
+                "or make them with tools/train_nano.py"
+            ) from error
+        self.eval().requires_grad_(False)
+        self._fingerprint = _digest(tensors)
+
+    @classmethod
+    def untrained(cls, config: NanoConfig = NanoConfig(), revision: str = "untrained") -> "Nano":
+        """A model with random weights from PyTorch's global generator: a baseline, and a stand-in for tests."""
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model.revision = revision
+        model._build(config)
+        model.eval().requires_grad_(False)
+        model._fingerprint = _digest(model.state_dict())
+        return model
+
+    def _build(self, config: NanoConfig) -> None:
+        self.config = config
+        self.autoencoder = LappedAutoencoder(config.autoencoder)
+        self._transformer = build_transformer(config)
+        self.words = WordEmbedding(config.text_dim)
+        self.size_multiple = (config.autoencoder.spatial_factor,) * 2
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` and ``weights.safetensors`` (float16) to ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
+            for name, tensor in self.state_dict().items()
+        }
+        save_file(tensors, folder / "weights.safetensors")
+        settings = {"revision": self.revision, "sizes": dataclasses.asdict(self.config)}
+        (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+    @property
+    def transformer(self) -> nn.Module:
+        return self._transformer
+
+    def fingerprint(self) -> bytes:
+        return self._fingerprint
+
+    def latent_shape(self, size: ClipSize) -> tuple[int, ...]:
+        factor = self.config.autoencoder.spatial_factor
+        frames = -(-size.frames // BLOCK_FRAMES)
+        return self.config.autoencoder.z_channels, frames, size.height // factor, size.width // factor
+
+    @torch.no_grad()
+    def encode(self, frames: Tensor) -> Tensor:
+        clip = frames.to(self.device).float().transpose(0, 1)[None] / 127.5 - 1  # [1, 3, T, H, W]
+        return self.autoencoder.encode(clip)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, num_frames: int) -> Tensor:
+        clip = self.autoencoder.decode(latents.to(self.device).float())[0, :, :num_frames].transpose(0, 1)
+        return ((clip.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
+
+    def latent_weights(self, latents: Tensor) -> Tensor:
+        return self.autoencoder.latent_weights()
+
+    def describe(self, frames: Tensor) -> str:
+        return describe(frames)
+
+    @torch.no_grad()
+    def embed(self, caption: str) -> Tensor:
+        return self.words(torch.tensor([caption_row(parse(caption))], device=self.device))
+
+    def predict_velocity(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        words = condition.expand(len(x_t), -1, -1)
+        return transformer_velocity(self._transformer, x_t, t, words)
+
+
+def _autoencoder_config(settings: dict) -> AutoencoderConfig:
+    sizes = settings["sizes"]["autoencoder"]
+    return AutoencoderConfig(**{**sizes, "widths": tuple(sizes["widths"])})
+
+
+def _digest(tensors: dict[str, Tensor]) -> bytes:
+    """BLAKE2b of names, shapes and float16 bytes: the same before and after `Nano.save`."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(tensors.items()):
+        stored = tensor.half() if tensor.is_floating_point() else tensor
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(stored.detach().cpu().contiguous().numpy().tobytes())
+    return digest.digest()
