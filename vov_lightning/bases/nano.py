@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from vov_lightning.bases.autoencoder import BLOCK_FRAMES, AutoencoderConfig, LappedAutoencoder
 from vov_lightning.bases.base import BaseModel, ClipSize
-from vov_lightning.captions import ATTRIBUTES, describe, parse
+from vov_lightning.bitstream.vocabulary import ATTRIBUTES
+from vov_lightning.captions import describe, parse
 from vov_lightning.errors import BaseModelError
 
 POSITION_WAVES = 4
