@@ -8,6 +8,7 @@ header for whatever codec comes. Every player that reads Matroska plays the resu
 Times may be negative: what a decoder needs before time 0 but must not play. Matroska holds that as ``CodecDelay``.
 """
 
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -192,7 +193,7 @@ def _block(ticks: int, laced: list[bytes]) -> bytes:
     if len(set(lengths)) == 1:
         return head + bytes([keyframe | FIXED_LACING, len(laced) - 1]) + b"".join(laced)
     sizes = _size(lengths[0])
-    for before, length in zip(lengths[:-2], lengths[1:-1], strict=True):  # the last length is what is left
+    for before, length in itertools.pairwise(lengths[:-1]):  # the last length is what is left
         sizes += _signed_size(length - before)
     return head + bytes([keyframe | EBML_LACING, len(laced) - 1]) + sizes + b"".join(laced)
 

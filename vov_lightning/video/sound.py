@@ -129,7 +129,7 @@ def describe_sound(sound: bytes) -> str:
 def open_sound(sound: bytes) -> av.container.InputContainer:
     """libav's view of the bytes, for the stream that a muxer takes as its template."""
     try:
-        return av.open(io.BytesIO(sound))
+        return av.open(io.BytesIO(sound), "r")
     except av.FFmpegError as cause:
         raise SignalError(f"sound of {len(sound)} bytes is damaged ({cause}); wanted a Matroska file") from cause
 
@@ -222,7 +222,7 @@ def _encoded(
         encoder = sink.add_stream("libopus", rate=OPUS_RATE, layout=layout, options={"b": str(bitrate)})
 
         def mux(packets: list[av.Packet]) -> None:
-            times.extend(packet.pts * packet.time_base for packet in packets)
+            times.extend(Fraction(packet.pts or 0, OPUS_RATE) for packet in packets)
             sink.mux(packets)
 
         for time, samples in _samples_in(container, stream, layout, window):
@@ -250,7 +250,7 @@ def _samples_in(
     for frame in _decoded_frames(container, stream, resampler):
         values = frame.to_ndarray().reshape(-1, channels)
         begin = position or 0
-        if frame.pts is not None:
+        if frame.pts is not None and frame.time_base:
             begin = round(frame.pts * frame.time_base * OPUS_RATE)
         if position is None:
             position = max(begin, first)
