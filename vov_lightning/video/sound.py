@@ -174,8 +174,8 @@ def _packet_duration(path: Path) -> Fraction:
         stream = container.streams.best("audio")
         if stream.codec_context is None:  # a codec unknown here: copied unseen
             return Fraction(0)
-        if stream.codec_context.codec_tag in ENCRYPTED:
-            raise _unusable(path, "copy", "it is encrypted")
+        if _is_encrypted(stream):
+            raise _unusable(path, "copy", "it is encrypted", decodable=False)
         failure = "it holds no packets"
         for packet in itertools.islice(container.demux(stream), PROBED_PACKETS):
             try:
@@ -186,7 +186,7 @@ def _packet_duration(path: Path) -> Fraction:
             if frames and packet.size:
                 lengths[sum((Fraction(frame.samples, frame.sample_rate) for frame in frames), Fraction(0))] += 1
     if not lengths:
-        raise _unusable(path, "copy", failure)
+        raise _unusable(path, "copy", failure, decodable=False)
     # The first packet may be shortened, where the file says that its beginning is not to be played.
     duration, count = lengths.most_common(1)[0]
     return duration if count >= sum(lengths.values()) - 1 else Fraction(0)
@@ -298,6 +298,14 @@ def _with_times(track: SoundTrack, times: Sequence[Fraction], duration: Fraction
     return replace(track, packets=timed, packet_duration=duration)
 
 
-def _unusable(path: Path, mode: SoundMode, reason: str) -> SignalError:
-    verb, remedy = ("copied", "opus, or none") if mode == "copy" else ("encoded as Opus", "none")
-    return SignalError(f"sound of {path} cannot be {verb} ({reason}); use --data.audio {remedy} to go on without it")
+def _is_encrypted(stream: av.AudioStream) -> bool:
+    try:
+        return stream.codec_context.codec_tag in ENCRYPTED
+    except UnicodeDecodeError:  # a number and no name, as in AVI and WAV
+        return False
+
+
+def _unusable(path: Path, mode: SoundMode, reason: str, *, decodable: bool = True) -> SignalError:
+    verb = "copied" if mode == "copy" else "encoded as Opus"
+    remedy = "opus, or none to go on without it" if mode == "copy" and decodable else "none to go on without it"
+    return SignalError(f"sound of {path} cannot be {verb} ({reason}); use --data.audio {remedy}")
