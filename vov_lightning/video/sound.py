@@ -246,16 +246,18 @@ def _samples_in(
     channels = 1 if layout == "mono" else 2
     first = round(window.start * OPUS_RATE)
     stop = None if window.stop is None else round(window.stop * OPUS_RATE)
-    position: int | None = None  # of the next sample, in the file's clock
+    position: int | None = None  # of the next sample to give, in the file's clock
+    end: int | None = None  # of the frame before
     for frame in _decoded_frames(container, stream, resampler):
         values = frame.to_ndarray().reshape(-1, channels)
-        begin = position or 0
+        begin = end or 0
         if frame.pts is not None and frame.time_base:
             begin = round(frame.pts * frame.time_base * OPUS_RATE)
+        if end is not None and abs(begin - end) <= OPUS_RATE // 50:  # rounded times are no gap
+            begin = end
+        end = begin + len(values)
         if position is None:
             position = max(begin, first)
-        elif abs(begin - position) <= OPUS_RATE // 50:  # rounded times are no gap
-            begin = position
         if begin > position:
             silence = np.zeros((begin - position, channels), values.dtype)
             values, begin = np.concatenate([silence, values]), position

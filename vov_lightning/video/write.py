@@ -171,8 +171,7 @@ class ClipWriter:
             with self._stack:
                 self._finish()
             return
-        if self._movie:
-            self._movie.abandon()
+        self._abandon()
         if error is self._failure:  # an error of writing: it gets its message there
             self._stack.__exit__(kind, error, trace)
         else:  # not ours, say of the reader that the frames come from: clean up and let it pass as it is
@@ -218,12 +217,21 @@ class ClipWriter:
     def _finish(self) -> None:
         wanted = None if self._times is None else len(self._times)
         if not self._num_frames or wanted not in (None, self._num_frames):
+            self._abandon()
             raise SignalError(
                 f"{self._num_frames} frames were written to {self._path}, wanted {wanted or 'at least 1'}"
             )
         if self._movie:
-            with _encoder_errors(self._path):
-                self._movie.close()
+            try:
+                with _encoder_errors(self._path):
+                    self._movie.close()
+            except BaseException:
+                self._abandon()
+                raise
+
+    def _abandon(self) -> None:
+        if self._movie:
+            self._movie.abandon()
 
 
 class _Abandoned(Exception):

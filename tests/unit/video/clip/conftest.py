@@ -1,5 +1,6 @@
 """Clips with sound as telephones make them, and what a file says when it is asked."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -52,7 +53,7 @@ class Clips:
         sound_s: float | None = None,
         pixels: np.ndarray | None = None,
     ) -> Path:
-        """A film of smooth noise with a tone; frames are at :func:`recorded_times` unless ``times`` are given."""
+        """Plain colours with a :meth:`sweep`; frames are at :func:`recorded_times` unless ``times`` are given."""
         times = recorded_times(num_frames) if times is None else times
         generator = np.random.default_rng(0)
         sound_s = float(times[-1]) if sound_s is None else sound_s
@@ -63,7 +64,7 @@ class Clips:
             packets = []
             if audio:
                 stream = container.add_stream(audio, rate=rate, layout=layout)
-                packets = self._tone(stream, rate, layout, sound_s, sound_from)
+                packets = self._sound(stream, rate, layout, sound_s, sound_from)
             for index, time in enumerate(times):
                 level = generator.integers(0, 255, (1, 1, 3))
                 values = pixels[index] if pixels is not None else np.broadcast_to(level, (height, width, 3))
@@ -76,9 +77,35 @@ class Clips:
         return self.folder / name
 
     @staticmethod
-    def _tone(stream, rate: int, layout: str, seconds: float, begin: Fraction) -> list[av.Packet]:
-        """440 Hz for ``seconds``, in the stream's codec."""
-        samples = np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate) / 4
+    def sweep(time_s: np.ndarray) -> np.ndarray:
+        """A tone that rises by 400 Hz a second: no two places sound alike."""
+        return np.sin(2 * np.pi * (300 + 200 * time_s) * time_s) / 4
+
+    @staticmethod
+    def lag_ms(path: Path | io.BytesIO, offset_s: float = 0) -> float:
+        """How much later than :meth:`sweep` from ``offset_s`` on a file sounds, with 0 where it should be.
+
+        Measured against the first frame shown, where there is a picture; NaN if it sounds like something else.
+        """
+        zero = 0.0
+        with av.open(path if isinstance(path, io.BytesIO) else str(path)) as container:
+            if container.streams.video:
+                zero = next(container.decode(video=0)).time
+                container.seek(0)
+            frames = list(container.decode(audio=0))
+            rate, step = frames[0].sample_rate, 1 if frames[0].format.is_planar else frames[0].layout.nb_channels
+            heard = np.concatenate([frame.to_ndarray()[0, ::step].astype(np.float64) for frame in frames])
+            begin = frames[0].time - zero
+        part = slice(len(heard) // 3, len(heard) // 3 + rate // 8)
+        time_s = offset_s + begin + np.arange(len(heard))[part] / rate
+        lags = np.arange(-rate // 20, rate // 20, 4)
+        alike = [np.corrcoef(heard[part], Clips.sweep(time_s - lag / rate))[0, 1] for lag in lags]
+        return float(1000 * lags[np.argmax(alike)] / rate) if max(alike) > 0.95 else float("nan")
+
+    @staticmethod
+    def _sound(stream, rate: int, layout: str, seconds: float, begin: Fraction) -> list[av.Packet]:
+        """A :meth:`sweep` of ``seconds``, in the stream's codec."""
+        samples = Clips.sweep(np.arange(round(seconds * rate)) / rate)
         planes = np.tile(samples, (1 if layout == "mono" else 2, 1)).astype(np.float32)
         resampler = av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=rate)
         packets: list[av.Packet] = []
