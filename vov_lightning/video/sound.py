@@ -25,6 +25,7 @@ from vov_lightning.video.matroska import SoundTrack, read_track, write_track
 SoundMode = Literal["copy", "opus", "none"]
 
 OPUS_RATE = 48000
+MIN_BITRATE, MAX_BITRATE = 6000, 256000  # what libopus takes of one channel (RFC 6716, section 2.1.1)
 # How much a decoder hears before it is right: 80 ms of Opus (RFC 7845, section 4.6), one packet of anything else.
 OPUS_PRE_ROLL = Fraction(80, 1000)
 PROBED_PACKETS = 10
@@ -70,6 +71,8 @@ def extract_sound(
     """
     if mode not in get_args(SoundMode):
         raise SignalError(f"audio={mode!r} is unknown; use --data.audio {', '.join(get_args(SoundMode))}")
+    if mode == "opus" and not MIN_BITRATE <= bitrate <= MAX_BITRATE:
+        raise SignalError(f"bitrate={bitrate} of Opus; wanted {MIN_BITRATE} to {MAX_BITRATE} bits per second")
     path = Path(path)
     if mode == "none" or path.is_dir() or path.suffix.lower() in IMAGE_ENDINGS:
         return b""

@@ -159,6 +159,11 @@ class TestRefused:
         with pytest.raises(SignalError, match=r"audio='mp3' is unknown; use --data\.audio copy, opus, none"):
             extract_sound(clips.make("a.mp4"), "mp3")
 
+    @pytest.mark.parametrize("bitrate", [0, 5999, 256001])
+    def test_bitrate_out_of_range(self, clips, bitrate):
+        with pytest.raises(SignalError, match=rf"bitrate={bitrate} of Opus; wanted 6000 to 256000"):
+            extract_sound(clips.make("a.mp4"), "opus", bitrate=bitrate)
+
     def test_codec_that_matroska_cannot_hold(self, clips):
         path = clips.make("a.mov", audio="pcm_mulaw")
         with pytest.raises(SignalError, match=r"pcm_mulaw.*use --data\.audio opus, or none"):
