@@ -62,7 +62,8 @@ def test_the_page_lists_every_limit():
         "output_samples": "(padding included) 2^31",
         "indices": "indices 2^22",
         "candidates": "2^index_bits 2^28",
-        "all_indices": "indices of all segments 2^24",
+        "all_indices": "of all segments indices 2^24",
+        "all_steps": "steps with indices 2^20",
     }
     assert set(words) == set(vars(DEFAULT_LIMITS))
     for name, said in words.items():

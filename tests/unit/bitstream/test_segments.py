@@ -223,7 +223,8 @@ def test_wrong_parts_are_refused(data, message):
         (Limits(sound_bytes=12), "sound_bytes=13 is above the limit of 12"),
         (Limits(output_samples=3 * 13 * 64 * 64 - 1), "output_samples=159744 is above"),
         (Limits(indices=2), "segment 0: a segment holds more than 2 indices.*--limits.indices"),
-        (Limits(all_indices=5), "segments 0 to 1 hold more than 5 indices together.*--limits.all_indices"),
+        (Limits(all_steps=4), "all_steps=5 is above the limit of 4; for a file you trust: --limits.all_steps 5"),
+        (Limits(all_indices=5), "all_indices=6 is above the limit of 5; for a file you trust: --limits.all_indices 6"),
     ],
 )
 def test_limits_hold(limits, message):
