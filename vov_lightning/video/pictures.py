@@ -21,10 +21,11 @@ import av
 import av.filter
 import numpy as np
 import torch
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData
 from torch import Tensor
 
 from vov_lightning.errors import SignalError, SignalWarning
+from vov_lightning.video.cropping import Crop
 from vov_lightning.video.images import transparency_error
 
 # AVColorSpace, the codes of ITU-T H.273: BT.709, unstated, FCC, BT.601 (two codes), SMPTE 240M, BT.2020.
@@ -39,10 +40,11 @@ class PictureConverter:
 
     Args:
         path: The video, for messages.
+        crop: What to cut off at the sides of what the decoder gives.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, crop: Crop) -> None:
+        self._path, self._crop = path, crop
         self._settings: tuple | None = None
         self._graph = av.filter.Graph()
         self._has_warned = False
@@ -94,10 +96,12 @@ class PictureConverter:
                 colorspace=str(int(frame.colorspace)),
                 range=str(int(frame.color_range)),
             )
-            scale = self._graph.add("scale", "interl=-1:flags=bicubic")
-            self._graph.link_nodes(
-                source, scale, self._graph.add("format", target), self._graph.add("buffersink")
-            ).configure()
+            left, right, top, bottom = self._crop
+            # exact: by odd numbers too, which leaves chroma half a sample aside as in ffmpeg
+            cut = f"w=iw-{left + right}:h=ih-{top + bottom}:x={left}:y={top}:exact=1"
+            nodes = [self._graph.add("crop", cut)] if any(self._crop) else []
+            nodes += [self._graph.add("scale", "interl=-1:flags=bicubic"), self._graph.add("format", target)]
+            self._graph.link_nodes(source, *nodes, self._graph.add("buffersink")).configure()
             self._settings = settings
         self._graph.push(frame)
         picture = self._graph.pull()
@@ -107,8 +111,8 @@ class PictureConverter:
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """``a, b, c, d`` of the frame: a pixel at x, y is shown at ``a*x + c*y, b*x + d*y``, apart from a shift."""
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
-    if data is None:
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(data, SideData):
         return 1, 0, 0, 1
     a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
     return a, b, c, d

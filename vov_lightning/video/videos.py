@@ -25,9 +25,10 @@ from av.codec.context import Flags
 from av.stream import Disposition
 
 from vov_lightning.errors import SignalError, SignalWarning
+from vov_lightning.video.cropping import container_crop
 from vov_lightning.video.images import transparency_error
 from vov_lightning.video.pictures import PictureConverter, display_matrix, turns_sides
-from vov_lightning.video.stream import ClipReader, TimedFrame
+from vov_lightning.video.stream import ClipReader, TimedFrame, ends_before
 from vov_lightning.video.timing import rate_of
 
 # Containers in which every packet is one frame, but for codecs that have packets of hidden frames.
@@ -71,15 +72,16 @@ class VideoReader(ClipReader):
             decoder = ALPHA_DECODERS.get(codec)
             if decoder and any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items()):
                 raise transparency_error(path, f"{path.stem}_flat.mkv", f"-c:v {decoder} ")
-            first = next(container.decode(stream), None)
+            first = next(_decode(container, stream), None)
             if first is None:
-                raise SignalError(f"{path} holds no frames; the file is damaged or truncated")
+                raise ends_before(path, 0, 0)
             if first.interlaced_frame and codec == "hevc":
                 raise SignalError(
                     f"{path} codes every field as a picture of its own; wanted whole frames, so join them first: "
                     f"ffmpeg -i {path.name} -vf weave,bwdif {path.stem}_whole.mkv"
                 )
-            _, height, width = PictureConverter(path)(first).shape
+            self._crop = container_crop(stream)
+            _, height, width = PictureConverter(path, self._crop)(first).shape
             self._size = height, width
             self.has_sound = bool(container.streams.audio)
             self.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
@@ -90,10 +92,11 @@ class VideoReader(ClipReader):
             stated = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
         with _open(path) as (container, stream):
             self._packets = _scan(container, stream)
-        # Where packets are not frames, one may hold a single field.
-        packets_have_times = self._packets_are_frames or not first.interlaced_frame
-        ticks = self._packets.ticks if packets_have_times else self._decoded.ticks
-        rate, self.is_constant_rate = rate_of(ticks or (), self._time_base, stated, self._packets.last_duration)
+        last_duration = self._packets.last_duration
+        rate, self.is_constant_rate = rate_of(self._packets.ticks or (), self._time_base, stated, last_duration)
+        if not self._packets_are_frames and (first.interlaced_frame or not self.is_constant_rate):
+            # A packet may hold a single field, or a frame that is not shown.
+            rate, self.is_constant_rate = rate_of(self._decoded.ticks or (), self._time_base, stated, last_duration)
         if fps is not None:
             rate, self.is_constant_rate = fps, True
         if rate is None:
@@ -139,7 +142,7 @@ class VideoReader(ClipReader):
         if self._packets.num_lost and (stop is None or stop > self._packets.num_held):
             for _ in self._good_frames():  # raises at its end, before anyone has worked on the frames
                 pass
-        convert = PictureConverter(self.path)
+        convert = PictureConverter(self.path, self._crop)
         first_tick: int | None = None
         for index, frame in enumerate(self._good_frames()):
             first_tick = frame.pts if first_tick is None else first_tick
@@ -184,12 +187,18 @@ class VideoReader(ClipReader):
         """Frames as the decoder gives them; ``None`` at the end stands for what cannot be decoded."""
         with _open(self.path) as (container, stream):
             try:
-                for packet in container.demux(stream):
-                    yield from packet.decode()
+                yield from _decode(container, stream)
             except av.FFmpegError:
                 with suppress(av.FFmpegError):  # frames before the damage, which other threads were busy with
                     yield from stream.codec_context.decode(None)
                 yield None
+
+
+def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    for packet in container.demux(stream):
+        if packet.size > 0:  # an empty one (Theora, AVI) says that the frame before stays
+            yield from packet.decode()
+    yield from stream.codec_context.decode(None)
 
 
 def _is_later(tick: int | None, expected: array, index: int) -> bool:
@@ -214,9 +223,9 @@ def _scan(container: av.container.InputContainer, stream: av.VideoStream) -> Tim
             is_broken = packet.is_corrupt
             has_jumps = has_jumps or (last_dts is not None and packet.dts is not None and packet.dts < last_dts)
             last_dts = packet.dts if packet.dts is not None else last_dts
-            if packet.pts is not None and packet.pts + (packet.duration or 0) >= end:
+            if packet.pts is None or packet.pts + (packet.duration or 0) >= end:
                 last_duration = packet.duration or 0
-                end = packet.pts + last_duration
+                end = max(end, (packet.pts or 0) + last_duration)
             if not packet.is_discard:
                 count += 1
                 if packet.pts is not None:
