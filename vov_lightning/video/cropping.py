@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import av
 
-# Elements of Matroska on the way to the rectangle: Segment, Tracks, TrackEntry, Video.
-VIDEO_PATH = (b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0")
+# Elements of Matroska on the way to the rectangle.
+SEGMENT, TRACKS, TRACK_ENTRY, VIDEO = b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0"
 SIDES = {b"\x54\xcc": "left", b"\x54\xdd": "right", b"\x54\xbb": "top", b"\x54\xaa": "bottom"}
 
 
@@ -35,25 +35,33 @@ def container_crop(stream: av.VideoStream) -> Crop:
     except (av.FFmpegError, ValueError):
         return Crop()
     level = [file.getvalue()]
-    for name in VIDEO_PATH:
-        level = [body for data in level for found, body in _elements(data) if found == name]
+    for wanted in (SEGMENT, TRACKS, TRACK_ENTRY, VIDEO):
+        level = [data[begin:end] for data in level for name, begin, end in ebml_elements(data) if name == wanted]
     found = {
-        SIDES[name]: int.from_bytes(body, "big") for data in level for name, body in _elements(data) if name in SIDES
+        SIDES[name]: int.from_bytes(data[begin:end], "big")
+        for data in level
+        for name, begin, end in ebml_elements(data)
+        if name in SIDES
     }
     return Crop(**found)
 
 
-def _elements(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Identifier and content of each EBML element; an unknown length reaches to the end."""
+def ebml_elements(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Identifier of each EBML element of ``data``, where its content begins and where it ends.
+
+    The end may lie beyond ``data``; one of unknown length ends with it.
+    """
     position = 0
-    while position < len(data):
+    while position + 2 <= len(data) and data[position] > 0:
         id_length = 9 - data[position].bit_length()
         name = data[position : position + id_length]
         position += id_length
+        if position >= len(data) or data[position] == 0:
+            return
         size_length = 9 - data[position].bit_length()
-        size = int.from_bytes(data[position : position + size_length], "big") & ((1 << 7 * size_length) - 1)
+        unknown = (1 << 7 * size_length) - 1
+        size = int.from_bytes(data[position : position + size_length], "big") & unknown
         position += size_length
-        if size == (1 << 7 * size_length) - 1:
-            size = len(data) - position
-        yield name, data[position : position + size]
-        position += size
+        end = len(data) if size == unknown else position + size
+        yield name, position, end
+        position = end

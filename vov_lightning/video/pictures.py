@@ -30,7 +30,8 @@ from vov_lightning.video.images import transparency_error
 
 # AVColorSpace, the codes of ITU-T H.273: BT.709, unstated, FCC, BT.601 (two codes), SMPTE 240M, BT.2020.
 CONVERTED_MATRICES = (1, 2, 4, 5, 6, 7, 9)
-MATRIX_NAMES = {0: "RGB", 8: "YCgCo", 10: "BT.2020 constant luminance", 11: "SMPTE 2085", 14: "ICtCp", 15: "IPT-C2"}
+YCGCO = 8
+MATRIX_NAMES = {0: "RGB", YCGCO: "YCgCo", 10: "BT.2020 constant luminance", 11: "SMPTE 2085", 14: "ICtCp", 15: "IPT-C2"}
 
 ONE_DEGREE = 0.0175  # its tangent; ffmpeg's own tolerance for "a multiple of 90 degrees"
 
@@ -70,15 +71,19 @@ class PictureConverter:
         path = self._path
         if not frame.format.is_rgb and not frame.format.has_palette and frame.colorspace not in CONVERTED_MATRICES:
             matrix = MATRIX_NAMES.get(frame.colorspace, f"code {frame.colorspace}")
+            remedy = "so export it with one of these; if only its tag is wrong, correct that"
+            change = "setparams=colorspace=bt709"
+            if frame.colorspace == YCGCO:
+                remedy, change = "so convert it", "zscale=matrix=709"
             raise SignalError(
                 f"{path} states the colour matrix {matrix}, which libswscale does not convert; wanted BT.601, BT.709 "
-                f"or BT.2020, so convert it: ffmpeg -i {path.name} -vf zscale=matrix=709 {path.stem}_bt709.mkv"
+                f"or BT.2020, {remedy}: ffmpeg -i {path.name} -vf {change} -c:v ffv1 {path.stem}_bt709.mkv"
             )
         if frame.interlaced_frame and not self._has_warned:
             self._has_warned = True
             warnings.warn(
                 f"{path} is interlaced: each frame is coded with both of its fields, which shows combs where things "
-                f"move; for whole pictures deinterlace it first: ffmpeg -i {path.name} -vf bwdif {path.stem}_whole.mkv",
+                f"move; for whole pictures deinterlace it first: ffmpeg -i {path.name} -vf bwdif -c:v ffv1 {path.stem}_whole.mkv",
                 SignalWarning,
                 stacklevel=2,
             )
@@ -97,8 +102,8 @@ class PictureConverter:
                 range=str(int(frame.color_range)),
             )
             left, right, top, bottom = self._crop
-            # exact: by odd numbers too, which leaves chroma half a sample aside as in ffmpeg
-            cut = f"w=iw-{left + right}:h=ih-{top + bottom}:x={left}:y={top}:exact=1"
+            # As ffmpeg: to whole chroma samples.
+            cut = f"w=iw-{left + right}:h=ih-{top + bottom}:x={left}:y={top}"
             nodes = [self._graph.add("crop", cut)] if any(self._crop) else []
             nodes += [self._graph.add("scale", "interl=-1:flags=bicubic"), self._graph.add("format", target)]
             self._graph.link_nodes(source, *nodes, self._graph.add("buffersink")).configure()
