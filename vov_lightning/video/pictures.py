@@ -65,7 +65,7 @@ class PictureConverter:
                 raise transparency_error(self._path, f"{self._path.stem}_flat.mkv")
             pixels = pixels[..., :3]
         # [H, W, 3] -> [3, H, W]
-        return upright(pixels.permute(2, 0, 1), display_matrix(frame), self._path).contiguous()
+        return pixels.permute(2, 0, 1).contiguous()
 
     def _check(self, frame: av.VideoFrame) -> None:
         path = self._path
@@ -83,14 +83,16 @@ class PictureConverter:
             self._has_warned = True
             warnings.warn(
                 f"{path} is interlaced: each frame is coded with both of its fields, which shows combs where things "
-                f"move; for whole pictures deinterlace it first: ffmpeg -i {path.name} -vf bwdif -c:v ffv1 {path.stem}_whole.mkv",
+                "move; for whole pictures deinterlace it first: "
+                f"ffmpeg -i {path.name} -vf bwdif -c:v ffv1 {path.stem}_whole.mkv",
                 SignalWarning,
                 stacklevel=2,
             )
 
     def _convert(self, frame: av.VideoFrame, target: str) -> np.ndarray:
-        """``[H, W, C]`` uint8."""
-        settings = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range, target)
+        """``[H, W, C]`` uint8, cropped and upright."""
+        matrix = display_matrix(frame)
+        settings = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range, matrix, target)
         if settings != self._settings:
             self._graph = av.filter.Graph()
             source = self._graph.add(
@@ -101,12 +103,12 @@ class PictureConverter:
                 colorspace=str(int(frame.colorspace)),
                 range=str(int(frame.color_range)),
             )
+            # In the order of ffmpeg, which crops to whole chroma samples and turns before it converts.
             left, right, top, bottom = self._crop
-            # As ffmpeg: to whole chroma samples.
-            cut = f"w=iw-{left + right}:h=ih-{top + bottom}:x={left}:y={top}"
-            nodes = [self._graph.add("crop", cut)] if any(self._crop) else []
-            nodes += [self._graph.add("scale", "interl=-1:flags=bicubic"), self._graph.add("format", target)]
-            self._graph.link_nodes(source, *nodes, self._graph.add("buffersink")).configure()
+            steps = [("crop", f"iw-{left + right}:ih-{top + bottom}:{left}:{top}")] if any(self._crop) else []
+            steps += upright(matrix, self._path)
+            steps += [("scale", "interl=-1:flags=bicubic"), ("format", target), ("buffersink", "")]
+            self._graph.link_nodes(source, *[self._graph.add(*step) for step in steps]).configure()
             self._settings = settings
         self._graph.push(frame)
         picture = self._graph.pull()
@@ -123,26 +125,24 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     return a, b, c, d
 
 
-def upright(pixels: Tensor, matrix: tuple[int, int, int, int], path: Path) -> Tensor:
-    """``pixels [3, H, W]`` as they are to be shown: turned by quarters and mirrored.
+def upright(matrix: tuple[int, int, int, int], path: Path) -> list[tuple[str, str]]:
+    """ffmpeg's filters, each with its argument, that turn by quarters and mirror a picture as it is to be shown.
 
     Raises:
-        SignalError: If they are to be shown at another angle.
+        SignalError: If it is to be shown at another angle.
     """
     a, b, c, d = matrix
     straight, crossed = max(abs(a), abs(d)), max(abs(b), abs(c))
-    if straight > 0 and crossed > 0 and min(straight, crossed) > ONE_DEGREE * max(straight, crossed):
+    if min(straight, crossed) > ONE_DEGREE * max(straight, crossed):
         raise SignalError(
             f"{path} is to be shown at an angle (display matrix {a} {b} {c} {d}); wanted a multiple of 90 degrees, so "
             f"turn it first: ffmpeg -i {path.name} {path.stem}_turned.mp4"
         )
     if crossed > straight:
-        pixels = pixels.transpose(1, 2)
-        across, down = c, b
-    else:
-        across, down = a, d
-    flipped = [dim for dim, sign in ((1, down), (2, across)) if sign < 0]
-    return pixels.flip(flipped) if flipped else pixels
+        if b > 0:
+            return [("transpose", "cclock_flip" if c > 0 else "clock")]
+        return [("transpose", "clock_flip" if c < 0 else "cclock")]
+    return [(name, "") for name, sign in (("hflip", a), ("vflip", d)) if sign < 0]
 
 
 def turns_sides(matrix: tuple[int, int, int, int]) -> bool:

@@ -169,13 +169,12 @@ class VideoReader(ClipReader):
 
     def _decode(self) -> Iterator[av.VideoFrame | None]:
         """Frames in order of presentation; ``None`` stands for the first that is damaged or missing, and ends them."""
-        packets, expected = self._packets, self._packets.ticks if self._packets_are_frames else None
+        index = 0
         with _open(self.path) as (container, stream):
-            index = 0
+            frames = _decode(container, stream, self._packets.num_sound_packets)
             try:
-                for frame in _decode(container, stream, packets.num_sound_packets):
-                    is_late = packets.safe_tick is not None and (frame.pts or 0) > packets.safe_tick
-                    if frame.is_corrupt or is_late or (expected and _is_later(frame.pts, expected, index)):
+                for frame in frames:
+                    if not self._belongs(frame, index):
                         yield None
                         return
                     yield frame
@@ -183,14 +182,21 @@ class VideoReader(ClipReader):
             except av.FFmpegError:
                 with suppress(av.FFmpegError):  # frames before the damage, which other threads were busy with
                     for frame in stream.codec_context.decode(None):
-                        if frame.is_corrupt or (expected and _is_later(frame.pts, expected, index)):
+                        if not self._belongs(frame, index):
                             break
                         yield frame
                         index += 1
                 yield None
                 return
-        if packets.num_lost:
+        if self._packets.num_lost:
             yield None
+
+    def _belongs(self, frame: av.VideoFrame, index: int) -> bool:
+        """Whether ``frame`` is sound and nothing is missing between the ``index`` frames before and it."""
+        _, _, expected, _, _, safe_tick = self._packets
+        if frame.is_corrupt or (safe_tick is not None and frame.pts is not None and frame.pts > safe_tick):
+            return False
+        return not (self._packets_are_frames and expected and _is_later(frame.pts, expected, index))
 
 
 def _is_later(tick: int | None, expected: array, index: int) -> bool:
