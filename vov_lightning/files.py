@@ -171,9 +171,12 @@ def sha256_of(path: Path) -> str:
         >>> sha256_of(folder) == sha256_of(folder / "a")
         False
     """
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
     found = hashlib.sha256()
+    if path.is_file():
+        with path.open("rb") as stream:
+            while piece := stream.read(2**20):
+                found.update(piece)
+        return found.hexdigest()
     for file in sorted(entry for entry in path.iterdir() if entry.is_file()):
         found.update(f"{sha256_of(file)} {file.name}\n".encode())
     return found.hexdigest()

@@ -1,0 +1,200 @@
+"""A clip coded segment by segment: each is steered towards its source, and bits go where the model is wrong.
+
+The encoder takes every step by the decoder's own code and shows what the decoder will show, so nothing is decoded a
+second time. It holds one segment at a time.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from torch import Tensor
+
+from vov_lightning.bases import BaseModel
+from vov_lightning.bitstream import Segment, VovFile
+from vov_lightning.bitstream.segments import without_indices
+from vov_lightning.codec.decode import checked_size, decode_latents, replay_of, sample
+from vov_lightning.codec.scale import search, scale_to_quality
+from vov_lightning.errors import SettingError
+from vov_lightning.progress import Progress
+from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.video import Fitted, Signal, remove_padding
+
+class SegmentStore(Protocol):
+    """Where segments are kept that are done, so that an encoder that was stopped goes on behind them."""
+
+    def get(self, number: int, template: VovFile) -> tuple[VovFile, Tensor] | None:
+        """Segment ``number`` with its decoded latents, if it was made from ``template``."""
+
+    def put(self, number: int, part: VovFile, latents: Tensor) -> None:
+        """Keep segment ``number``."""
+
+
+SEGMENT_BYTES = 9
+"""What a segment costs besides its indices, about: its line in the table, and a checksum."""
+COUNT_BITS = 4
+"""What the number of indices of a step costs, about: most are as many as those of the step before."""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A segment that is done."""
+
+    part: VovFile
+    """The segment as a file of its own."""
+    source: Fitted
+    """What it was made from."""
+    decoded: Signal
+    """What the decoder shows of it, without padding."""
+
+    @property
+    def segment(self) -> Segment:
+        return self.part.segments[0]
+
+
+class Budget:
+    """Bits for the indices of a clip: every frame gets as many; what a segment leaves goes to those that follow.
+
+    Args:
+        bits: All of them.
+        num_frames: Frames of the clip.
+    """
+
+    def __init__(self, bits: float, num_frames: int) -> None:
+        self.bits_left, self.frames_left = bits, num_frames
+
+    def share(self, num_frames: int) -> int:
+        """Bits for the next segment, of ``num_frames`` frames."""
+        return max(0, int(self.bits_left * num_frames / self.frames_left))
+
+    def spend(self, bits: float, num_frames: int) -> None:
+        """Note what that segment took."""
+        self.bits_left -= bits
+        self.frames_left -= num_frames
+
+
+def code_clip(
+    file: VovFile,
+    base: BaseModel,
+    segments: Iterable[Fitted],
+    config: ScalingConfig,
+    *,
+    store: "SegmentStore | None" = None,
+    progress: Progress = iter,
+) -> Iterator[Coded]:
+    """Every segment of a clip with its indices, in order, as soon as it is done.
+
+    Args:
+        file: What the segments share: header, caption, vector, sound, times. Its own segments are not looked at.
+        base: The model that it was fitted on.
+        segments: The clip, at the size of ``file``.
+        config: How many index bits, or what is to be reached with them. ``bits`` and ``target_bpp`` are of the whole
+            clip, and the sound does not count; ``target_psnr`` is reached by every segment.
+        store: Keeps each segment as soon as it is done; what it holds already is not coded again.
+        progress: Wraps the sampler's steps of each segment.
+
+    Raises:
+        SettingError: If a target is out of reach.
+    """
+    budget = Budget(_index_bits(file, config), file.header.frames)
+    parts: list[VovFile] = []
+
+    def excess_bits(part: VovFile) -> float:
+        """How far the file would be above the target; only its last segment can take more than there is."""
+        if config.target_bpp is None or part.header.frames < budget.frames_left:
+            return 0
+        whole = assemble(file, [*parts, part])
+        return 8 * (len(whole.to_bytes()) - len(whole.sound)) - config.target_bpp * _num_pixels(file)
+
+    for number, source in enumerate(segments):
+        template = segment_file(file, number, source)
+        kept = None if store is None else store.get(number, template)
+        if kept is None:
+            kept = _code(template, base, source, config, budget, excess_bits, progress)
+            if store is not None:
+                store.put(number, *kept)
+        part, latents = kept
+        parts.append(part)
+        budget.spend(_bits_of(part, config), template.header.frames)
+        shown = decode_latents(base, latents, checked_size(part.header, base), part.header)
+        yield Coded(part, source, remove_padding(shown, source.padding))
+
+
+def segment_file(file: VovFile, number: int, source: Fitted) -> VovFile:
+    """Segment ``number`` of ``file`` as a file of its own, before it has indices."""
+    shown = source.signal.num_frames - source.padding.frames
+    header = replace(
+        without_indices(file.header),
+        frames=shown,
+        pad_frames=source.padding.frames,
+        seed=segment_seed(file.header.seed, number),
+    )
+    return VovFile(header, file.caption, file.symbols)
+
+
+def assemble(file: VovFile, parts: Iterable[VovFile]) -> VovFile:
+    """``file`` with the segments of ``parts``, each a file of its own."""
+    parts = list(parts)
+    steered = next((part.header for part in parts if part.indices), None)
+    header = without_indices(file.header)
+    if steered is not None:
+        header = replace(
+            header, kernel=steered.kernel, eta=steered.eta, codebook=steered.codebook, index_bits=steered.index_bits
+        )
+    pad_frames = parts[0].header.pad_frames if len(parts) == 1 else 0
+    header = replace(header, frames=sum(part.header.frames for part in parts), pad_frames=pad_frames)
+    return replace(file, header=header, segments=tuple(part.segments[0] for part in parts))
+
+
+def _code(
+    template: VovFile,
+    base: BaseModel,
+    source: Fitted,
+    config: ScalingConfig,
+    budget: Budget,
+    excess_bits: Callable[[VovFile], float],
+    progress: Progress,
+) -> tuple[VovFile, Tensor]:
+    """A segment with its indices, and its latents as the decoder will see them."""
+    if config.target_psnr is not None:
+        part = scale_to_quality(template, base, source, config, config.target_psnr, progress=progress)
+        return part, sample(part, base, replay_of(part, base), progress=progress)
+    bits = budget.share(template.header.frames)
+    if config.target_bpp is not None:
+        bits -= COUNT_BITS * template.header.steps
+    while bits >= config.index_bits:
+        part, latents = search(template, base, source, replace(config, bits=bits, target_bpp=None), progress=progress)
+        excess = math.ceil(excess_bits(part))
+        if excess <= 0:
+            return part, latents
+        bits -= max(excess, config.index_bits)
+    return template, sample(template, base, progress=progress)
+
+
+def _index_bits(file: VovFile, config: ScalingConfig) -> float:
+    """Bits for the segments: what the target leaves beside everything else in the file but the sound.
+
+    Raises:
+        SettingError: If it leaves nothing.
+    """
+    if config.target_bpp is None:
+        return config.bits
+    fixed_bits = 8 * (len(file.to_bytes()) - len(file.sound))
+    if fixed_bits > config.target_bpp * _num_pixels(file):
+        raise SettingError(
+            f"target_bpp={config.target_bpp} is below the {fixed_bits / _num_pixels(file):.4f} bpp of the file without "
+            "any indices; raise it, or fit with a larger lmbda"
+        )
+    return config.target_bpp * _num_pixels(file) - fixed_bits
+
+
+def _bits_of(part: VovFile, config: ScalingConfig) -> float:
+    """What ``part`` takes of the budget."""
+    if config.target_bpp is None:
+        return config.index_bits * sum(map(len, part.indices))
+    return 8 * (part.section_bytes()["indices"] + SEGMENT_BYTES)
+
+
+def _num_pixels(file: VovFile) -> int:
+    return file.header.frames * file.header.height * file.header.width
