@@ -29,7 +29,8 @@ _PUBLIC = {
     "vov_lightning.fitting.run": ("FitResult", "fit"),
     "vov_lightning.fitting.stages": ("RateConstrained", "Unconstrained"),
     "vov_lightning.sampling.config": ("SamplerConfig", "ScalingConfig"),
-    "vov_lightning.codec.scale": ("keep_steps", "scale"),
+    "vov_lightning.codec.scale": ("scale",),
+    "vov_lightning.codec.steer": ("keep_steps",),
     "vov_lightning.vector.adapter": ("AdapterConfig",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -6,9 +6,9 @@ import torch
 import vov_lightning as vov
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.nano.vocabulary import levels, parse
-from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.build import build_file
 from vov_lightning.codec.edit import edit
-from vov_lightning.codec.scale import steer
+from vov_lightning.codec.steer import steer
 from vov_lightning.fitting.objectives import Target, flow_losses
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video.compare import psnr_db

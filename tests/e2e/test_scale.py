@@ -18,7 +18,7 @@ from vov_lightning.bitstream.indices import decode_indices, encode_indices
 from vov_lightning.cli import fit, scale
 from vov_lightning.codec.decode import decode as decode_file
 from vov_lightning.codec.decode import sample, scaling_of
-from vov_lightning.codec.scale import keep_steps, scale_to_quality, steer, with_indices
+from vov_lightning.codec.steer import keep_steps, scale_to_quality, steer, with_indices
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.runs.source import source_of

@@ -32,7 +32,7 @@ from vov_lightning.bases.nano.vocabulary import levels, parse
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import scaling_of
 from vov_lightning.codec.edit import EditConfig, edit
-from vov_lightning.codec.scale import keep_steps, steer
+from vov_lightning.codec.steer import keep_steps, steer
 from vov_lightning.runs.source import source_of
 from vov_lightning.video import Signal, contact_sheet, write_sheet
 from vov_lightning.video.compare import psnr_db

@@ -9,7 +9,8 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, command, load_decoder
 from vov_lightning.codec.decode import decode
-from vov_lightning.codec.scale import keep_steps, scale
+from vov_lightning.codec.scale import scale
+from vov_lightning.codec.steer import keep_steps
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import step_bar
 from vov_lightning.runs.source import source_of

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 from vov_lightning.bases import BaseModel
-from vov_lightning.codec.decode import build_file, decode, sample
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import decode, sample
 from vov_lightning.errors import SettingError
 from vov_lightning.files import atomic_write
 from vov_lightning.fitting.curves import draw_curves

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits, VovFile, short_float32
-from vov_lightning.codec.decode import build_file, decode, guided_velocity
+from vov_lightning.codec.build import build_file, for_clip
+from vov_lightning.codec.decode import decode, guided_velocity
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
@@ -217,7 +218,10 @@ class VOVModule(RateControlled):
         if len(symbols):
             step = short_float32(self._step())
             symbols = quantize(self.vector, step, self.quantizer.limit)
-        return build_file(self.base, source.clip, source.caption, symbols, step, self.adapter_config, self.sampler)
+        file = build_file(
+            self.base, source.clip.first, source.caption, symbols, step, self.adapter_config, self.sampler
+        )
+        return for_clip(file, source.clip)
 
     def _step(self) -> float:
         """Of the quantiser; before stage 2 what it would begin with."""

@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits
-from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.build import build_file
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.runs.joint import check_captions
