@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -16,64 +17,60 @@ from torch import Tensor
 
 from vov_lightning.errors import SignalError
 from vov_lightning.files import sha256_of
-from vov_lightning.video.geometry import FitMode, Fitted, check_frame_count, fit_signal, remove_padding
-from vov_lightning.video.resize import output_size
-from vov_lightning.video.scenes import cut_into_segments
+from vov_lightning.video.geometry import Fitted, FitMode, check_frame_count, fit_signal, remove_padding
+from vov_lightning.video.resize import new_sample_aspect_ratio, output_size, resize_frames
+from vov_lightning.video.scenes import Segmenter
 from vov_lightning.video.signal import Signal
 from vov_lightning.video.stream import open_clip
 
-Height = int | Literal["source"]
-"""Rows to which a clip is brought; ``source``: its own."""
+
+Fit = FitMode | Literal["scale"]
+"""``scale``: the whole picture at a height, edges repeated up to the next size that fits; else as of `fit_signal`."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How a clip is brought to a base model's size and cut into segments.
+    """How a clip is brought to a base model's size and cut into segments."""
 
-    Args:
-        fit: How a frame gets to its size (`fit_signal`).
-        height: Rows; None where ``fit`` wants none.
-        width: Columns; None where ``fit`` wants none, or they follow from the rows.
-        multiple: Height and width of a frame are multiples of these.
-        temporal_factor: Frames of a segment are ``1 + n * temporal_factor``; None for a model of images.
-        longest: Frames of the longest segment.
-        block: Segments are cut at multiples of so many frames where nothing else cuts them.
-        lengths: Frames of each segment in place of ``longest`` and of cuts at scene changes.
-    """
-
-    fit: FitMode = "scale"
-    height: Height | None = None
-    width: int | None = None
-    multiple: tuple[int, int] = (1, 1)
-    temporal_factor: int | None = 1
-    longest: int = 2**31
+    fit: Fit
+    height: int | Literal["source"] | None
+    """Rows; of ``scale`` also ``source``, those of the source. None where ``fit`` wants none."""
+    width: int | None
+    """Columns; None where ``fit`` wants none, and for ``scale``, where they follow from the rows."""
+    multiple: tuple[int, int]
+    """What height and width must be multiples of."""
+    temporal_factor: int | None
+    """Frames of a segment are ``1 + n * temporal_factor``; None for a model of images."""
+    longest: int
+    """Frames of the longest segment."""
     block: int = 1
+    """Segments that are cut for their length have a multiple of so many frames."""
     lengths: tuple[int, ...] | None = None
+    """Frames of each segment, where they are known: nothing is cut at scene changes then."""
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A part of a source, brought to ``shape``.
-
-    Args:
-        name: What it is called.
-        num_frames: Frames, without padding.
-        fps: Frames a second, on average.
-        sample_aspect_ratio: Width of a pixel over its height.
-        times: When each frame is shown, in seconds since the first; None at a constant rate.
-        shape: How it is brought to size.
-        frames: Opens the source and yields its frames ``[3, H, W]`` uint8, from the first that belongs to the clip.
-        identity: Changes when the source does.
-    """
+    """A part of a source, brought to a `Shape`. Made by `open_source` and `clip_of`."""
 
     name: str
+    source_size: tuple[int, int]
+    """Rows and columns of the source."""
     num_frames: int
+    """Frames, without padding."""
     fps: Fraction
+    """Frames a second, on average."""
     sample_aspect_ratio: Fraction
+    """Width of a pixel over its height."""
+    start_s: Fraction
+    """When the first frame is shown in the source, in seconds since the source's own first."""
     times: list[Fraction] | None
+    """When each frame is shown, in seconds since the first; None at a constant rate."""
     shape: Shape
     frames: Callable[[], Iterator[Tensor]]
+    """Opens the source and yields its frames ``[3, H, W]`` uint8, from the first that belongs to the clip."""
     identity: bytes
+    """Changes when the source does."""
 
     def segments(self) -> Iterator[Fitted]:
         """The segments, one after the other; their padding is cut off again by the decoder.
@@ -81,10 +78,8 @@ class Clip:
         Raises:
             SignalError: If the source cannot be read to its end.
         """
-        shape = self.shape
-        frames = self.frames()
-        for pictures in cut_into_segments(frames, shape.longest, shape.block, shape.lengths):
-            yield _fitted(Signal(pictures, self.fps, self.name), shape)
+        for pictures in _cut(self.frames(), self.shape):
+            yield _fitted(Signal(torch.stack(pictures), self.fps, self.name), self.shape)
 
     @cached_property
     def first(self) -> Fitted:
@@ -94,7 +89,7 @@ class Clip:
     @property
     def is_one_segment(self) -> bool:
         """Whether the first segment is the whole clip."""
-        return _shown(self.first) == self.num_frames
+        return self.first.signal.num_frames - self.first.padding.frames == self.num_frames
 
     @property
     def height(self) -> int:
@@ -114,16 +109,16 @@ class Clip:
     @property
     def duration_s(self) -> Fraction:
         """Seconds from the first frame to the end of the last."""
-        return self.num_frames / self.fps
+        return (self.times[-1] if self.times else (self.num_frames - 1) / self.fps) + 1 / self.fps
 
     def whole(self) -> Fitted:
         """All of the clip in memory, as one segment."""
         parts = list(self.segments())
         if not parts[1:]:
             return parts[0]
-        shown = [remove_padding(part.signal, part.padding._replace(height=0, width=0)).frames for part in parts]
-        signal = Signal(torch.cat(shown), self.fps, self.name)
-        return Fitted(signal, parts[0].padding._replace(frames=0))
+        padding = parts[0].padding._replace(frames=0)
+        frames = [remove_padding(part.signal, (part.padding.frames, 0, 0)).frames for part in parts]
+        return Fitted(Signal(torch.cat(frames), self.fps, self.name), padding)
 
     @property
     def target(self) -> Signal:
@@ -149,41 +144,49 @@ def open_source(
 
     Args:
         path: Of the source.
-        shape: How it is brought to size; the height of ``fit="scale"`` may be ``source``.
+        shape: How it is brought to size.
         start: First frame.
-        frames: How many frames at most, and with ``fit`` resize and crop exactly; all that follow if None.
+        frames: How many frames: at most with ``fit`` scale and pad, exactly otherwise; all that follow if None.
         fps: Constant frame rate in place of the source's own times.
 
     Raises:
         SignalError: If the source cannot be read, is too short, or does not fit the model.
     """
     with open_clip(path, fps) as reader:
-        if start < 0 or start >= reader.num_frames:
+        if not 0 <= start < reader.num_frames:
             next(reader.frames(start))  # raises what is wrong
         count = _checked_count(reader.name, reader.num_frames - start, frames, shape)
-        times = None
+        times, rate = None, reader.fps
         if not reader.is_constant_rate:
             shown = reader.times[start : start + count]
             times = [time - shown[0] for time in shown]
+            rate = (count - 1) / times[-1] if count > 1 else rate
+        size = reader.height, reader.width
+        resolved = _resolved(shape, *size, reader.sample_aspect_ratio)
+        aspect = reader.sample_aspect_ratio
+        if shape.fit == "scale":
+            aspect = new_sample_aspect_ratio(*size, aspect, *_sides(resolved))
         return Clip(
             reader.name,
+            size,
             count,
-            reader.fps if times is None else _average_rate(times, reader.fps),
-            reader.sample_aspect_ratio,
+            rate,
+            aspect,
+            reader.times[start],
             times,
-            _resolved(shape, reader.height, reader.width, reader.sample_aspect_ratio),
+            resolved,
             lambda: (frame.pixels for frame in reader.frames(start, count)),
-            sha256_of(path).encode() + f"{start}".encode(),
+            f"{sha256_of(path)} {start} {rate}".encode(),
         )
 
 
 def clip_of(signal: Signal, shape: Shape, frames: int | None = None) -> Clip:
     """The clip of a signal in memory; arguments and errors as of `open_source`."""
     count = _checked_count(signal.name, signal.num_frames, frames, shape)
-    identity = hashlib.blake2b(signal.frames[:count].contiguous().numpy().tobytes(), digest_size=16).digest()
-    resolved = _resolved(shape, signal.height, signal.width, Fraction(1))
-    opened = lambda: iter(signal.frames[:count])  # noqa: E731  # a method of a frozen dataclass would hold the same
-    return Clip(signal.name, count, signal.fps, Fraction(1), None, resolved, opened, identity)
+    pictures, size = signal.frames[:count], (signal.height, signal.width)
+    identity = hashlib.blake2b(pictures.contiguous().numpy().tobytes(), digest_size=16).digest()
+    resolved = _resolved(shape, *size, Fraction(1))
+    return Clip(signal.name, size, count, signal.fps, Fraction(1), Fraction(0), None, resolved, pictures.__iter__, identity)
 
 
 def _checked_count(name: str, available: int, frames: int | None, shape: Shape) -> int:
@@ -191,9 +194,7 @@ def _checked_count(name: str, available: int, frames: int | None, shape: Shape) 
         raise SignalError(f"frames={frames}; wanted at least 1, or leave out --data.frames for all")
     count = available if frames is None else frames
     if shape.temporal_factor is None and count > 1:
-        raise SignalError(
-            f"{name} has {available} frames and the base model takes one, an image; use --data.frames 1"
-        )
+        raise SignalError(f"{name} has {available} frames and the base model takes one, an image; use --data.frames 1")
     if frames is None or shape.fit in ("scale", "pad"):
         return min(count, available)
     return check_frame_count(name, available, frames, shape.temporal_factor)
@@ -203,23 +204,32 @@ def _resolved(shape: Shape, height: int, width: int, sample_aspect_ratio: Fracti
     """``shape`` with the rows and columns of a source of ``height`` rows and ``width`` columns."""
     if shape.fit != "scale":
         return shape
-    rows, columns = output_size(height, width, sample_aspect_ratio, shape.height or "source")
+    rows, columns = output_size(height, width, sample_aspect_ratio, "source" if shape.height is None else shape.height)
     return replace(shape, height=rows, width=columns)
 
 
-def _average_rate(times: list[Fraction], fps: Fraction) -> Fraction:
-    """Frames a second of frames shown at ``times``; ``fps`` where there is one."""
-    return fps if len(times) < 2 else ((len(times) - 1) / times[-1]).limit_denominator(2**31 - 1)
+def _sides(shape: Shape) -> tuple[int, int]:
+    assert isinstance(shape.height, int) and shape.width is not None
+    return shape.height, shape.width
+
+
+def _cut(frames: Iterator[Tensor], shape: Shape) -> Iterator[list[Tensor]]:
+    """``frames`` in segments; no more than one, and what its end depends on, is in memory."""
+    if shape.lengths is None:
+        yield from Segmenter(shape.longest, shape.block).segments(frames)
+        return
+    for length in shape.lengths:
+        if pictures := list(islice(frames, length)):
+            yield pictures
 
 
 def _fitted(segment: Signal, shape: Shape) -> Fitted:
-    height = None if shape.height == "source" else shape.height
-    spatial = fit_signal(
-        segment, height=height, width=shape.width, mode=shape.fit, multiple=shape.multiple, temporal_factor=1
-    )
-    temporal = fit_signal(spatial.signal, mode="pad", multiple=(1, 1), temporal_factor=shape.temporal_factor)
-    return Fitted(temporal.signal, spatial.padding._replace(frames=temporal.padding.frames))
-
-
-def _shown(segment: Fitted) -> int:
-    return segment.signal.num_frames - segment.padding.frames
+    spatial = {"multiple": shape.multiple, "temporal_factor": 1}
+    if shape.fit == "scale":
+        frames = resize_frames(segment.frames, *_sides(shape))
+        fitted = fit_signal(Signal(frames, segment.fps, segment.name), mode="pad", **spatial)
+    else:
+        assert shape.height != "source"
+        fitted = fit_signal(segment, height=shape.height, width=shape.width, mode=shape.fit, **spatial)
+    filled = fit_signal(fitted.signal, mode="pad", multiple=(1, 1), temporal_factor=shape.temporal_factor)
+    return Fitted(filled.signal, fitted.padding._replace(frames=filled.padding.frames))

@@ -3,7 +3,6 @@
 A base model takes heights and widths that are multiples of its stride, and ``1 + n * temporal_factor`` frames. How a
 clip gets there is the user's choice, and a size that does not fit is an error that names the nearest ones that do:
 
-- ``scale``: resample the whole picture, then pad as below: nothing is cut off;
 - ``resize``: cut to the target's shape around the centre, then resample to it;
 - ``crop``: cut around the centre, no resampling;
 - ``pad``: keep every pixel and repeat the edges up to the next size that fits. The padding is returned, travels in the
@@ -20,7 +19,7 @@ from torch.nn import functional
 from vov_lightning.errors import SignalError
 from vov_lightning.video.signal import Signal
 
-FitMode = Literal["scale", "resize", "crop", "pad"]
+FitMode = Literal["resize", "crop", "pad"]
 
 
 class Padding(NamedTuple):
@@ -54,16 +53,15 @@ def fit_signal(
     Args:
         signal: Any signal.
         height: Target height in pixels. Without height and width, ``resize`` keeps the signal's size (which must fit)
-            and ``crop`` takes the largest size that fits; ``scale`` keeps it too, of any size; ``pad`` takes neither.
+            and ``crop`` takes the largest size that fits; ``pad`` takes neither.
         width: Target width in pixels; given with ``height`` or not at all.
-        frames: How many frames to take, from the first; all if ``None``. In modes ``scale`` and ``pad`` at most this
-            many, any number.
-        mode: ``scale``, ``resize``, ``crop`` or ``pad``.
+        frames: How many frames to take, from the first; all if ``None``. In ``pad`` mode at most this many, any number.
+        mode: ``resize``, ``crop`` or ``pad``.
         multiple: The base model's ``(height, width)`` multiples.
         temporal_factor: Valid frame counts are ``1 + n * temporal_factor``; ``None`` for a model that takes one frame.
 
     Returns:
-        The fitted signal; its padding is zero unless ``mode`` is ``scale`` or ``pad``.
+        The fitted signal; its padding is zero unless ``mode`` is ``pad``.
 
     Raises:
         SignalError: If a size or frame count does not fit; the message names the nearest that do.
@@ -86,11 +84,6 @@ def fit_signal(
         if height is not None:
             raise SignalError(f"height={height} and width={width} have no meaning with --data.fit pad; leave them out")
         return _pad(signal, frames, multiple, temporal_factor)
-    if mode == "scale":
-        pixels = signal.frames[:frames]
-        if height is not None and width is not None:
-            pixels = resample(pixels, height, width)
-        return _pad(Signal(pixels.contiguous(), signal.fps, signal.name), None, multiple, temporal_factor)
 
     num_frames = check_frame_count(signal.name, signal.num_frames, frames, temporal_factor)
     pixels = signal.frames[:num_frames]
