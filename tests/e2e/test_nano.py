@@ -26,7 +26,16 @@ def flow_loss_of_the_sample(model: Nano) -> float:
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     velocity = model.velocity(caption)
     target = Target(latents, model.latent_weights(latents), noise, [], velocity, velocity)
-    return torch.cat([flow_losses(target, torch.tensor([t]), noise, torch.zeros(1, dtype=torch.long)) for t in (0.1, 0.3, 0.5, 0.7, 0.9)]).mean().item()
+    return (
+        torch.cat(
+            [
+                flow_losses(target, torch.tensor([t]), noise, torch.zeros(1, dtype=torch.long))
+                for t in (0.1, 0.3, 0.5, 0.7, 0.9)
+            ]
+        )
+        .mean()
+        .item()
+    )
 
 
 def test_the_transformer_was_trained(base):

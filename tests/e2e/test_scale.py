@@ -105,7 +105,7 @@ def test_fewer_steps_make_a_shorter_file_that_still_decodes(fitted, clip, tiny_w
 
 def test_a_mutated_index_section_is_refused_or_shows_another_clip(fitted, clip, tiny_weights):
     base, file = Nano(str(tiny_weights)), VovFile.open(fitted)
-    source = source_of(file, base, str(clip)).signal
+    source = source_of(file, base, str(clip)).whole().signal
     scaling = ScalingConfig(bits=400, allocation="even")
     scaled = steer(file, base, source, scaling)
     shown, content = decode_file(scaled, base).frames, encode_indices(scaled.indices, scaling.index_bits)

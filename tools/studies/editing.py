@@ -109,7 +109,7 @@ class Study:
     def __init__(self, base: Nano, clip: Path, folder: Path, reading: Reading, num_seeds: int) -> None:
         self.base, self.reading, self.seeds = base, reading, range(num_seeds)
         self.fitted = VovFile.open(folder / clip.stem / f"{clip.stem}.vov")
-        self.source = source_of(self.fitted, base, str(clip)).signal
+        self.source = source_of(self.fitted, base, str(clip)).whole().signal
         self.guidance = GUIDANCE if reading.guided else dict.fromkeys(ATTRIBUTES, 1.0)
         self.conditions = {
             "guidance": self.guidance,

@@ -74,11 +74,15 @@ def measure(clip: Path, mixture: Mixture) -> Row:
     if 8 * len(file.to_bytes()) < mixture.total_bpp * source.signal.num_pixels and mixture.index_share:
         file = scale(file, base, source, ScalingConfig(target_bpp=mixture.total_bpp))
     sections, num_bytes = file.section_bytes(), len(file.to_bytes())
+    bpp = 8 * num_bytes / source.signal.num_pixels
     return (
         {"clip": clip.stem}
         | vars(mixture)
-        | {"vector_bytes": sections["vector"] + sections["count_table"], "bpp": 8 * num_bytes / source.signal.num_pixels}
-        | distances(decode(file, base).frames, source)
+        | {
+            "vector_bytes": sections["vector"] + sections["count_table"],
+            "bpp": bpp,
+        }
+        | distances(decode(file, base).frames, source.signal)
     )
 
 

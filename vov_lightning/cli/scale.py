@@ -1,22 +1,21 @@
 """``vov-scale``: add index bits to a .vov file, or drop some."""
 
 from dataclasses import replace
-from typing import Literal
 
 from jsonargparse import ArgumentParser
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, command, load_decoder
-from vov_lightning.codec.decode import decode
-from vov_lightning.codec.scale import scale
+from vov_lightning.codec.scale import assemble, code_clip
 from vov_lightning.codec.steer import keep_steps
 from vov_lightning.errors import SettingError
-from vov_lightning.progress import step_bar
+from vov_lightning.progress import ClipBar
 from vov_lightning.runs.source import source_of
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video import remove_padding
-from vov_lightning.video.compare import psnr_db
+from vov_lightning.video.clip import Fit
+from vov_lightning.video.compare import SquaredError
 
 DESCRIPTION = """Steer the decoder of a .vov file towards the clip with index bits; the vector stays as it is.
 
@@ -34,7 +33,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--source", type=str | None, default=None, help="The clip that was compressed: file or folder.")
     parser.add_argument("--start", type=int, default=0, help="First frame of the source.")
     parser.add_argument(
-        "--fit", type=Literal["resize", "crop"], default="resize", help="How the source was brought to size."
+        "--fit", type=Fit | None, default=None, help="How the source was brought to size; empty to tell by the sizes."
     )
     parser.add_argument(
         "--steps",
@@ -62,15 +61,20 @@ def main(args: list[str] | None = None) -> None:
         )
     base = load_decoder(file, options)
     source = source_of(file, base, options.source, options.start, options.fit)
-    target = remove_padding(source.signal, source.padding)
 
     plain = keep_steps(file, 0)
     if options.steps is not None:
         plain = replace(plain, header=replace(plain.header, steps=options.steps))
-    scaled = scale(plain, base, source, options.scaling, progress=step_bar("scale"))
+    error, parts = SquaredError(), []
+    with ClipBar("scale", source.num_frames) as bar:
+        segments = bar.over(source.segments(), lambda segment: segment.signal.num_frames - segment.padding.frames)
+        for coded in code_clip(plain, base, segments, options.scaling, progress=bar):
+            error.add(coded.decoded, remove_padding(coded.source.signal, coded.source.padding))
+            parts.append(coded.part)
+    scaled = assemble(plain, parts)
     scaled.save(options.output)
-    now_db, before_db = (psnr_db(decode(shown, base), target) for shown in (scaled, file))
+    num_bytes = len(scaled.to_bytes())
     print(
-        f"{options.output}: {len(scaled.to_bytes())} bytes, {8 * len(scaled.to_bytes()) / target.num_pixels:.4f} bpp, "
-        f"{now_db:.2f} dB; was {len(file.to_bytes())} bytes, {before_db:.2f} dB"
+        f"{options.output}: {num_bytes} bytes, {8 * num_bytes / source.num_pixels:.4f} bpp, {error.psnr_db:.2f} dB; "
+        f"was {len(file.to_bytes())} bytes"
     )

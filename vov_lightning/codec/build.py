@@ -84,8 +84,12 @@ def build_file(
 
 def for_clip(first: VovFile, clip: Clip) -> VovFile:
     """The file of ``clip`` before its segments are known, from that of its first segment."""
-    several = {} if clip.is_one_segment else {"pad_frames": 0}
-    header = replace(first.header, frames=clip.num_frames, sample_aspect_ratio=clip.sample_aspect_ratio, **several)
+    header = replace(
+        first.header,
+        frames=clip.num_frames,
+        pad_frames=first.header.pad_frames if clip.is_one_segment else 0,
+        sample_aspect_ratio=clip.sample_aspect_ratio,
+    )
     return VovFile(header, first.caption, first.symbols, times=frame_times(clip.times))
 
 

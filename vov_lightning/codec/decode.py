@@ -7,9 +7,7 @@ so both see the same frames bit for bit.
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,9 +22,9 @@ from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import check_stop_at, initial_noise, integrate
 from vov_lightning.sampling.steering import Replay, Steering
 from vov_lightning.sampling.unipc import integrate_unipc
-from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
+from vov_lightning.vector.adapter import HashedLoRA
 from vov_lightning.vector.quantizer import dequantize
-from vov_lightning.video import Fitted, Padding, Signal, remove_padding
+from vov_lightning.video import Padding, Signal, remove_padding
 
 
 def decode(
@@ -247,9 +245,7 @@ def windows_of(header: Header) -> Windows | None:
         raise BitstreamError(f"the file is damaged, its windows are none: {error}") from None
 
 
-def velocity_field(
-    base: BaseModel, caption: str, sampler: SamplerConfig, windows: Windows | None = None
-) -> Velocity:
+def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig, windows: Windows | None = None) -> Velocity:
     """The base model's velocity under ``caption``: guided, in the sampler's arithmetic, blended from ``windows``."""
     guided = guided_velocity(base, caption, sampler.guidance)
     if windows is not None:

@@ -22,6 +22,7 @@ from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video import Fitted, Signal, remove_padding
 from vov_lightning.video.compare import psnr_db
 
+
 class SegmentStore(Protocol):
     """Where segments are kept that are done, so that an encoder that was stopped goes on behind them."""
 

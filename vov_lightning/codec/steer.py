@@ -9,13 +9,12 @@ from torch import Tensor
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import VovFile, without_indices
 from vov_lightning.bitstream.indices import Indices, check_indices
-from vov_lightning.codec.decode import checked_size, decode, sample, sampler_of
+from vov_lightning.codec.decode import checked_size, sample, sampler_of
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import Progress
 from vov_lightning.sampling.config import ScalingConfig, check_scaling
 from vov_lightning.sampling.steering import Search
-from vov_lightning.video import Fitted, Signal, remove_padding
-from vov_lightning.video.compare import psnr_db
+from vov_lightning.video import Signal
 
 FIRST_GUESS_BITS = 256
 MOST_BITS = 2**22

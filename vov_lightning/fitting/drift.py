@@ -184,7 +184,7 @@ class DriftMonitor(L.Callback):
                 "give prompts that differ, or more seeds"
             )
         pairs = zip(files, module.sources, strict=True)
-        shown = [psnr_db(decode(file, module.base), source.target) for file, source in pairs]
+        shown = [psnr_db(decode(file, module.base), source.clip.target) for file, source in pairs]
         equal = torch.equal(clips.frames, clips_before.frames)
         return {
             "drift": float(((latents - before).square().mean() / apart).sqrt()),
@@ -196,7 +196,7 @@ class DriftMonitor(L.Callback):
         self, module: VOVModule, symbols: Tensor, step: float, adapter: AdapterConfig
     ) -> tuple[Tensor, Signal]:
         """Latents [N, C, T', h, w] of every prompt and seed on the CPU, and their clips one after the other."""
-        base, fitted = module.base, module.sources[0].fitted
+        base, fitted = module.base, module.sources[0].clip.first
         latents, frames = [], []
         for prompt in self._prompts(base):
             for seed in self.seeds:

@@ -19,6 +19,7 @@ from vov_lightning.codec.decode import decode, guided_velocity
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
+from vov_lightning.fitting.pool import latent_pool
 from vov_lightning.fitting.stages import RateControlled
 from vov_lightning.randomness import TRAINING_STREAM, random_words
 from vov_lightning.runs.joint import check_captions
@@ -109,14 +110,15 @@ class VOVModule(RateControlled):
         digest = hashlib.blake2b(self.base.fingerprint(), digest_size=16)
         for source in self.sources:
             digest.update(source.caption.encode())
-            digest.update(source.clip.digest())
+            digest.update(source.clip.digest)
         return digest.hexdigest()
 
     def prepare(self, data: SignalData) -> None:
         """Read signals, embed captions, try the headers: what is bad is refused before anything is written."""
         self._sources = data.load_all(self.base)
         for number, source in enumerate(self.sources):
-            self.base.check_size(source.clip.largest_segment)
+            signal = source.clip.first.signal
+            self.base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
             self.base.embed(source.caption)
             Limits().check_header(self.to_file(number).header)
         check_captions({source.name: source.caption for source in self.sources}, self.base)

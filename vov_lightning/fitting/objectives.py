@@ -142,8 +142,8 @@ class Reconstruction(Objective):
     def check_windows(self, count: int) -> None:
         if count > 1:
             raise SettingError(
-                f"model.objective Reconstruction fits one window from its noise, and this clip has {count} windows; set "
-                "model.objective to FlowMatching, or choose fewer pixels with --data.height and --data.frames"
+                f"model.objective Reconstruction fits one window from its noise, and the clip has {count}; set "
+                "it to FlowMatching, or choose fewer pixels with --data.height and --data.frames"
             )
 
     def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:
@@ -158,7 +158,7 @@ def draw_evenly(count: int, draws: int, generator: Generator) -> Tensor:
 
 
 def flow_losses(target: Target, t: Tensor, eps: Tensor, windows: Tensor) -> Tensor:
-    """Flow-matching loss [B] of ``windows`` [B] (rows of the latents) at times ``t`` [B] from noises ``eps`` [B, ...]."""
+    """Flow-matching loss [B] of ``windows`` [B] (rows of the latents) at times ``t`` [B] from noises ``eps``."""
     device = target.latents.device
     t, eps, latents = t.to(device), eps.to(device), target.latents[windows.to(device)]
     return flow_loss(target.velocity(interpolate(latents, eps, t), t), latents, eps)

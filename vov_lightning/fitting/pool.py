@@ -47,4 +47,4 @@ def _windows(base: BaseModel, clip: Clip) -> Iterator[Tensor]:
             yield latents
             continue
         for place, _ in base.window.blends(latents.shape[2:]):
-            yield latents[(..., *place)]
+            yield latents[place]

@@ -75,7 +75,8 @@ def check_clips(
     small, captions, disk_bytes = [], {}, CHECKPOINT_BYTES * k
     for member in data.members:
         asks, member.captioner = member.captioner is not None, None
-        fitted, caption = member.load(base)
+        loaded = member.load(base)
+        fitted, caption = loaded.clip.first, loaded.caption
         signal = fitted.signal
         base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
         file = build_file(base, fitted, caption, torch.zeros(k), 1.0, adapter, sampler)
@@ -86,7 +87,7 @@ def check_clips(
         rows, columns = base.size_multiple
         small.append(SignalData.of(signal, frames=frames, height=2 * rows, width=2 * columns, caption=caption))
         # At worst decoded and preview (twice as wide) are folders of PNG that do not compress.
-        disk_bytes += 3 * signal.frames.nbytes
+        disk_bytes += 3 * 3 * loaded.clip.num_pixels
     if not small[1:]:
         return small[0], disk_bytes
     for caption in captions.values():

@@ -1,19 +1,13 @@
 """A whole fit: train, write the file, decode it, measure what the decoder shows."""
 
-import hashlib
-import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 
 from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import decode
-from vov_lightning.codec.scale import scale
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.checkpoints import Checkpoints
 from vov_lightning.fitting.data import SignalData
@@ -21,12 +15,11 @@ from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.history import History
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.stages import Stage, stages_of
-from vov_lightning.progress import step_bar
+from vov_lightning.runs.encode import encode
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.joint import format_joint, joint_metrics
 from vov_lightning.sampling.config import ScalingConfig, check_scaling
-from vov_lightning.video import Signal, remove_padding, side_by_side, viewing_ending, write_signal
-from vov_lightning.video.compare import psnr_db
+from vov_lightning.video import Signal
 
 CHECKPOINT_EVERY = 25
 """Optimizer steps between checkpoints: what a crash can cost."""
@@ -38,8 +31,8 @@ class FitResult:
 
     file: VovFile
     """The compressed signal; of a joint fit, the first source's."""
-    decoded: Signal
-    """The decoder's frames, likewise."""
+    decoded: Signal | None
+    """The decoder's frames, likewise; None for a clip of several segments, which are on the disk only."""
     metrics: dict[str, Any]
     """The content of ``metrics.json``."""
     path: Path
@@ -147,7 +140,7 @@ def finish(
     more: dict[str, Any],
     shown: bool,
 ) -> FitResult:
-    """Add indices to a source's file, then write and measure everything that is its own in ``run``.
+    """Code a source with the vector, then write and measure everything that is its own in ``run``.
 
     Args:
         module: With its vector fitted, on the device that decodes.
@@ -158,64 +151,22 @@ def finish(
         more: Further figures.
         shown: Whether progress is.
     """
-    source, seconds = module.sources[number], dict(seconds)
-    fitted = module.to_file(number)
-    if scaling.enabled:
-        started_s = time.perf_counter()
-        fitted = scale(fitted, module.base, source.fitted, scaling, progress=step_bar("scale", shown))
-        seconds["scale"] = time.perf_counter() - started_s
-    fitted.save(run.file)
-
-    file = VovFile.open(run.file)
-    started_s = time.perf_counter()
-    decoded = decode(file, module.base, progress=step_bar("decode", shown))
-    seconds["decode"] = time.perf_counter() - started_s
-
-    for clip, name in ((decoded, "decoded"), (side_by_side(source.target, decoded), "preview")):
-        write_signal(clip, run.path / f"{name}{viewing_ending(clip)}")
-    metrics = measure(module, file, decoded, number) | more | {"seconds": rounded(seconds)}
+    file = module.to_file(number)
+    encoded = encode(file, module.base, module.sources[number], run, scaling, shown)
+    metrics = encoded.metrics | more
+    sections, indices_bits = file.section_bytes(), 8 * (metrics["bytes"] - len(file.to_bytes()))
+    others_bits = 8 * (len(file.to_bytes()) - sections["vector"] - sections["count_table"]) + indices_bits
+    metrics["bpp_estimated"] = (module.estimated_bits() + others_bits) / module.sources[number].clip.num_pixels
+    metrics["bits_per_entry"] = 8 * sections["vector"] / max(1, file.header.k)
+    metrics["seconds"] = rounded(seconds | metrics["seconds"])
+    metrics["versions"]["lightning"] = L.__version__
     run.write_metrics(metrics)
-    return FitResult(file, decoded, metrics, run.file)
+    return FitResult(encoded.file, encoded.decoded, metrics, run.file)
 
 
 def rounded(seconds: dict[str, float]) -> dict[str, float]:
     """``seconds`` to milliseconds."""
     return {name: round(value, 3) for name, value in seconds.items()}
-
-
-def measure(module: VOVModule, file: VovFile, decoded: Signal, number: int = 0) -> dict[str, Any]:
-    """Figures of a finished fit; rates count every byte of the file, PSNR is of the decoder's 8-bit frames.
-
-    Args:
-        module: What was fitted.
-        file: The source's file.
-        decoded: What it decodes to.
-        number: Of the source.
-    """
-    source = module.sources[number]
-    target, data = source.target, file.to_bytes()
-    sections = file.section_bytes()
-    overhead_bits = 8 * (len(data) - sections["vector"] - sections["count_table"])
-    frames = source.fitted.signal.frames
-    autoencoded = module.base.decode(module.base.encode(frames), len(frames))
-    bound = remove_padding(Signal(autoencoded, target.fps, "autoencoded"), source.fitted.padding)
-    return {
-        "name": target.name,
-        "base": f"{file.header.base_name}@{file.header.base_revision}",
-        "caption": file.caption,
-        "frames": target.num_frames,
-        "height": target.height,
-        "width": target.width,
-        "bytes": len(data),
-        "section_bytes": sections,
-        "bpp": 8 * len(data) / target.num_pixels,
-        "bpp_estimated": (module.estimated_bits() + overhead_bits) / target.num_pixels,
-        "bits_per_entry": 8 * sections["vector"] / max(1, file.header.k),
-        "psnr_db": psnr_db(decoded, target),
-        "autoencoder_psnr_db": psnr_db(bound, target),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "versions": {"vov_lightning": version("vov_lightning"), "torch": torch.__version__, "lightning": L.__version__},
-    }
 
 
 def format_metrics(metrics: dict[str, Any]) -> str:

@@ -185,9 +185,7 @@ class ClipData:
         if (longest - 1) % base.temporal_factor or (base.max_frames is not None and longest > base.max_frames):
             nearest = base.nearest_size(ClipSize(longest, *base.size_multiple)).frames
             raise SettingError(f"segment={longest} frames do not suit base model {base.name}; nearest: {nearest}")
-        return Shape(
-            self.fit, height, width, base.size_multiple, factor, longest, min(base.block_frames, longest)
-        )
+        return Shape(self.fit, height, width, base.size_multiple, factor, longest, min(base.block_frames, longest))
 
     def _caption_of(self, clip: Clip, base: BaseModel) -> str:
         if self.caption is None and self.captioner is not None:
@@ -224,10 +222,16 @@ def source_of(file: VovFile, base: BaseModel, path: str, start: int = 0, fit: Fi
     height, width = header.height, header.width
     try:
         found = fit or _fit_between(open_clip(path), height, width)
-        sides = (None, None) if found == "pad" else (height, None if found == "scale" else width)
-        factor = None if base.max_frames == 1 else base.temporal_factor
         lengths = tuple(segment.frames for segment in file.segments)
-        shape = Shape(found, *sides, base.size_multiple, factor, max(lengths), lengths=lengths)
+        shape = Shape(
+            found,
+            None if found == "pad" else height,
+            width if found in ("resize", "crop") else None,
+            base.size_multiple,
+            None if base.max_frames == 1 else base.temporal_factor,
+            max(lengths),
+            lengths=lengths,
+        )
         clip = open_source(Path(path), shape, start=start, frames=header.frames)
     except SignalError as error:
         raise SettingError(

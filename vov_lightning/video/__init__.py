@@ -10,9 +10,10 @@ from vov_lightning.video.geometry import Fitted, Padding, fit_signal, remove_pad
 from vov_lightning.video.read import read_signal
 from vov_lightning.video.sheet import contact_sheet, write_sheet
 from vov_lightning.video.signal import Signal
-from vov_lightning.video.write import check_output, side_by_side, viewing_ending, write_signal
+from vov_lightning.video.write import ClipWriter, check_output, side_by_side, viewing_ending, write_signal
 
 __all__ = [
+    "ClipWriter",
     "Fitted",
     "Padding",
     "Signal",

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -17,12 +17,11 @@ from torch import Tensor
 
 from vov_lightning.errors import SignalError
 from vov_lightning.files import sha256_of
-from vov_lightning.video.geometry import Fitted, FitMode, check_frame_count, fit_signal, remove_padding
+from vov_lightning.video.geometry import FitMode, Fitted, check_frame_count, fit_signal, remove_padding
 from vov_lightning.video.resize import new_sample_aspect_ratio, output_size, resize_frames
 from vov_lightning.video.scenes import Segmenter
 from vov_lightning.video.signal import Signal
 from vov_lightning.video.stream import open_clip
-
 
 Fit = FitMode | Literal["scale"]
 """``scale``: the whole picture at a height, edges repeated up to the next size that fits; else as of `fit_signal`."""
@@ -186,7 +185,9 @@ def clip_of(signal: Signal, shape: Shape, frames: int | None = None) -> Clip:
     pictures, size = signal.frames[:count], (signal.height, signal.width)
     identity = hashlib.blake2b(pictures.contiguous().numpy().tobytes(), digest_size=16).digest()
     resolved = _resolved(shape, *size, Fraction(1))
-    return Clip(signal.name, size, count, signal.fps, Fraction(1), Fraction(0), None, resolved, pictures.__iter__, identity)
+    return Clip(
+        signal.name, size, count, signal.fps, Fraction(1), Fraction(0), None, resolved, pictures.__iter__, identity
+    )
 
 
 def _checked_count(name: str, available: int, frames: int | None, shape: Shape) -> int:
@@ -209,7 +210,8 @@ def _resolved(shape: Shape, height: int, width: int, sample_aspect_ratio: Fracti
 
 
 def _sides(shape: Shape) -> tuple[int, int]:
-    assert isinstance(shape.height, int) and shape.width is not None
+    assert isinstance(shape.height, int)
+    assert shape.width is not None
     return shape.height, shape.width
 
 
@@ -224,12 +226,12 @@ def _cut(frames: Iterator[Tensor], shape: Shape) -> Iterator[list[Tensor]]:
 
 
 def _fitted(segment: Signal, shape: Shape) -> Fitted:
-    spatial = {"multiple": shape.multiple, "temporal_factor": 1}
+    fit = partial(fit_signal, multiple=shape.multiple, temporal_factor=1)
     if shape.fit == "scale":
         frames = resize_frames(segment.frames, *_sides(shape))
-        fitted = fit_signal(Signal(frames, segment.fps, segment.name), mode="pad", **spatial)
+        fitted = fit(Signal(frames, segment.fps, segment.name), mode="pad")
     else:
         assert shape.height != "source"
-        fitted = fit_signal(segment, height=shape.height, width=shape.width, mode=shape.fit, **spatial)
+        fitted = fit(segment, height=shape.height, width=shape.width, mode=shape.fit)
     filled = fit_signal(fitted.signal, mode="pad", multiple=(1, 1), temporal_factor=shape.temporal_factor)
     return Fitted(filled.signal, fitted.padding._replace(frames=filled.padding.frames))
