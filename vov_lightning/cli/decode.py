@@ -8,7 +8,7 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, add_flag, command, load_decoder
 from vov_lightning.codec.play import frame_times, frames_between, play
-from vov_lightning.video import ClipWriter
+from vov_lightning.video import ClipWriter, check_output
 from vov_lightning.video.sound import cut_sound
 
 DESCRIPTION = """Decode a .vov file. Needs the file and the base model that it names, nothing else.
@@ -44,6 +44,7 @@ def main(args: list[str] | None = None) -> int:
     sound = file.sound
     if sound and len(frames) < header.frames:
         sound = cut_sound(sound, begin, end)
+    check_output(options.output, len(frames), header.height, header.width, header.fps)
     writer = ClipWriter(
         options.output,
         header.height,
@@ -52,7 +53,6 @@ def main(args: list[str] | None = None) -> int:
         times=[times[number] - begin for number in frames] if file.times else None,
         sample_aspect_ratio=header.sample_aspect_ratio,
         sound=sound,
-        num_frames=len(frames),
     )
     for line in file.damage:
         print(f"vov-decode: {options.file}: {line}", file=sys.stderr)
