@@ -77,7 +77,10 @@ class Clip:
         Raises:
             SignalError: If the source cannot be read to its end.
         """
-        for pictures in _cut(self.frames(), self.shape):
+        frames, shape = self.frames(), self.shape
+        if shape.fit == "scale":  # before they are gathered: a segment of large frames would not fit into memory
+            frames = (resize_frames(frame[None], *_sides(shape))[0] for frame in frames)
+        for pictures in _cut(frames, shape):
             yield _fitted(Signal(torch.stack(pictures), self.fps, self.name), self.shape)
 
     @cached_property
@@ -226,12 +229,11 @@ def _cut(frames: Iterator[Tensor], shape: Shape) -> Iterator[list[Tensor]]:
 
 
 def _fitted(segment: Signal, shape: Shape) -> Fitted:
-    fit = partial(fit_signal, multiple=shape.multiple, temporal_factor=1)
+    fit = partial(fit_signal, segment, multiple=shape.multiple, temporal_factor=1)
     if shape.fit == "scale":
-        frames = resize_frames(segment.frames, *_sides(shape))
-        fitted = fit(Signal(frames, segment.fps, segment.name), mode="pad")
+        fitted = fit(mode="pad")
     else:
         assert shape.height != "source"
-        fitted = fit(segment, height=shape.height, width=shape.width, mode=shape.fit)
+        fitted = fit(height=shape.height, width=shape.width, mode=shape.fit)
     filled = fit_signal(fitted.signal, mode="pad", multiple=(1, 1), temporal_factor=shape.temporal_factor)
     return Fitted(filled.signal, fitted.padding._replace(frames=filled.padding.frames))

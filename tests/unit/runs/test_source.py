@@ -112,7 +112,7 @@ def test_too_short_a_clip_is_refused_with_the_remedy(tiny_nano):
 def test_the_nearest_count_that_the_file_has_is_named(tiny_nano, tmp_path, monkeypatch, asked, nearest):
     monkeypatch.setattr(type(tiny_nano), "temporal_factor", 4)
     with pytest.raises(SignalError, match=rf"frames={asked} .*; use --data\.frames {nearest}, or"):
-        SignalData(numbered_frames(tmp_path, 12), frames=asked, height=64, width=64).load(tiny_nano)
+        SignalData(numbered_frames(tmp_path, 12), frames=asked, height=64, width=64, segment=89).load(tiny_nano)
 
 
 def test_start_skips_frames(tiny_nano, tmp_path):
