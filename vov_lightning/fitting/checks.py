@@ -37,6 +37,4 @@ def check_checkpointing(trainer: L.Trainer) -> None:
         RunError: If it has no `Checkpoints`.
     """
     if not any(isinstance(one, Checkpoints) for one in trainer.checkpoint_callbacks):
-        raise RunError(
-            "the trainer has no Checkpoints callback; add vov_lightning.fitting.run.checkpoint_callback(run)"
-        )
+        raise RunError("the trainer has no Checkpoints callback; add that of fitting.run.checkpoint_callback")

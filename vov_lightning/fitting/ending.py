@@ -33,9 +33,10 @@ class Limit:
 
 
 def take_limits(trainer: L.Trainer) -> Limit | None:
-    """The nearest limit of ``trainer`` before the end of its schedule, if there is one; the trainer forgets them all."""
+    """The first limit of ``trainer`` before the end of its schedule, None without one; the trainer forgets them all."""
     loop, total = trainer.fit_loop, total_iterations(trainer)
-    fast, overfit, limit = trainer.fast_dev_run, trainer.overfit_batches, trainer.limit_train_batches
+    fast, overfit = trainer.fast_dev_run, trainer.overfit_batches  # type: ignore[attr-defined]  # set by its init
+    limit = trainer.limit_train_batches
     accumulated = trainer.accumulate_grad_batches
     share = isinstance(limit, float) and limit <= 1
     iterations = (math.floor(limit * total * accumulated) if share else int(limit)) // accumulated
@@ -49,7 +50,7 @@ def take_limits(trainer: L.Trainer) -> Limit | None:
         limits.append(Limit(0, "trainer.max_epochs=0"))
     loop.max_epochs, loop.min_epochs = 1, None
     loop.epoch_loop.max_steps, loop.epoch_loop.min_steps = -1, None
-    trainer.limit_train_batches, trainer.overfit_batches = 1.0, 0
+    trainer.limit_train_batches, trainer.overfit_batches = 1.0, 0  # type: ignore[attr-defined]
     if overfit:  # Lightning had set it too
         trainer.limit_val_batches = 1.0
     nearest = min(limits, key=lambda one: one.iteration)
@@ -131,6 +132,6 @@ def format_early(early: dict[str, Any], folder: Path) -> str:
     iteration, checkpoint = early["iteration"], early["checkpoint"]
     again = "" if checkpoint == iteration else f" from iteration {checkpoint}"
     return (
-        f"stopped at iteration {iteration} of {early['iterations']} by {early['stopped']}; {folder} holds the vector as "
-        f"it is, without index bits, and is not finished: the same command without that limit goes on{again}"
+        f"stopped at iteration {iteration} of {early['iterations']} by {early['stopped']}; {folder} holds the vector "
+        f"as it is, without index bits, and is not finished: the same command without that limit goes on{again}"
     )
