@@ -159,7 +159,7 @@ def train(
         parts = run.parts([source.name for source in module.sources])
         save_unfinished(module, parts if parts == [run] else [*parts, run], early)
         raise UnfinishedError(format_early(early, run.path))
-    trainer.save_checkpoint(run.last_checkpoint)
+    trainer.save_checkpoint(run.last_checkpoint, weights_only=False)  # of the fit, not the vector alone
     seconds, more = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}, {}
     if (monitor := DriftMonitor.of(trainer)) is not None:
         seconds["drift"] = monitor.elapsed_s
