@@ -1,7 +1,6 @@
 """A clip into its file: segment by segment coded, written to look at, and measured."""
 
 import hashlib
-import math
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import tiling
 from vov_lightning.codec.scale import Coded, assemble, code_clip
 from vov_lightning.progress import ClipBar
+from vov_lightning.runs.figures import finite
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.source import Source
 from vov_lightning.sampling.config import ScalingConfig
@@ -103,11 +103,6 @@ def encode(
         "seconds": {"encode": time.perf_counter() - started_s},
     }
     return Encoded(file, last if len(parts) == 1 else None, metrics)
-
-
-def finite(figure: float) -> float | None:
-    """``figure`` as JSON holds it: null where it is infinite."""
-    return figure if math.isfinite(figure) else None
 
 
 def _writer(run: RunFolder, name: str, picture: Signal, source: Source) -> ClipWriter:
