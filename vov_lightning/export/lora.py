@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from diffusers.loaders.peft import PeftAdapterMixin
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -79,7 +78,9 @@ def export_diffusers(
     """
     if Path(path).suffix != ".safetensors":
         raise ExportError(f"{path} does not end in .safetensors; try {Path(path) / 'pytorch_lora_weights.safetensors'}")
-    if not isinstance(base.transformer, PeftAdapterMixin):
+    from diffusers.loaders.peft import PeftAdapterMixin  # takes seconds
+
+    if not isinstance(base.diffusers_transformer(), PeftAdapterMixin):
         raise ExportError(f"the transformer of {base.name} is none of diffusers', so no pipeline loads it; use peft")
     tensors = {
         f"transformer.{name}.lora_{side}.weight": matrix
