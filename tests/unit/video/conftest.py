@@ -1,7 +1,6 @@
 """Media made on the spot: smooth moving patterns in whatever container, codec and pixel format a test needs."""
 
 import struct
-import sys
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -104,19 +103,3 @@ class Media:
 @pytest.fixture
 def media(tmp_path: Path) -> Media:
     return Media(tmp_path)
-
-
-@pytest.fixture
-def without_decord(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make ``import decord`` fail, as on machines for which there is no wheel."""
-    monkeypatch.setitem(sys.modules, "decord", None)
-
-
-@pytest.fixture(params=["decord", "pyav"])
-def decoder(request: pytest.FixtureRequest) -> str:
-    """Run a test once as installed and once without decord."""
-    if request.param == "pyav":
-        request.getfixturevalue("without_decord")
-    else:
-        pytest.importorskip("decord", reason="no decord wheel here; PyAV reads everything and is tested alone")
-    return request.param

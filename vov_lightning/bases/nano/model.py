@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES, AutoencoderConfig, LappedAutoencoder
 from vov_lightning.bases.nano.transformer import MOST_POSITIONS, WanTransformer
-from vov_lightning.bases.nano.vocabulary import ATTRIBUTES, describe, parse
+from vov_lightning.bases.nano.vocabulary import describe, parse
 from vov_lightning.bases.windows import Windows
+from vov_lightning.bitstream.vocabulary import ATTRIBUTES
 from vov_lightning.errors import BaseModelError
 
 POSITION_WAVES = 4
