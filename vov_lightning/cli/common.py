@@ -1,25 +1,24 @@
-"""What the commands share: one-line errors, exit codes, shipped configurations by bare name."""
+"""What the commands share: one-line errors, exit codes, shipped configurations by bare name.
 
-import argparse
+Nothing here imports torch before it is needed: ``vov-info`` reads a file without it.
+"""
+
 import os
 import select
 import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
-from vov_lightning.bases import BaseModel, load_base
-from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.bitstream import Limits, VovFile
-from vov_lightning.codec.decode import place
+from vov_lightning.cli.settings import BASE, DEVICE
 from vov_lightning.errors import SettingError, VovError
 
-
-class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help that keeps a description's lines: most are examples."""
+if TYPE_CHECKING:
+    from vov_lightning.bases import BaseModel
 
 
 def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
@@ -35,9 +34,6 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
             status = run(args) or 0
             sys.stdout.flush()  # a closed pipe shows here rather than when Python exits
             return status
-        except torch.OutOfMemoryError as error:
-            print(f"{Path(sys.argv[0]).name}: {out_of_memory(error)}", file=sys.stderr)
-            return 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
@@ -46,6 +42,11 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
                 return 141
             own = own_error(error)
+            if own is None and type(error).__name__ == "OutOfMemoryError":  # torch's, imported by now
+                from vov_lightning.bases.memory import out_of_memory
+
+                print(f"{Path(sys.argv[0]).name}: {out_of_memory(error)}", file=sys.stderr)
+                return 1
             if own is None:
                 raise
             print(f"{Path(sys.argv[0]).name}: {type(own).__name__}: {own}", file=sys.stderr)
@@ -74,18 +75,15 @@ def add_flag(parser: ArgumentParser, name: str, description: str) -> None:
 
 def add_decoder_arguments(parser: ArgumentParser) -> None:
     """What every command that decodes takes: ``device``, ``base``, ``limits``."""
-    parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
+    parser.add_argument("--device", type=str, default="cpu", help=DEVICE.text)
     add_base_arguments(parser)
 
 
 def add_base_arguments(parser: ArgumentParser) -> None:
     """What every command takes that loads a file's base model: ``base``, ``limits``."""
-    parser.add_subclass_arguments(
-        BaseModel,
-        "base",
-        required=False,
-        help="Base model by registered name or class path, in place of the file's own.",
-    )
+    from vov_lightning.bases import BaseModel
+
+    parser.add_subclass_arguments(BaseModel, "base", required=False, help=BASE.text)
     parser.add_class_arguments(Limits, "limits")
 
 
@@ -110,13 +108,17 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def load_decoder(file: VovFile, options: Namespace) -> BaseModel:
+def load_decoder(file: VovFile, options: Namespace) -> "BaseModel":
     """`base_of` the file on ``--device``."""
+    from vov_lightning.codec.decode import place
+
     return place(base_of(file, options), file, options.device)
 
 
-def base_of(file: VovFile, options: Namespace) -> BaseModel:
+def base_of(file: VovFile, options: Namespace) -> "BaseModel":
     """The base model of ``--base``, or the one that ``file`` names."""
+    from vov_lightning.bases import load_base
+
     found: BaseModel = options.get("base") or load_base(file.header.base_name)
     return found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import yaml
+from jsonargparse import ActionConfigFile
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from vov_lightning.bases import BaseModel
@@ -14,6 +15,8 @@ from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
 from vov_lightning.cli.common import add_flag, class_path, command, find_configs, own_error
+from vov_lightning.cli.parser import HelpFormatter, OneLine
+from vov_lightning.cli.settings import FIT
 from vov_lightning.errors import RunError, SettingError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SignalData
@@ -34,23 +37,9 @@ from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.vector.quantizer import NoiseQuantizer
 
-DESCRIPTION = """Compress videos or images into .vov files by fitting each with a frozen generative model.
 
-  vov-fit --config nano.yaml                            the bundled clip with the bundled model, on a CPU
-  vov-fit --config nano.yaml --data.path my_clip.mp4    your own clip
-  vov-fit --config nano.yaml --stage2.lmbda 6e-3        a smaller file
-  vov-fit --config nano.yaml --scaling.target_bpp 0.2   index bits up to that rate
-  vov-fit --config nano.yaml --data.caption "dim, blue"  your own words; a file of them: --data.caption_file
-  vov-fit --data.captioner.help EndpointCaptioner       a caption from a vision-language model; also LocalCaptioner
-  vov-fit --config ltx_video.yaml --data.path a.mp4     another base model, on a GPU
-  vov-fit --config nano.yaml --data.paths "[a.mp4, b.mp4]"   one vector for both, each from its own caption
-  vov-fit --config nano.yaml --drift.every_n_iterations 20   how far unrelated prompts drift meanwhile
-  vov-fit --config nano.yaml --set FOLDER               every clip of a folder, into runs/FOLDER/<clip>/
-  vov-fit --config uvg.yaml --part 2/8                  a set shared by 8 GPUs: this one takes every 8th clip
-  vov-fit --config uvg.yaml --dry_run                   the same in a minute, without weights: is everything right?
-  vov-fit --config nano.yaml --print_config             every setting and its default
-
-The result lies in runs/<name>/. The same command goes on with an interrupted run or set."""
+class FitParser(OneLine, LightningArgumentParser):  # type: ignore[misc]  # error returns never in both
+    """Lightning's parser with errors of one line."""
 
 
 class FitCLI(LightningCLI):
@@ -69,8 +58,19 @@ class FitCLI(LightningCLI):
             save_config_callback=None,
             auto_configure_optimizers=False,
             trainer_defaults={**fit_defaults(), "logger": {"class_path": class_path(RunLogger)}},
-            parser_kwargs={"description": DESCRIPTION, "prog": "vov-fit", "parser_mode": PARSER_MODE},
+            parser_kwargs={
+                "description": FIT.description,
+                "prog": FIT.name,
+                "parser_mode": PARSER_MODE,
+                "formatter_class": HelpFormatter,
+            },
         )
+
+    def init_parser(self, **options: Any) -> LightningArgumentParser:
+        parser = FitParser(**options)
+        parser.speak_for(FIT)
+        parser.add_argument("-c", "--config", action=ActionConfigFile, help=FIT.text_of("--config"))
+        return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         assert isinstance(args, list)

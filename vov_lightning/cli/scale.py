@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Literal
 
-from jsonargparse import ArgumentParser
-
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, command, load_decoder
+from vov_lightning.cli.common import add_decoder_arguments, command, load_decoder
+from vov_lightning.cli.parser import command_parser
+from vov_lightning.cli.settings import SCALE
 from vov_lightning.codec.decode import decode
 from vov_lightning.codec.scale import keep_steps, scale
 from vov_lightning.errors import SettingError
@@ -17,31 +17,17 @@ from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video import remove_padding
 from vov_lightning.video.compare import psnr_db
 
-DESCRIPTION = """Steer the decoder of a .vov file towards the clip with index bits; the vector stays as it is.
-
-  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.bits 4000        a better picture for 500 bytes
-  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.target_bpp 0.2   as good as fits into that rate
-  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.target_psnr 24   as small as reaches that quality
-  vov-scale in.vov --keep_steps 12 -o out.vov                              a shorter file, without the source"""
-
 
 @command
 def main(args: list[str] | None = None) -> None:
-    parser = ArgumentParser(prog="vov-scale", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("file", type=str, help="The .vov file.")
-    parser.add_argument("-o", "--output", type=str, required=True, help="The .vov file to write.")
-    parser.add_argument("--source", type=str | None, default=None, help="The clip that was compressed: file or folder.")
-    parser.add_argument("--start", type=int, default=0, help="First frame of the source.")
-    parser.add_argument(
-        "--fit", type=Literal["resize", "crop"], default="resize", help="How the source was brought to size."
-    )
-    parser.add_argument(
-        "--steps",
-        type=int | None,
-        default=None,
-        help="Denoising steps; empty for the file's own, which a vector fitted by Reconstruction needs.",
-    )
-    parser.add_argument("--keep_steps", type=int | None, default=None, help="Keep the indices of the first steps only.")
+    parser = command_parser(SCALE)
+    parser.add_argument("file", type=str, help=SCALE.text_of("file"))
+    parser.add_argument("-o", "--output", type=str, required=True, help=SCALE.text_of("--output"))
+    parser.add_argument("--source", type=str | None, default=None, help=SCALE.text_of("--source"))
+    parser.add_argument("--start", type=int, default=0, help=SCALE.text_of("--start"))
+    parser.add_argument("--fit", type=Literal["resize", "crop"], default="resize", help=SCALE.text_of("--fit"))
+    parser.add_argument("--steps", type=int | None, default=None, help=SCALE.text_of("--steps"))
+    parser.add_argument("--keep_steps", type=int | None, default=None, help=SCALE.text_of("--keep_steps"))
     parser.add_class_arguments(ScalingConfig, "scaling")
     add_decoder_arguments(parser)
     options = parser.instantiate(parser.parse_args(with_class_paths(args)))
