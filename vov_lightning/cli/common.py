@@ -8,14 +8,15 @@ import select
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from vov_lightning.bitstream import Limits, VovFile
 from vov_lightning.cli.settings import BASE, DEVICE
-from vov_lightning.errors import SettingError, VovError
+from vov_lightning.errors import SettingError, SignalError, VovError
 
 if TYPE_CHECKING:
     from vov_lightning.bases import BaseModel
@@ -83,7 +84,7 @@ def add_base_arguments(parser: ArgumentParser) -> None:
     """What every command takes that loads a file's base model: ``base``, ``limits``."""
     from vov_lightning.bases import BaseModel
 
-    parser.add_subclass_arguments(BaseModel, "base", required=False, help=BASE.text)
+    parser.add_subclass_arguments(BaseModel, "base", required=False, instantiate=False, help=BASE.text)
     parser.add_class_arguments(Limits, "limits")
 
 
@@ -110,8 +111,10 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def load_decoder(file: VovFile, options: Namespace) -> "BaseModel":
     """`base_of` the file on ``--device``."""
+    from vov_lightning.bases.memory import check_device
     from vov_lightning.codec.decode import place
 
+    check_device(options.device)
     return place(base_of(file, options), file, options.device)
 
 
@@ -119,33 +122,28 @@ def base_of(file: VovFile, options: Namespace) -> "BaseModel":
     """The base model of ``--base``, or the one that ``file`` names."""
     from vov_lightning.bases import load_base
 
-    found: BaseModel = options.get("base") or load_base(file.header.base_name)
-    return found
+    return given_base(options) or load_base(file.header.base_name)
 
 
-def shipped_configs() -> Path:
-    """Folder of the configurations that come with the package."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
+def check_source(option: str, path: str) -> None:
+    """Refuse a source that is not there, before a base model is loaded.
 
-
-def find_configs(args: list[str]) -> list[str]:
-    """``args`` with the path of every shipped configuration that ``--config`` or ``-c`` names and that is no file here.
-
-    Example:
-        >>> Path(find_configs(["--config", "nano.yaml"])[1]).is_file()
-        True
+    Raises:
+        SignalError: If nothing lies at ``path``.
     """
-    found = list(args)
-    for index, argument in enumerate(found):
-        if argument.startswith("--config="):
-            found[index] = "--config=" + _find(argument.removeprefix("--config="))
-        elif index and found[index - 1] in ("--config", "-c"):
-            found[index] = _find(argument)
-    return found
+    if not Path(path).exists():
+        raise SignalError(f"{option} {path} does not exist; give a video, an image or a folder of frames")
 
 
-def _find(name: str) -> str:
-    shipped = shipped_configs() / name
-    return str(shipped) if not Path(name).exists() and shipped.is_file() else name
+def given_base(options: Namespace) -> "BaseModel | None":
+    """The base model of ``--base``, loaded now that everything else has been checked; None without one."""
+    return made(options.get("base"))
+
+
+def made(value: Any) -> Any:
+    """What ``value`` describes: a class path and its arguments become an object, anything else stays."""
+    if not (isinstance(value, Namespace) and "class_path" in value):
+        return value
+    module, _, name = value.class_path.rpartition(".")
+    settings = value.get("init_args") or Namespace()
+    return getattr(import_module(module), name)(**{key: made(one) for key, one in vars(settings).items()})

@@ -8,6 +8,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize
+from vov_lightning.bases.memory import check_device
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import add_decoder_arguments, base_of, command, parse_size
@@ -15,7 +16,8 @@ from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import EDIT
 from vov_lightning.codec.decode import generated_size, place
 from vov_lightning.codec.edit import EditConfig, check_request, edit, keeps_indices, negative_of, padding_of
-from vov_lightning.errors import SettingError
+from vov_lightning.errors import SettingError, SignalError
+from vov_lightning.files import check_file
 from vov_lightning.progress import step_bar
 from vov_lightning.video import Signal, check_output, contact_sheet, write_sheet, write_signal
 
@@ -53,6 +55,7 @@ def main(args: list[str] | None = None) -> None:
     size = configs[0].size
     assert size is not None
     options.limits.check("output_samples", 3 * size.frames * size.height * size.width)
+    check_device(options.device)
     base = base_of(files[0], options)
     negatives = [negative_of(base, configs[0])] if options.guidance is not None else []
     place(base, files[0], options.device, [*prompts, *negatives])
@@ -93,6 +96,8 @@ def check_destination(path: str, header: Header, num_prompts: int, configs: list
             f"{num_prompts} prompts at {len(configs)} strengths make one sheet, and {path} cannot hold it; "
             "write a .png, or give one prompt and one strength"
         )
+    else:
+        check_file(path, error=SignalError)
 
 
 def configs_of(options: Namespace, file: VovFile) -> list[EditConfig]:

@@ -10,9 +10,12 @@ from jsonargparse import ActionConfigFile, Namespace
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from vov_lightning.cli.bases import PARSER_MODE, with_class_paths
-from vov_lightning.cli.common import add_base_arguments, add_flag, class_path, command, find_configs
+from vov_lightning.cli.common import add_base_arguments, add_flag, class_path, command, given_base, made
+from vov_lightning.cli.configs import find_configs
+from vov_lightning.cli.devices import check_accelerator
 from vov_lightning.cli.parser import CommandParser, command_parser
 from vov_lightning.cli.settings import EVAL
+from vov_lightning.cli.words import with_flags
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.baselines import BASELINES, make_baselines
 from vov_lightning.evaluation.cache import Cache, Frames
@@ -22,23 +25,28 @@ from vov_lightning.evaluation.module import VOV, EvaluationModule
 from vov_lightning.evaluation.report import build_report
 from vov_lightning.evaluation.results import about, assemble, format_results, write_results
 from vov_lightning.evaluation.tracking import log_evaluation
-from vov_lightning.files import atomic_write
+from vov_lightning.files import atomic_write, check_folder
 from vov_lightning.fitting.tracking import RunLogger, end_tracking
 
 
 @command
 def main(args: list[str] | None = None) -> int:
     parser = parser_of()
-    parsed = parser.parse_args(with_class_paths(find_configs(sys.argv[1:] if args is None else args)))
+    given = with_flags(sys.argv[1:] if args is None else args, ("--diagnostics",))
+    parsed = parser.parse_args(with_class_paths(find_configs(given)))
     if isinstance(parsed.logger, Namespace) and parsed.logger.init_args.save_dir == ".":
         parsed.logger.init_args.save_dir = parsed.out
-    options = parser.instantiate(parsed)
+    quiet = parsed.clone()
+    quiet.logger = False  # it speaks up and may ask a server: made once everything else is checked
+    options = parser.instantiate(quiet)
 
     folder = Path(options.out)
+    check_folder(folder, replaceable=lambda _: True, error=SettingError)
+    check_accelerator(options.accelerator, options.devices)
     sources = None if options.sources is None else Path(options.sources)
     entries, missing = find_entries(map(Path, options.paths), SourceOptions(sources, options.start, options.fit))
     module = module_of(options, entries, folder)
-    trainer = trainer_of(options, folder)
+    trainer, logger = trainer_of(options, folder), made(parsed.logger)
     folder.mkdir(parents=True, exist_ok=True)  # W&B does not make it
     for file, error in missing.items():
         print(f"{file} failed: {error}", file=sys.stderr)
@@ -47,7 +55,7 @@ def main(args: list[str] | None = None) -> int:
     module.failures += [{"file": file, "method": VOV, "error": error} for file, error in missing.items()]
     if trainer.is_global_zero:
         settings = json.loads(parser.dump(parsed, format="json"))
-        report_on(module, settings, folder, options.logger)
+        report_on(module, settings, folder, logger)
     return 1 if module.failures else 0
 
 
@@ -101,7 +109,7 @@ def module_of(options: Namespace, entries: list[Entry], folder: Path) -> Evaluat
         make_baselines(options.baselines, options.baseline_settings),
         Cache(folder / "cache"),
         None if options.weights_dir is None else Path(options.weights_dir),
-        options.get("base"),
+        given_base(options),
         options.limits,
         options.diagnostics,
     )

@@ -5,18 +5,18 @@ from typing import Literal
 
 from jsonargparse import Namespace
 
-from vov_lightning.bases import load_base
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import add_base_arguments, command
+from vov_lightning.cli.common import add_base_arguments, base_of, command
 from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import EXPORT
-from vov_lightning.errors import SettingError
+from vov_lightning.errors import ExportError, SettingError
 from vov_lightning.export import export_diffusers, export_merged, export_peft, export_unilora
 from vov_lightning.export.card import CARD, find_entries, model_card
+from vov_lightning.export.lora import check_lora_name
 from vov_lightning.export.provenance import UNKNOWN_LICENCE, checked_licence
 from vov_lightning.export.push import check_push, push
 from vov_lightning.export.source import open_vov
-from vov_lightning.files import atomic_write
+from vov_lightning.files import atomic_write, check_file, check_folder
 
 Format = Literal["peft", "diffusers", "unilora", "merged", "card"]
 
@@ -48,8 +48,9 @@ def main(args: list[str] | None = None) -> None:
 
 def write_adapter(options: Namespace) -> None:
     """Export one file, and say what was written."""
+    check_target(options)
     file = open_vov(options.source, options.limits)
-    base = options.get("base") or load_base(file.header.base_name)
+    base = base_of(file, options)
     where = (file, base, options.output, options.license, options.overwrite)
     note = ""
     if options.format == "peft":
@@ -67,6 +68,19 @@ def write_adapter(options: Namespace) -> None:
         print(f"{options.source} has index bits, which are not exported: the clip that it decodes to needs them")
     if options.license == UNKNOWN_LICENCE:
         print("the licence is written as unknown; --license states one")
+
+
+def check_target(options: Namespace) -> None:
+    """Refuse an ``-o`` at which the export could not be written, before the base model is loaded.
+
+    Raises:
+        ExportError: If it exists, its ending is wrong, or nothing can be written there.
+    """
+    if options.format == "diffusers":
+        check_lora_name(options.output)
+        check_file(options.output, overwrite=options.overwrite, error=ExportError)
+    else:
+        check_folder(options.output, overwrite=options.overwrite, replaceable=lambda _: True, error=ExportError)
 
 
 def write_card(options: Namespace) -> None:

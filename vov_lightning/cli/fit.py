@@ -3,7 +3,7 @@
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import yaml
@@ -14,9 +14,12 @@ from vov_lightning.bases import BaseModel
 from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
-from vov_lightning.cli.common import add_flag, class_path, command, find_configs, own_error
+from vov_lightning.cli.common import add_flag, class_path, command, own_error
+from vov_lightning.cli.configs import find_configs
 from vov_lightning.cli.parser import HelpFormatter, OneLine
 from vov_lightning.cli.settings import FIT
+from vov_lightning.cli.values import check_values
+from vov_lightning.cli.words import with_clip, with_flags
 from vov_lightning.errors import RunError, SettingError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SignalData
@@ -31,15 +34,22 @@ from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.tracking import RunLogger, TrackFit, end_tracking
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.joint import contents_of, source_name
-from vov_lightning.runs.sets import Member, format_summary, read_set, summarize, take_part
+from vov_lightning.runs.sets import Member, check_set_folder, format_summary, read_set, summarize, take_part
 from vov_lightning.runs.source import SAMPLE
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.vector.quantizer import NoiseQuantizer
 
+FLAGS = ("--overwrite", "--dry_run")
+
 
 class FitParser(OneLine, LightningArgumentParser):  # type: ignore[misc]  # error returns never in both
     """Lightning's parser with errors of one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if message.endswith("required: model.base"):
+            message = "no base model is given; add --config nano.yaml, another shipped configuration, or --model.base"
+        super().error(message, ex)
 
 
 class FitCLI(LightningCLI):
@@ -147,6 +157,7 @@ class FitCLI(LightningCLI):
         Args:
             bases: Where the base model comes from.
         """
+        check_values(self.config)
         self._open_folder()
         if self.finished is not None:
             print(f"{self.folder.path} is finished and intact; nothing to do")
@@ -208,7 +219,8 @@ class FitCLI(LightningCLI):
 
 @command
 def main(args: list[str] | None = None) -> int:
-    args = with_class_paths(find_configs(sys.argv[1:] if args is None else args))
+    given = sys.argv[1:] if args is None else args
+    args = with_class_paths(find_configs(with_clip(with_flags(given, FLAGS))))
     cli = FitCLI(args)
     if not cli.config.dry_run:
         return fit_set(cli, args) if cli.config.set is not None else fit_clip(cli)
@@ -244,6 +256,7 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
     part = take_part(members, config.part)
     name = config.name or source.resolve().name
     folder = Path(config.runs) / name
+    check_set_folder(folder, members)
     failed: dict[str, str] = {}
     disk_bytes = 0
     for number, member in enumerate(part, start=1):

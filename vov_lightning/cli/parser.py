@@ -1,17 +1,15 @@
 """Parsers of the commands: one line an error, with the nearest names, and a first help without the long list."""
 
 import argparse
-import re
 import sys
-from typing import Any, NoReturn
+from importlib.metadata import entry_points
+from inspect import isabstract
+from typing import Any, NoReturn, get_args
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from vov_lightning.cli.help import Command, first_help
-from vov_lightning.cli.nearest import did_you_mean
-
-KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
-"""Types of Python in words."""
+from vov_lightning.cli.wording import said
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -51,7 +49,8 @@ class OneLine:
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # a parser within: the outer one speaks
             super().error(message, ex)  # type: ignore[misc]  # of the parser
-        print(f"{self.prog}: {said(message, option_names(self))}; see {self.prog} --help", file=sys.stderr)
+        line = said(message, option_names(self), classes_of(self))
+        print(f"{self.prog}: {line}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -73,54 +72,24 @@ def option_names(parser: Any) -> list[str]:
     ]
 
 
-def said(message: str, names: list[str]) -> str:
-    """jsonargparse's ``message`` in one line: which option, which value, what is wanted.
-
-    Args:
-        message: Of several lines, mostly.
-        names: Options that there are.
-
-    Example:
-        >>> said("unrecognized arguments: --model.adapter.kk=5", ["--model.adapter.k"])
-        '--model.adapter.kk is no option; did you mean --model.adapter.k?'
-        >>> said('Parser key "a.b":\\n  Expected a <class \\'int\\'>. Got value: x', ["--a.b"])
-        "--a.b: 'x' is not a whole number"
-    """
-    if found := re.match(r"unrecognized arguments: (.*)", message, re.DOTALL):
-        return _unrecognised(found[1], names)
-    keys = re.findall(r'(?:Parser key|[Kk]ey) "?([\w.+-]+)"?', message)
-    place = f"--{max(keys, key=len)}: " if keys else ""
-    if found := re.search(r"(?:Problem with given|Not a valid subclass of) .*", message):
-        return place + _joined(message[found.start() :])
-    wanted = re.findall(r"Expected an? (<class '[\w.]+'>|typing\.\w+\[[^\n]*?\]|[^\n.]+)(?:\. Got|\.?\n|\.?$)", message)
-    value = re.search(r"(?:Got value|Given value): ?(.*)", message)
-    kinds = [kind for kind in dict.fromkeys(_kind(one) for one in wanted) if kind]
-    if kinds and value is not None:
-        choices = [choice for one in wanted for choice in re.findall(r"'([^']*)'", one) if "Literal" in one]
-        return f"{place}{value[1].strip()!r} is not {' or '.join(kinds)}{did_you_mean(value[1].strip(), choices)}"
-    return _joined(message)
+def classes_of(parser: Any) -> dict[str, list[str]]:
+    """What stands for a class, by the options of ``parser`` that take one: registered names, else names of classes."""
+    found = {}
+    for action in parser._actions:
+        hint = getattr(action, "_typehint", None)
+        kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type)]
+        names = [name for kind in kinds for name in _names_below(kind)]
+        if action.option_strings and names:
+            found[action.option_strings[-1]] = names
+    return found
 
 
-def _unrecognised(words: str, names: list[str]) -> str:
-    word = words.split()[0]
-    option, _, _ = word.partition("=")
-    if not option.startswith("-"):
-        return f"{word} stands alone: no option takes it"
-    return f"{option} is no option{did_you_mean(option, names)}"
+def _names_below(kind: type) -> list[str]:
+    from vov_lightning.bases import ENTRY_POINTS, BaseModel
 
-
-def _kind(wanted: str) -> str:
-    """``<class 'int'>`` in words; nothing for what says the same as another line."""
-    if found := re.fullmatch(r"<class '([\w.]+)'>", wanted):
-        return KINDS.get(found[1], found[1].rpartition(".")[2])
-    if found := re.fullmatch(r"typing\.Literal\[(.*)\]", wanted):
-        return "one of " + found[1].replace("'", "")
-    if wanted.startswith("dot import path"):
-        return "a class"
-    return "" if wanted.startswith("path") else wanted
-
-
-def _joined(message: str) -> str:
-    """Lines of ``message`` in one, without jsonargparse's indents."""
-    lines = [re.sub(r"^\s*(?:- )?", "", line).strip() for line in message.splitlines()]
-    return "; ".join(dict.fromkeys(line.rstrip(":.") for line in lines if line.rstrip(":.")))
+    if kind is BaseModel:
+        return [point.name for point in entry_points(group=ENTRY_POINTS)]
+    if kind.__module__ == "builtins":
+        return []
+    below = [*([] if isabstract(kind) else [kind]), *kind.__subclasses__()]
+    return [one.__name__ for one in below if not one.__name__.startswith("_")]

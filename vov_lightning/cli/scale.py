@@ -5,12 +5,13 @@ from typing import Literal
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import add_decoder_arguments, command, load_decoder
+from vov_lightning.cli.common import add_decoder_arguments, check_source, command, load_decoder
 from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import SCALE
 from vov_lightning.codec.decode import decode
 from vov_lightning.codec.scale import keep_steps, scale
-from vov_lightning.errors import SettingError
+from vov_lightning.errors import BitstreamError, SettingError
+from vov_lightning.files import check_file
 from vov_lightning.progress import step_bar
 from vov_lightning.runs.source import source_of
 from vov_lightning.sampling.config import ScalingConfig
@@ -32,6 +33,7 @@ def main(args: list[str] | None = None) -> None:
     add_decoder_arguments(parser)
     options = parser.instantiate(parser.parse_args(with_class_paths(args)))
 
+    check_file(options.output, error=BitstreamError)
     file = VovFile.open(options.file, options.limits)
     if options.keep_steps is not None:
         if options.source is not None or options.steps is not None or options.scaling.enabled:
@@ -45,6 +47,7 @@ def main(args: list[str] | None = None) -> None:
             "give --source and one of --scaling.bits, --scaling.target_bpp and --scaling.target_psnr to add index "
             "bits, or --keep_steps to drop some"
         )
+    check_source("--source", options.source)
     base = load_decoder(file, options)
     source = source_of(file, base, options.source, options.start, options.fit)
     target = remove_padding(source.signal, source.padding)

@@ -85,7 +85,9 @@ DECODE = Command(
         Setting("--stop_at", "Stop sampling at this time in [0, 1): less noise, less detail.", "T", "0.0"),
         DEVICE,
         BASE,
-        Setting("--limits.frames", "Most frames of a file that is accepted; more limits: --help_all.", "N", "65536"),
+        Setting(
+            "--limits.output_samples", "Most numbers in the decoded frames; more limits: --help_all.", "N", "2147483648"
+        ),
     ),
 )
 

@@ -22,10 +22,11 @@ def nearest(word: str, names: Iterable[str], most: int = 3) -> list[str]:
     ends: dict[str, list[str]] = {}
     for name in names:
         ends.setdefault(_end(name), []).append(name)
-    same = [name for name in ends.get(_end(word), []) if "." not in word]
+    if "." not in word and _end(word) in ends:
+        return ends[_end(word)][:most]
     whole = get_close_matches(word, names, most, CLOSE)
     parts = [name for end in get_close_matches(_end(word), ends, most, CLOSE) for name in ends[end]]
-    return list(dict.fromkeys([*same, *whole, *parts]))[:most]
+    return list(dict.fromkeys([*whole, *parts]))[:most]
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
