@@ -2,37 +2,25 @@
 
 import sys
 
-from jsonargparse import ArgumentParser
-
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, add_flag, command, load_decoder
+from vov_lightning.cli.common import add_decoder_arguments, add_flag, command, load_decoder
+from vov_lightning.cli.parser import command_parser
+from vov_lightning.cli.settings import DECODE
 from vov_lightning.codec.play import frame_times, frames_between, play
 from vov_lightning.video import ClipWriter, check_output
 from vov_lightning.video.sound import cut_sound
 
-DESCRIPTION = """Decode a .vov file. Needs the file and the base model that it names, nothing else.
-
-  vov-decode x.vov -o x.mp4                       video with its sound; .mkv takes every kind of sound
-  vov-decode x.vov -o frames/                     one lossless PNG a frame
-  vov-decode x.vov -o part.mp4 --from 4 --to 6.5  two and a half seconds; decodes only what they need
-
-A damaged segment is said, its last picture before stands still, and the exit status is 1."""
-
 
 @command
 def main(args: list[str] | None = None) -> int:
-    parser = ArgumentParser(prog="vov-decode", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("file", type=str, help="The .vov file.")
-    parser.add_argument(
-        "-o", "--output", type=str, required=True, help="A .mp4, .mkv, .png (images), or a folder for one PNG a frame."
-    )
-    parser.add_argument("--from", type=float | None, default=None, help="Seconds from which on; empty for all.")
-    parser.add_argument("--to", type=float | None, default=None, help="Seconds up to which; empty for all.")
-    parser.add_argument(
-        "--stop_at", type=float, default=0.0, help="Stop sampling at this time in [0, 1): less noise, less detail."
-    )
-    add_flag(parser, "strict", "Refuse a damaged file rather than decode what is left of it.")
+    parser = command_parser(DECODE)
+    parser.add_argument("file", type=str, help=DECODE.text_of("file"))
+    parser.add_argument("-o", "--output", type=str, required=True, help=DECODE.text_of("--output"))
+    parser.add_argument("--from", type=float | None, default=None, help=DECODE.text_of("--from"))
+    parser.add_argument("--to", type=float | None, default=None, help=DECODE.text_of("--to"))
+    parser.add_argument("--stop_at", type=float, default=0.0, help=DECODE.text_of("--stop_at"))
+    add_flag(parser, "strict", DECODE.text_of("--strict"))
     add_decoder_arguments(parser)
     options = parser.instantiate(parser.parse_args(with_class_paths(args)))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize, load_base
-from vov_lightning.bases.memory import check_gpu_memory
+from vov_lightning.bases.memory import check_device, check_gpu_memory
 from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.errors import BaseModelMismatchError, BitstreamError, SettingError
@@ -281,18 +281,11 @@ def place(base: BaseModel, file: VovFile, device: torch.device | str, prompts: I
         SettingError: If there is no such device.
         BaseModelError: If it is a GPU that has no room for the model.
     """
+    check_device(device)
     for caption in (file.caption, *([] if file.header.guidance == 1 else [""]), *prompts):
         base.embed(caption)
-    try:
-        check_gpu_memory(base, device, base.name)
-        return base.to(device)
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, AssertionError) as cause:  # AssertionError: a PyTorch without CUDA
-        reason = str(cause).partition("\n")[0]
-        raise SettingError(
-            f"device={device} cannot be used ({reason}); use cpu, or cuda where PyTorch finds a GPU"
-        ) from cause
+    check_gpu_memory(base, device, base.name)
+    return base.to(device)
 
 
 def check_base(header: Header, base: BaseModel) -> None:

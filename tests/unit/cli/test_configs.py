@@ -9,7 +9,7 @@ import yaml
 
 from vov_lightning.cli import eval as evaluate
 from vov_lightning.cli import fit
-from vov_lightning.cli.common import find_configs, shipped_configs
+from vov_lightning.cli.configs import find_configs, shipped_configs
 
 CONFIGS = sorted(
     path.relative_to(shipped_configs()).as_posix()
