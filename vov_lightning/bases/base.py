@@ -89,10 +89,6 @@ class BaseModel(nn.Module, ABC):
     def transformer(self) -> nn.Module:
         """The network that is adapted."""
 
-    def diffusers_transformer(self) -> nn.Module:
-        """`transformer` as a class of diffusers with the same weights, where there is one; for exports."""
-        return self.transformer
-
     @abstractmethod
     def fingerprint(self) -> bytes:
         """Eight bytes that change whenever a weight changes; written into files."""

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from diffusers.loaders.peft import PeftAdapterMixin
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -79,7 +80,7 @@ def export_diffusers(
     check_lora_name(path)
     from diffusers.loaders.peft import PeftAdapterMixin  # takes seconds
 
-    if not isinstance(base.diffusers_transformer(), PeftAdapterMixin):
+    if not isinstance(base.transformer, PeftAdapterMixin):
         raise ExportError(f"the transformer of {base.name} is none of diffusers', so no pipeline loads it; use peft")
     tensors = {
         f"transformer.{name}.lora_{side}.weight": matrix

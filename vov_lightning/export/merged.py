@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 import torch
+from diffusers import ModelMixin
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 
@@ -51,12 +52,9 @@ def export_merged(
         ExportError: If the transformer is none of diffusers', or ``folder`` cannot be written.
         BaseModelMismatchError, BitstreamError, BaseModelError: As of `lora_matrices`.
     """
-    from diffusers import ModelMixin  # takes seconds
-
-    found = base.diffusers_transformer()
-    if not isinstance(found, ModelMixin):
+    transformer: Any = base.transformer
+    if not isinstance(base.transformer, ModelMixin):
         raise ExportError(f"the transformer of {base.name} is none of diffusers', which loads no others; use peft")
-    transformer: Any = found
     matrices = {f"{name}.weight": pair for name, pair in lora_matrices(file, base).items()}
     weights, metadata = transformer.state_dict(), provenance(file, base, licence)
     sizes = {

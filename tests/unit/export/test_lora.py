@@ -14,7 +14,6 @@ import torch
 from peft import PeftModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bases.nano.model import Nano
@@ -42,24 +41,7 @@ def pipeline_of(base: BaseModel) -> diffusers.DiffusionPipeline:
     name = getattr(base, "pipeline_name", "WanPipeline")
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
     parts = {"tokenizer": None, "text_encoder": None, "vae": getattr(base, "vae", None), "scheduler": scheduler}
-    pipeline = getattr(diffusers, name)(transformer=base.diffusers_transformer(), **parts)
-    if isinstance(base, Nano):
-        base._transformer = Diffusers(pipeline.transformer)
-    return pipeline
-
-
-class Diffusers(nn.Module):
-    """Diffusers' transformer, called as that of `nano` is."""
-
-    def __init__(self, transformer: nn.Module) -> None:
-        super().__init__()
-        self.transformer = transformer
-
-    def forward(self, *given: Tensor) -> Tensor:
-        return self.transformer(*given, return_dict=False)[0]
-
-    def as_diffusers(self) -> nn.Module:
-        return self.transformer
+    return getattr(diffusers, name)(transformer=base.transformer, **parts)
 
 
 def metadata_of(path: Path) -> dict[str, str]:
@@ -252,7 +234,6 @@ class TestRefused:
         file, blocks = make_file(base), torch.nn.Module()
         blocks.blocks = base.transformer.blocks
         monkeypatch.setattr(type(base), "transformer", blocks)
-        monkeypatch.setattr(base, "diffusers_transformer", lambda: blocks)
         with pytest.raises(ExportError, match="the transformer of nano is none of diffusers', so no pipeline loads it"):
             export_diffusers(file, base, tmp_path / "out.safetensors")
 

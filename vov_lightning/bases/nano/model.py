@@ -1,7 +1,7 @@
 """`nano`: the bundled text-to-video model, a Wan in miniature that runs on a CPU.
 
-Wan's transformer at a small configuration (`WanTransformer`), over the latents
-of `LappedAutoencoder` with their positions, conditioned on the closed
+Diffusers' own `WanTransformer3DModel` at a small configuration, over the
+latents of `LappedAutoencoder` with their positions, conditioned on the closed
 vocabulary of `vov_lightning.bases.nano.vocabulary`. Weights and card lie in ``vov_lightning/assets/nano``;
 ``tools/train_nano.py`` makes them.
 """
@@ -13,15 +13,16 @@ import math
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
+from diffusers import WanTransformer3DModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES, AutoencoderConfig, LappedAutoencoder
-from vov_lightning.bases.nano.transformer import MOST_POSITIONS, WanTransformer
 from vov_lightning.bases.nano.vocabulary import describe, parse
 from vov_lightning.bases.windows import Windows
 from vov_lightning.bitstream.vocabulary import ATTRIBUTES
@@ -29,6 +30,8 @@ from vov_lightning.errors import BaseModelError
 
 POSITION_WAVES = 4
 """Cosines along each axis whose products tell the transformer where a token lies."""
+MAX_POSITIONS = 1024
+"""Latents along an axis that the transformer's rotary embedding counts."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,21 @@ class NanoConfig:
     """Width of a caption word's embedding."""
 
 
-def build_transformer(config: NanoConfig) -> WanTransformer:
+def build_transformer(config: NanoConfig) -> nn.Module:
     """An untrained transformer of ``config``'s sizes."""
     channels = config.autoencoder.z_channels
-    given = channels + POSITION_WAVES**2 - 1
-    return WanTransformer(given, channels, config.text_dim, config.heads, config.ffn_dim, config.layers)
+    transformer: Any = WanTransformer3DModel(  # diffusers types its models as plain objects
+        patch_size=(1, 1, 1),
+        num_attention_heads=config.heads,
+        attention_head_dim=64,
+        in_channels=channels + POSITION_WAVES**2 - 1,
+        out_channels=channels,
+        text_dim=config.text_dim,
+        freq_dim=64,
+        ffn_dim=config.ffn_dim,
+        num_layers=config.layers,
+    )
+    return transformer
 
 
 def position_planes(height: int, width: int) -> Tensor:
@@ -73,7 +86,7 @@ def transformer_velocity(transformer: nn.Module, x_t: Tensor, t: Tensor, words: 
     """Velocity [B, z, T', h, w] of latents ``x_t`` at times ``t`` [B] under embedded captions ``words`` [B, 7, d]."""
     batch, _, frames, height, width = x_t.shape
     planes = position_planes(height, width).to(x_t).expand(batch, -1, frames, -1, -1)
-    return transformer(torch.cat([x_t, planes], dim=1), 1000 * t, words).float()
+    return transformer(torch.cat([x_t, planes], dim=1), 1000 * t, words, return_dict=False)[0].float()
 
 
 def caption_row(caption: dict[str, str]) -> list[int]:
@@ -110,8 +123,8 @@ class Nano(BaseModel):
 
     name = "nano"
     temporal_factor = 1
-    max_frames = MOST_POSITIONS * BLOCK_FRAMES
-    max_positions = MOST_POSITIONS
+    max_frames = MAX_POSITIONS * BLOCK_FRAMES
+    max_positions = MAX_POSITIONS
     window = Windows(frames=1, rows=8, columns=8, overlap_space=2)
     target_kinds = tuple(
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
@@ -180,9 +193,6 @@ class Nano(BaseModel):
     @property
     def transformer(self) -> nn.Module:
         return self._transformer
-
-    def diffusers_transformer(self) -> nn.Module:
-        return self._transformer.as_diffusers()
 
     def fingerprint(self) -> bytes:
         return self._fingerprint

@@ -76,7 +76,7 @@ class TestSizes:
     def test_the_last_clip_that_is_taken_fills_the_positions_of_the_transformer(self, tiny_nano: Nano) -> None:
         size = ClipSize(Nano.max_frames, 8 * Nano.max_positions, 64)
         tiny_nano.check_size(size)
-        assert tiny_nano.latent_shape(size)[1:3] == (1024, 1024) == 2 * (tiny_nano.transformer.rope.freqs_cos.shape[0],)
+        assert tiny_nano.latent_shape(size)[1:3] == (1024, 1024) == 2 * (tiny_nano.transformer.rope.max_seq_len,)
 
 
 class TestPositions:
@@ -284,9 +284,9 @@ class TestCaptions:
     ) -> None:
         seen = []
 
-        def forward(x_t: Tensor, timestep: Tensor, words: Tensor) -> Tensor:
+        def forward(x_t: Tensor, timestep: Tensor, words: Tensor, return_dict: bool) -> tuple[Tensor]:
             seen.append((x_t, timestep, words))
-            return x_t[:, :16]
+            return (x_t[:, :16],)
 
         monkeypatch.setattr(tiny_nano.transformer, "forward", forward)
         t = torch.tensor([0.2001, 0.8])
