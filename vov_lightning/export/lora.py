@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from diffusers.loaders.peft import PeftAdapterMixin
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -78,7 +77,6 @@ def export_diffusers(
         ExportError: If diffusers could not load it, or ``path`` cannot be written.
     """
     check_lora_name(path)
-    from diffusers.loaders.peft import PeftAdapterMixin  # takes seconds
 
     if not isinstance(base.transformer, PeftAdapterMixin):
         raise ExportError(f"the transformer of {base.name} is none of diffusers', so no pipeline loads it; use peft")
