@@ -77,6 +77,7 @@ def export_diffusers(
         ExportError: If diffusers could not load it, or ``path`` cannot be written.
     """
     check_lora_name(path)
+    from diffusers.loaders.peft import PeftAdapterMixin  # takes seconds
 
     if not isinstance(base.transformer, PeftAdapterMixin):
         raise ExportError(f"the transformer of {base.name} is none of diffusers', so no pipeline loads it; use peft")
