@@ -17,7 +17,7 @@ from vov_lightning.captioners.text import check_caption, read_caption, tidy_repl
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.fitting.joint import caption_beside, check_names, check_paths, check_sources, joint_name, source_name
 from vov_lightning.fitting.stages import total_iterations
-from vov_lightning.video import Fitted, Padding, Signal, fit_signal, read_signal, remove_padding
+from vov_lightning.video import Fitted, Padding, Signal, add_padding, fit_signal, read_signal, remove_padding
 
 SAMPLE = "sample"
 """Path that stands for the bundled clip."""
@@ -228,14 +228,15 @@ def source_of(
         raise SettingError(
             f"the source cannot be brought to the file's {header.frames} frames of {width}x{height}: {error}"
         ) from error
-    padding = Padding(header.pad_frames, header.pad_height, header.pad_width)
     clip = remove_padding(source.signal, source.padding)
-    if source.padding != padding or (clip.num_frames, clip.height, clip.width) != (header.frames, height, width):
+    if (clip.num_frames, clip.height, clip.width) != (header.frames, height, width):
         raise SettingError(
             f"the source {path} has {clip.num_frames} frames of {clip.width}x{clip.height} from frame {start} on, the "
             f"file {header.frames} of {width}x{height}; give the source that was compressed"
         )
-    return source
+    # The file's own padding: when it was made, the base model's rules may have been others.
+    padding = Padding(header.pad_frames, header.pad_height, header.pad_width)
+    return Fitted(add_padding(clip, padding), padding)
 
 
 def _count(batches: int) -> DataLoader:
