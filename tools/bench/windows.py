@@ -1,7 +1,7 @@
 """Windows of `nano`: what overlap, taper and offsets do to quality and seams, and how long an evaluation takes.
 
     python tools/bench/windows.py quality --clips DIR     strides, tapers and offsets, with indices at 0.03 bpp
-    python tools/bench/windows.py precision --clips DIR   the network in bfloat16 against float32
+    python tools/bench/windows.py price --clips DIR       fewer steps, and the network in bfloat16
     python tools/bench/windows.py speed                   windows at once, threads, float32 against bfloat16
     python tools/bench/windows.py step                    what a step spends outside the transformer
 
@@ -36,6 +36,7 @@ from vov_lightning.sampling.steering import Search
 from vov_lightning.video import Signal
 
 MACHINE = "2 cores of a Xeon"
+TIMING = "seconds of processor time, which other programs on the machine disturb least"
 SIZES = (ClipSize(9, 144, 256), ClipSize(9, 128, 128))
 BPP = 0.03
 SIZE = 8
@@ -54,13 +55,15 @@ class Setting:
     """``fixed``; ``even``: origins are spread evenly; ``random``: every step moves the windows by its own offset."""
     dtype: str = "float32"
     """Arithmetic of the network."""
+    steps: int = 25
+    """Of the sampler."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=["quality", "precision", "speed", "step"], help="What to measure.")
+    parser.add_argument("study", choices=["quality", "price", "speed", "step"], help="What to measure.")
     parser.add_argument("--clips", type=Path, help="Folder of clips.")
-    parser.add_argument("--count", type=int, default=4, help="Clips that are used, in the order of their names.")
+    parser.add_argument("--count", type=int, default=3, help="Clips that are used, spread evenly over the folder.")
     parser.add_argument("--out", type=Path, default=Path("results/windows.json"), help="File of the results.")
     options = parser.parse_args()
     base = Nano()
@@ -69,30 +72,33 @@ def main() -> None:
     elif options.clips is None:
         parser.error(f"{options.study} needs --clips")
     else:
-        clips = sorted(options.clips.glob("*.mp4"))[: options.count]
-        settings = all_settings() if options.study == "quality" else precisions()
+        clips = sorted(options.clips.glob("*.mp4"))
+        clips = clips[:: -(-len(clips) // options.count)]
+        settings = all_settings() if options.study == "quality" else prices()
         rows = measure_quality(base, clips, list(settings))
     print("\n" + markdown(rows))
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
-    results[options.study] = {"machine": MACHINE, "date": date.today().isoformat(), "rows": rows}
+    results[options.study] = {"machine": MACHINE, "timing": TIMING, "date": date.today().isoformat(), "rows": rows}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def all_settings() -> Iterator[Setting]:
-    """No windows, then every stride with every taper, then other offsets."""
+    """No windows, then every stride, then other tapers and offsets for those of 2 and 4 latents of overlap."""
     yield Setting()
-    for stride in (8, 7, 6, 5, 4):
-        for taper in ("linear", "cosine", "flat") if stride < SIZE else ("linear",):
-            yield Setting(stride, taper)
-    for stride, offsets in product((8, 7, 6, 5), ("even", "random")):
+    for stride in (6, 8, 7, 5, 4):
+        yield Setting(stride)
+    for stride, taper in product((6, 4), ("cosine", "flat")):
+        yield Setting(stride, taper)
+    for stride, offsets in ((6, "random"), (6, "even"), (8, "random"), (7, "random"), (7, "even")):
         yield Setting(stride, offsets=offsets)
 
 
-def precisions() -> Iterator[Setting]:
-    """The chosen windows in both arithmetics."""
-    for dtype in ("float32", "bfloat16"):
-        yield Setting(stride=6, dtype=dtype)
+def prices() -> Iterator[Setting]:
+    """The chosen windows by fewer steps, and in bfloat16."""
+    for steps in (25, 16, 10, 6):
+        yield Setting(stride=6, steps=steps)
+    yield Setting(stride=6, dtype="bfloat16")
 
 
 @torch.no_grad()
@@ -114,7 +120,7 @@ def measure_quality(base: Nano, clips: list[Path], settings: list[Setting]) -> l
 def measure(base: Nano, source: Signal, caption: str, size: ClipSize, setting: Setting) -> dict[str, float]:
     """Quality of one clip that indices of 0.03 bits per pixel lead the sampler to."""
     scaling = ScalingConfig(bits=int(BPP * source.num_pixels))
-    sampler = SamplerConfig(steps=25, compute_dtype=setting.dtype)
+    sampler = SamplerConfig(steps=setting.steps, compute_dtype=setting.dtype)
     search = Search(scaling, base.encode(source.frames), sampler.seed, sampler.steps)
     velocity, seconds, evaluated = velocity_field(base, caption, sampler), [], []
 
@@ -125,9 +131,9 @@ def measure(base: Nano, source: Signal, caption: str, size: ClipSize, setting: S
     with variant(setting) as blend:
 
         def timed(x_t: Tensor, t: Tensor) -> Tensor:
-            started_s = time.perf_counter()
+            started_s = time.process_time()
             u = blend(counted)(x_t, t)
-            seconds.append(time.perf_counter() - started_s)
+            seconds.append(time.process_time() - started_s)
             return u
 
         latents = generate(base, timed, sampler, size, search)
@@ -196,13 +202,15 @@ def seam(frames: Tensor, setting: Setting) -> float:
 
 @torch.no_grad()
 def measure_speed(base: Nano) -> list[Row]:
-    """Milliseconds a window by threads, arithmetic and windows at once; medians."""
+    """Milliseconds a window by threads, arithmetic and windows at once: the least of many runs, of the clock's time."""
     rows: list[Row] = []
     for threads, dtype, count in product((1, 2), ("float32", "bfloat16"), (1, 4, 8, 16, 32, 64)):
         torch.set_num_threads(threads)
         velocity = velocity_field(base, "dim", SamplerConfig(compute_dtype=dtype))
         x_t, t = torch.randn(count, 57, 1, SIZE, SIZE), torch.full((count,), 0.5)
-        took_s = seconds(lambda velocity=velocity, x_t=x_t, t=t: velocity(x_t, t), 128 // count + 3)
+        took_s = min(
+            durations(lambda velocity=velocity, x_t=x_t, t=t: velocity(x_t, t), 200 // count + 8, time.perf_counter)
+        )
         rows.append({"threads": threads, "dtype": dtype, "at_once": count, "ms_a_window": 1000 * took_s / count})
         print(markdown(rows[-1:]).splitlines()[-1], flush=True)
     return rows
@@ -226,6 +234,7 @@ def measure_step(base: Nano) -> list[Row]:
     took_s["scores"] = seconds(lambda: search.codebook.scores(wish, 0), 5)
     took_s["draw"] = seconds(lambda: search.codebook.draw(indices, wish.shape[1], 0), 5)
     took_s["groups joined"] = seconds(lambda: search.groups.join(drawn, noise), 5)
+    took_s["steering, all of it"] = seconds(lambda: search.step(0, noise, noise, 0.9, 0.8), 5)
     blended = windowed(base.velocity("dim"), Nano.window)
     took_s["blending"] = seconds(lambda: windowed(lambda x, t: x, Nano.window)(noise, t), 5)
     took_s["velocity"] = seconds(lambda: blended(noise, t), 1)
@@ -234,13 +243,19 @@ def measure_step(base: Nano) -> list[Row]:
 
 
 def seconds(run: Callable[[], object], repeats: int) -> float:
-    """Median duration of ``run``."""
-    durations = []
-    for _ in range(repeats + 1):
-        started_s = time.perf_counter()
+    """Median processor time of ``run``."""
+    return median(durations(run, repeats, time.process_time))
+
+
+def durations(run: Callable[[], object], repeats: int, clock: Callable[[], float]) -> list[float]:
+    """Seconds of ``repeats`` runs after a first one that is not counted."""
+    run()
+    found = []
+    for _ in range(repeats):
+        started_s = clock()
         run()
-        durations.append(time.perf_counter() - started_s)
-    return median(durations[1:])
+        found.append(clock() - started_s)
+    return found
 
 
 if __name__ == "__main__":
