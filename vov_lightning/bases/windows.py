@@ -134,7 +134,8 @@ def taper(size: int, overlap: int) -> Tensor:
     """Weights of one window along an axis ``[size]`` float64: 1, and less over the ``overlap`` positions at its edges.
 
     They rise linearly, as ``(i + 1/2) / overlap`` for ``i`` from the edge
-    inwards. A raised cosine and equal weights were no better (tools/bench/windows.py).
+    inwards. Measured with nano: equal weights leave seams, a raised cosine
+    gains nothing.
     """
     offsets = torch.arange(size)
     edge = torch.minimum(offsets, offsets.flip(0)) + 0.5
