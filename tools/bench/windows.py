@@ -2,7 +2,7 @@
 
     python tools/bench/windows.py quality --clips DIR     strides, tapers and offsets, with indices at 0.03 bpp
     python tools/bench/windows.py price --clips DIR       fewer steps, and the network in bfloat16
-    python tools/bench/windows.py speed                   windows at once, threads, float32 against bfloat16
+    python tools/bench/windows.py speed                   windows at once, float32 against bfloat16
     python tools/bench/windows.py step                    what a step spends outside the transformer
 
 Every study writes its rows to its own entry of ``--out``.
@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=3, help="Clips that are used, spread evenly over the folder.")
     parser.add_argument("--out", type=Path, default=Path("results/windows.json"), help="File of the results.")
     options = parser.parse_args()
+    torch.set_num_threads(1)  # processor time of threads that wait for each other says nothing
     base = Nano()
     if options.study in ("speed", "step"):
         rows = measure_speed(base) if options.study == "speed" else measure_step(base)
@@ -202,16 +203,13 @@ def seam(frames: Tensor, setting: Setting) -> float:
 
 @torch.no_grad()
 def measure_speed(base: Nano) -> list[Row]:
-    """Milliseconds a window by threads, arithmetic and windows at once: the least of many runs, of the clock's time."""
+    """Milliseconds a window on one core, by arithmetic and windows at once."""
     rows: list[Row] = []
-    for threads, dtype, count in product((1, 2), ("float32", "bfloat16"), (1, 4, 8, 16, 32, 64)):
-        torch.set_num_threads(threads)
+    for dtype, count in product(("float32", "bfloat16"), (1, 4, 8, 16, 32, 64)):
         velocity = velocity_field(base, "dim", SamplerConfig(compute_dtype=dtype))
         x_t, t = torch.randn(count, 57, 1, SIZE, SIZE), torch.full((count,), 0.5)
-        took_s = min(
-            durations(lambda velocity=velocity, x_t=x_t, t=t: velocity(x_t, t), 200 // count + 8, time.perf_counter)
-        )
-        rows.append({"threads": threads, "dtype": dtype, "at_once": count, "ms_a_window": 1000 * took_s / count})
+        took_s = seconds(lambda velocity=velocity, x_t=x_t, t=t: velocity(x_t, t), 3 + 8 // count)
+        rows.append({"dtype": dtype, "at_once": count, "ms_a_window": 1000 * took_s / count})
         print(markdown(rows[-1:]).splitlines()[-1], flush=True)
     return rows
 
@@ -234,7 +232,9 @@ def measure_step(base: Nano) -> list[Row]:
     took_s["scores"] = seconds(lambda: search.codebook.scores(wish, 0), 5)
     took_s["draw"] = seconds(lambda: search.codebook.draw(indices, wish.shape[1], 0), 5)
     took_s["groups joined"] = seconds(lambda: search.groups.join(drawn, noise), 5)
-    took_s["steering, all of it"] = seconds(lambda: search.step(0, noise, noise, 0.9, 0.8), 5)
+    clip = Search(ScalingConfig(bits=24 * 8 * count), initial_noise(1, noise.shape[1:]), 0, 25)
+    took_s["all of an encoder's steering"] = seconds(lambda: clip.step(0, noise, 0 * noise, 0.9, 0.8), 5)
+    assert len(clip.indices[0]) == count
     blended = windowed(base.velocity("dim"), Nano.window)
     took_s["blending"] = seconds(lambda: windowed(lambda x, t: x, Nano.window)(noise, t), 5)
     took_s["velocity"] = seconds(lambda: blended(noise, t), 1)
@@ -243,19 +243,14 @@ def measure_step(base: Nano) -> list[Row]:
 
 
 def seconds(run: Callable[[], object], repeats: int) -> float:
-    """Median processor time of ``run``."""
-    return median(durations(run, repeats, time.process_time))
-
-
-def durations(run: Callable[[], object], repeats: int, clock: Callable[[], float]) -> list[float]:
-    """Seconds of ``repeats`` runs after a first one that is not counted."""
+    """Median processor time of ``run``, after a first one that is not counted."""
     run()
-    found = []
+    durations = []
     for _ in range(repeats):
-        started_s = clock()
+        started_s = time.process_time()
         run()
-        found.append(clock() - started_s)
-    return found
+        durations.append(time.process_time() - started_s)
+    return median(durations)
 
 
 if __name__ == "__main__":
