@@ -6,7 +6,7 @@ asked and never silently; ``write_signal`` writes one out. Nothing here knows mo
 ship alone.
 """
 
-from vov_lightning.video.geometry import Fitted, Padding, fit_signal, remove_padding
+from vov_lightning.video.geometry import Fitted, Padding, add_padding, fit_signal, remove_padding
 from vov_lightning.video.read import read_signal
 from vov_lightning.video.sheet import contact_sheet, write_sheet
 from vov_lightning.video.signal import Signal
@@ -17,6 +17,7 @@ __all__ = [
     "Fitted",
     "Padding",
     "Signal",
+    "add_padding",
     "check_output",
     "contact_sheet",
     "fit_signal",
