@@ -14,7 +14,7 @@ from vov_lightning.errors import SettingError
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Fitted, Signal
-from vov_lightning.video.clip import Clip
+from vov_lightning.video.source import Clip
 
 
 def build_file(

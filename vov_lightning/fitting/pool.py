@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vov_lightning.bases import BaseModel
-from vov_lightning.video.clip import Clip
+from vov_lightning.video.source import Clip
 
 POOL_BYTES = 2**28
 """Windows of a long clip beyond this are a random sample, in which every window is as likely as any other."""

@@ -19,7 +19,7 @@ from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.files import sha256_of
 from vov_lightning.runs.figures import format_db, mean
 from vov_lightning.runs.sets import Member
-from vov_lightning.video.clip import Clip
+from vov_lightning.video.source import Clip
 
 VECTOR_SECTIONS = ("count_table", "vector")
 """Parts of a file that all files of a joint fit share."""

@@ -11,7 +11,7 @@ from vov_lightning.codec.build import window_of
 from vov_lightning.codec.decode import velocity_field
 from vov_lightning.runs.source import Source
 from vov_lightning.sampling.config import SamplerConfig
-from vov_lightning.video.clip import Clip
+from vov_lightning.video.source import Clip
 from vov_lightning.video.leftovers import left_behind
 from vov_lightning.video.sound import describe_sound
 

@@ -16,7 +16,7 @@ from vov_lightning.captioners.text import check_caption, read_caption, tidy_repl
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.runs.joint import caption_beside, check_names, check_paths, check_sources, joint_name, source_name
 from vov_lightning.video import Signal, remove_padding
-from vov_lightning.video.clip import Clip, Fit, Shape, clip_of, open_source
+from vov_lightning.video.source import Clip, Fit, Shape, clip_of, open_source
 from vov_lightning.video.resize import output_size
 from vov_lightning.video.sound import SoundMode, extract_sound
 from vov_lightning.video.stream import ClipReader, open_clip
