@@ -103,12 +103,16 @@ class PictureConverter:
                 colorspace=str(int(frame.colorspace)),
                 range=str(int(frame.color_range)),
             )
-            # In the order of ffmpeg, which crops to whole chroma samples and turns before it converts.
+            # In the order of ffmpeg, which crops to whole chroma samples and turns before it converts, unless chroma
+            # is subsampled in one direction only and would be so in the other.
             left, right, top, bottom = self._crop
-            steps = [("crop", f"iw-{left + right}:ih-{top + bottom}:{left}:{top}")] if any(self._crop) else []
-            steps += upright(matrix, self._path)
-            steps += [("scale", "interl=-1:flags=bicubic"), ("format", target), ("buffersink", "")]
-            self._graph.link_nodes(source, *[self._graph.add(*step) for step in steps]).configure()
+            crop = [("crop", f"iw-{left + right}:ih-{top + bottom}:{left}:{top}")] if any(self._crop) else []
+            turn = upright(matrix, self._path)
+            convert = [("scale", "interl=-1:flags=bicubic"), ("format", target)]
+            is_skewed = frame.format.chroma_width(64) != frame.format.chroma_height(64)
+            steps = [*crop, *convert, *turn] if is_skewed and turns_sides(matrix) else [*crop, *turn, *convert]
+            nodes = [self._graph.add(*step) for step in (*steps, ("buffersink", ""))]
+            self._graph.link_nodes(source, *nodes).configure()
             self._settings = settings
         self._graph.push(frame)
         picture = self._graph.pull()
