@@ -13,7 +13,6 @@ from PIL import Image
 from vov_lightning.errors import SignalError
 from vov_lightning.video import read_signal
 
-
 UNKNOWN_TO_PILLOW = {(12, False, ">"), (12, True, "<"), (12, True, ">"), (16, True, ">")}
 
 
