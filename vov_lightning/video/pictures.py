@@ -5,7 +5,8 @@ The conversion is that of ffmpeg's command line: libswscale's bicubic scaler ins
 
 - Colour: the matrix (BT.601, BT.709, FCC, SMPTE 240M, BT.2020) and range that the stream states, and where it states
   none BT.601 and limited range at every size. Any other matrix (YCgCo, ICtCp, ...) is refused, because libswscale would
-  use another one instead. HDR is not tone-mapped.
+  use another one instead. 8-bit 4:2:0 of even height takes its fast conversion: one grey level darker on a smooth
+  pattern, and 36 dB where an exact one has 40. HDR is not tone-mapped.
 - Depth: more than 8 bits are converted to 8.
 - Interlaced pictures keep both fields in one frame. Their chroma is converted field by field, unlike ffmpeg without
   ``scale=interl=1``, which mixes the two; and a warning says so.

@@ -23,10 +23,10 @@ from av.codec.context import Flags
 from av.stream import Disposition
 
 from vov_lightning.errors import SignalError, SignalWarning
+from vov_lightning.video.clip import ClipReader, TimedFrame, ends_before
 from vov_lightning.video.cropping import container_crop
 from vov_lightning.video.images import transparency_error
 from vov_lightning.video.pictures import PictureConverter, display_matrix, turns_sides
-from vov_lightning.video.stream import ClipReader, TimedFrame, ends_before
 from vov_lightning.video.timeline import Timeline, read_timeline
 from vov_lightning.video.timing import rate_of
 
