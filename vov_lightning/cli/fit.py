@@ -15,7 +15,7 @@ from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
 from vov_lightning.cli.common import add_flag, class_path, command, find_configs, own_error
 from vov_lightning.cli.stopping import UNFINISHED, stoppable
-from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress
+from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress, spell_enums
 from vov_lightning.errors import RunError, SettingError, UnfinishedError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SignalData
@@ -79,6 +79,7 @@ class FitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         assert isinstance(args, list)
         self.config = parser.parse_args(args)
+        spell_enums(self.config.trainer.callbacks)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(Unconstrained, "stage1")
@@ -228,7 +229,10 @@ def fit_clip(cli: FitCLI) -> int:
     config = cli.config
     if config.part is not None:
         raise SettingError(f"--part {config.part} is a part of a set; give --set FOLDER, or leave --part out")
-    metrics = cli.fit(SharedBase(stand_in=config.dry_run))
+    try:
+        metrics = cli.fit(SharedBase(stand_in=config.dry_run))
+    finally:
+        end_tracking()
     if config.dry_run:
         print(f"dry run passed: {check_disk(cli.folder.path, metrics['disk_bytes'])}")
     else:

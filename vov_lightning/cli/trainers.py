@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,19 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from vov_lightning.errors import SettingError
+
+
+def spell_enums(settings: Any) -> None:
+    """Replace members of enumerations by their values, which YAML can hold: `Timer` has one for a default."""
+    if isinstance(settings, list):
+        for one in settings:
+            spell_enums(one)
+    elif isinstance(settings, Namespace):
+        for name, value in vars(settings).items():
+            if isinstance(value, Enum):
+                settings[name] = value.value
+            else:
+                spell_enums(value)
 
 
 def loggers_of(trainer: Namespace) -> list[Namespace]:
