@@ -157,7 +157,8 @@ class FitCLI(LightningCLI):
             print(f"{self.folder.path} is finished and intact; nothing to do")
             return self.finished
         self.parser.add_instantiator(bases, BaseModel, subclasses=True)
-        super().instantiate_classes()
+        with one_line_errors(self.config.trainer):
+            super().instantiate_classes()
         more = {}
         if self.config.dry_run:
             self.datamodule, more["disk_bytes"] = check_clips(self.datamodule, self.model.base, *self.full_size)
@@ -183,7 +184,7 @@ class FitCLI(LightningCLI):
         if self.config.trainer.enable_progress_bar is not False and not shows_progress(self.config_init.trainer):
             callbacks.append(FitProgress())
         self.trainer_defaults["callbacks"] = callbacks
-        with one_line_errors():
+        with one_line_errors(self.config.trainer, of_trainer=True):
             return super().instantiate_trainer(**kwargs)
 
     def reuse_caption(self) -> None:
