@@ -39,7 +39,7 @@ class Data:
     validation: Path
     """Folder of clips that are never trained on."""
     frames: int = 9
-    """Frames of a training clip, ``1 + 4 n``."""
+    """Frames of a training clip."""
     size: int = 64
     """Height and width of a training clip in pixels."""
     photo_share: float = 0.3
