@@ -15,7 +15,7 @@ from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
 from vov_lightning.cli.common import add_flag, class_path, command, find_configs, own_error
 from vov_lightning.cli.stopping import UNFINISHED, stoppable
-from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress
+from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress, spell_enums
 from vov_lightning.errors import RunError, SettingError, UnfinishedError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SignalData
@@ -79,6 +79,7 @@ class FitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         assert isinstance(args, list)
         self.config = parser.parse_args(args)
+        spell_enums(self.config.trainer.callbacks)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(Unconstrained, "stage1")
@@ -156,7 +157,8 @@ class FitCLI(LightningCLI):
             print(f"{self.folder.path} is finished and intact; nothing to do")
             return self.finished
         self.parser.add_instantiator(bases, BaseModel, subclasses=True)
-        super().instantiate_classes()
+        with one_line_errors(self.config.trainer):
+            super().instantiate_classes()
         more = {}
         if self.config.dry_run:
             self.datamodule, more["disk_bytes"] = check_clips(self.datamodule, self.model.base, *self.full_size)
@@ -182,7 +184,7 @@ class FitCLI(LightningCLI):
         if self.config.trainer.enable_progress_bar is not False and not shows_progress(self.config_init.trainer):
             callbacks.append(FitProgress())
         self.trainer_defaults["callbacks"] = callbacks
-        with one_line_errors():
+        with one_line_errors(self.config.trainer, of_trainer=True):
             return super().instantiate_trainer(**kwargs)
 
     def reuse_caption(self) -> None:
@@ -228,7 +230,10 @@ def fit_clip(cli: FitCLI) -> int:
     config = cli.config
     if config.part is not None:
         raise SettingError(f"--part {config.part} is a part of a set; give --set FOLDER, or leave --part out")
-    metrics = cli.fit(SharedBase(stand_in=config.dry_run))
+    try:
+        metrics = cli.fit(SharedBase(stand_in=config.dry_run))
+    finally:
+        end_tracking()
     if config.dry_run:
         print(f"dry run passed: {check_disk(cli.folder.path, metrics['disk_bytes'])}")
     else:
