@@ -15,8 +15,8 @@ from vov_lightning.progress import ClipBar
 from vov_lightning.runs.source import source_of
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video import remove_padding
-from vov_lightning.video.source import Fit
 from vov_lightning.video.compare import SquaredError
+from vov_lightning.video.source import Fit
 
 
 @command

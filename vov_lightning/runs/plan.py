@@ -11,9 +11,9 @@ from vov_lightning.codec.build import window_of
 from vov_lightning.codec.decode import velocity_field
 from vov_lightning.runs.source import Source
 from vov_lightning.sampling.config import SamplerConfig
-from vov_lightning.video.source import Clip
 from vov_lightning.video.leftovers import left_behind
 from vov_lightning.video.sound import describe_sound
+from vov_lightning.video.source import Clip
 
 LONG_S = 600
 """An encoding that takes longer than this says how to ask for less."""

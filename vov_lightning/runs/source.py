@@ -15,10 +15,10 @@ from vov_lightning.captioners import Captioner
 from vov_lightning.captioners.text import check_caption, read_caption, tidy_reply
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.runs.joint import caption_beside, check_names, check_paths, check_sources, joint_name, source_name
-from vov_lightning.video import Signal, remove_padding
-from vov_lightning.video.source import Clip, Fit, Shape, clip_of, open_source
+from vov_lightning.video import Padding, Signal, remove_padding
 from vov_lightning.video.resize import output_size
 from vov_lightning.video.sound import SoundMode, extract_sound
+from vov_lightning.video.source import Clip, Fit, Shape, clip_of, open_source
 from vov_lightning.video.stream import ClipReader, open_clip
 
 SAMPLE = "sample"
@@ -222,15 +222,16 @@ def source_of(file: VovFile, base: BaseModel, path: str, start: int = 0, fit: Fi
     height, width = header.height, header.width
     try:
         found = fit or _fit_between(open_clip(path), height, width)
-        lengths = tuple(segment.frames for segment in file.segments)
+        sides = header.pad_height, header.pad_width
+        known = tuple((segment.frames, Padding(segment.pad_frames, *sides)) for segment in file.segments)
         shape = Shape(
             found,
             None if found == "pad" else height,
             width if found in ("resize", "crop") else None,
             base.size_multiple,
             None if base.max_frames == 1 else base.temporal_factor,
-            max(lengths),
-            lengths=lengths,
+            header.frames,
+            known=known,
         )
         clip = open_source(Path(path), shape, start=start, frames=header.frames)
     except SignalError as error:

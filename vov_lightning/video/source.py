@@ -44,8 +44,8 @@ class Shape:
     """Frames of the longest segment."""
     block: int = 1
     """Segments that are cut for their length have a multiple of so many frames."""
-    lengths: tuple[int, ...] | None = None
-    """Frames of each segment, where they are known: nothing is cut at scene changes then."""
+    known: tuple[tuple[int, Padding], ...] = ()
+    """Frames of each segment and its padding, where a file says them: nothing is found out then."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +80,8 @@ class Clip:
         frames, shape = self.frames(), self.shape
         if shape.fit == "scale":  # before they are gathered: a segment of large frames would not fit into memory
             frames = (resize_frames(frame[None], *_sides(shape))[0] for frame in frames)
-        for pictures in _cut(frames, shape):
-            yield _fitted(Signal(torch.stack(pictures), self.fps, self.name), self.shape)
+        for number, pictures in enumerate(_cut(frames, shape)):
+            yield _fitted(Signal(torch.stack(pictures), self.fps, self.name), number, shape)
 
     @cached_property
     def first(self) -> Fitted:
@@ -220,15 +220,18 @@ def _sides(shape: Shape) -> tuple[int, int]:
 
 def _cut(frames: Iterator[Tensor], shape: Shape) -> Iterator[list[Tensor]]:
     """``frames`` in segments; no more than one, and what its end depends on, is in memory."""
-    if shape.lengths is None:
+    if not shape.known:
         yield from Segmenter(shape.longest, shape.block).segments(frames)
         return
-    for length in shape.lengths:
+    for length, _ in shape.known:
         if pictures := list(islice(frames, length)):
             yield pictures
 
 
-def _fitted(segment: Signal, shape: Shape) -> Fitted:
+def _fitted(segment: Signal, number: int, shape: Shape) -> Fitted:
+    if shape.known and shape.fit in ("scale", "pad"):
+        padding = shape.known[number][1]
+        return Fitted(add_padding(segment, padding), padding)
     fit = partial(fit_signal, segment, multiple=shape.multiple, temporal_factor=1)
     if shape.fit == "scale":
         fitted = fit(mode="pad")
