@@ -38,8 +38,8 @@ def describe_plan(source: Source, path: Path | None, base: BaseModel, sampler: S
     cut = "" if clip.shape.fit in ("scale", "pad") else ", cut around the centre"
     lines = [
         f"in   {path or clip.name}: {clip.num_frames} frames of {columns}x{rows}, {seconds}, {sound}",
-        f"out  {clip.num_frames} frames of {clip.width}x{clip.height}{cut}, {sound}; {count} segment{'s' * (count > 1)} "
-        f"or more, {evaluations} evaluations of the model, about {_spoken(estimate_s)} for one pass",
+        f"out  {clip.num_frames} frames of {clip.width}x{clip.height}{cut}, {sound}; {count} segments or "
+        f"more, {evaluations} evaluations of the model, about {_spoken(estimate_s)} for one pass",
     ]
     if path is not None and (line := left_behind(path)):
         lines.append(f"left {line}")

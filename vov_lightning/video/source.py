@@ -17,7 +17,15 @@ from torch import Tensor
 
 from vov_lightning.errors import SignalError
 from vov_lightning.files import sha256_of
-from vov_lightning.video.geometry import FitMode, Fitted, check_frame_count, fit_signal, remove_padding
+from vov_lightning.video.geometry import (
+    FitMode,
+    Fitted,
+    Padding,
+    add_padding,
+    check_frame_count,
+    fit_signal,
+    remove_padding,
+)
 from vov_lightning.video.resize import new_sample_aspect_ratio, output_size, resize_frames
 from vov_lightning.video.scenes import Segmenter
 from vov_lightning.video.signal import Signal
