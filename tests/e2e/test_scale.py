@@ -52,7 +52,7 @@ def test_a_scaled_file_decodes_elsewhere_to_the_encoders_frames(fitted, clip, ti
 
     base = Nano(str(tiny_weights))
     height, width = plain.header.height, plain.header.width
-    source = SignalData(str(clip), frames=plain.header.frames, height=height, width=width).load(base)[0].signal
+    source = SignalData(str(clip), frames=plain.header.frames, height=height, width=width).load(base).clip.target
     latents = encoder_latents(plain, base, source, scaled)
     shown = base.decode(latents, plain.header.frames)
     elsewhere = tmp_path / "elsewhere"
@@ -194,6 +194,6 @@ def test_without_a_vector_nothing_is_fitted(fit_arguments, tmp_path, capsys):
     file = VovFile.open(next((tmp_path / "runs" / "instant").glob("*.vov")))
     assert file.header.k == 0
     assert 100 < 8 * sum(map(len, file.indices)) <= 200
-    assert "scale" in capsys.readouterr().out
+    assert "encode" in capsys.readouterr().out
     assert fit.main([*arguments, "--name=instant"]) == 0
     assert "is finished and intact" in capsys.readouterr().out

@@ -182,7 +182,8 @@ class ClipData:
         if self.fit == "resize" and height is None:
             height, width = base.default_size.height, base.default_size.width
         factor = None if base.max_frames == 1 else base.temporal_factor
-        if (longest - 1) % base.temporal_factor or (base.max_frames is not None and longest > base.max_frames):
+        takes = not (longest - 1) % base.temporal_factor and longest <= (base.max_frames or longest)
+        if self.segment is not None and not takes:
             nearest = base.nearest_size(ClipSize(longest, *base.size_multiple)).frames
             raise SettingError(f"segment={longest} frames do not suit base model {base.name}; nearest: {nearest}")
         return Shape(self.fit, height, width, base.size_multiple, factor, longest, min(base.block_frames, longest))
