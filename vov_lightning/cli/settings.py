@@ -47,9 +47,7 @@ The result lies in runs/<name>/. The same command goes on with an interrupted ru
         Setting("--dry_run", "Check everything in a minute, keep nothing.", default="false"),
         Setting("--model.base", "Base model: nano, wan2.1-t2v-1.3b ..., or a class path.", "NAME"),
         Setting(
-            "--model.adapter.k",
-            "Length of the vector: more numbers, a better picture, a larger file.",
-            default="131072",
+            "--model.adapter.k", "Length of the vector: longer is better and larger; null for 131072.", "N", "null"
         ),
         Setting("--model.sampler.steps", "Denoising steps of the decoder.", "N", "25"),
         Setting("--stage1.iterations", "Iterations without regard to the rate.", "N", "1000"),
