@@ -43,3 +43,7 @@ class MetricError(VovError, RuntimeError):
 
 class ExportError(VovError, ValueError):
     """A ``.vov`` file cannot be exported as asked, or what was given is none."""
+
+
+class UnfinishedError(VovError, RuntimeError):
+    """A fit stopped before the end of its schedule; it can be continued, and what it has so far is kept."""

@@ -23,7 +23,7 @@ from vov_lightning.bitstream.header import Header
 from vov_lightning.bitstream.indices import Indices, decode_indices, encode_indices
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS, Limits
 from vov_lightning.bitstream.parts import Part, read_head_bytes, read_parts, write_parts
-from vov_lightning.bitstream.segments import Segment, check_segments, without_indices
+from vov_lightning.bitstream.segments import Segment, check_segments, mark_checked, without_indices
 from vov_lightning.bitstream.times import FrameTimes, decode_times, encode_times
 from vov_lightning.bitstream.version1 import read_sections
 from vov_lightning.errors import BitstreamError
@@ -300,7 +300,7 @@ def _times(part: Part, frames: int) -> tuple[FrameTimes | None, str]:
 
 def _segments(head: Head, parts: dict[str, Part], limits: Limits) -> tuple[Segment, ...]:
     """The segments with their indices, or with what is wrong with them."""
-    header, found, left = head.header, [], limits.all_indices
+    header, found, num_indices, num_steps = head.header, [], 0, 0
     most = min(limits.indices, limits.candidates >> header.index_bits)
     for number, (frames, pad_frames) in enumerate(zip(head.frames, head.pad_frames, strict=True)):
         part = parts.get(f"segment {number}", Part(b"\0"))
@@ -311,13 +311,11 @@ def _segments(head: Head, parts: dict[str, Part], limits: Limits) -> tuple[Segme
                 indices = decode_indices(part.content, header.index_bits, header.steps - 1, most)
             except BitstreamError as error:
                 damage = str(error)
-        left -= sum(map(len, indices))
-        if left < 0:
-            raise BitstreamError(
-                f"segments 0 to {number} hold more than {limits.all_indices} indices together; for a file that you "
-                "trust, raise --limits.all_indices"
-            )
-        found.append(Segment(frames, pad_frames, indices, damage))
+        num_indices, num_steps = num_indices + sum(map(len, indices)), num_steps + len(indices)
+        limits.check("all_indices", num_indices)
+        limits.check("all_steps", num_steps)
+        segment = Segment(frames, pad_frames, indices, damage)
+        found.append(segment if damage else mark_checked(segment, header))
     return tuple(found)
 
 

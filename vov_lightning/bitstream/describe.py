@@ -48,7 +48,7 @@ def format_description(description: dict[str, Any]) -> str:
     """
     labels = {item.name: item.metadata["words"] for item in fields(Header)}
     rows = [("format version", str(description["format_version"]))]
-    rows += [(labels[name], str(value)) for name, value in description["header"].items()]
+    rows += [(labels[name], _in_words(name, value)) for name, value in description["header"].items()]
     rows.append(("caption", repr(description["caption"]) if description["caption"] else "(none)"))
     rows.append(("seconds", f"{description['seconds']:.3f}"))
     if "time_base" in description:
@@ -93,6 +93,13 @@ def _run(segments: list[dict[str, Any]]) -> str:
     """
     shown = [f"{one['frames']} (+{one['pad_frames']})" if one["pad_frames"] else f"{one['frames']}" for one in segments]
     return ", ".join(shown[:12]) + (", ..." if len(shown) > 12 else "")
+
+
+def _in_words(name: str, value: Any) -> str:
+    """A header field's value in the table."""
+    if name != "window":
+        return str(value)
+    return "(none)" if not value else "{} x {} x {} latents, overlaps {} and {} in time and space".format(*value)
 
 
 def _plain(value: Any) -> Any:

@@ -70,7 +70,7 @@ class Header:
     codebook: Literal["hadamard", "iid"] = _wire(Choice(2, ("hadamard", "iid")), "codebook of the indices", "hadamard")
     index_bits: int = _wire(Unsigned(1, 24), "bits an index", 8)
 
-    window: tuple[int, ...] = _wire(Window(), "windows (latent frames, rows, columns, overlap in time, in space)", ())
+    window: tuple[int, ...] = _wire(Window(), "windows of the base model", ())
     sample_aspect_ratio: Fraction = _wire(Ratio(), "sample aspect ratio", Fraction(1))
 
     def __post_init__(self) -> None:

@@ -29,6 +29,8 @@ class Limits:
     """Indices of all steps of a segment."""
     all_indices: int = 2**24
     """Indices of all segments, which are in memory together."""
+    all_steps: int = 2**20
+    """Steps that carry indices, of all segments."""
     candidates: int = 2**28
     """Candidates behind the indices of a segment: indices x 2^bits, which bounds the time to redraw them."""
     caption_bytes: int = 4096

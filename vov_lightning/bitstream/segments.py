@@ -9,6 +9,8 @@ from vov_lightning.bitstream.indices import Indices, check_indices
 from vov_lightning.bitstream.wire import Unsigned
 from vov_lightning.errors import BitstreamError
 
+_CHECKED = "_checked"
+
 
 @dataclass(frozen=True, eq=False)
 class Segment:
@@ -61,6 +63,8 @@ def check_segments(segments: tuple[Segment, ...], header: Header) -> tuple[Segme
 
 
 def _checked(segment: Segment, number: int, header: Header) -> Segment:
+    if vars(segment).get(_CHECKED) == (header.index_bits, header.steps):
+        return segment
     try:
         frames = Unsigned(1, 2**32 - 1).check(segment.frames)
         pad_frames = Unsigned(0, 2**32 - 1).check(segment.pad_frames)
@@ -73,7 +77,14 @@ def _checked(segment: Segment, number: int, header: Header) -> Segment:
         )
     if segment.damage and indices:
         raise BitstreamError(f"segment {number} is damaged ({segment.damage}), but has indices")
-    return replace(segment, frames=frames, pad_frames=pad_frames, indices=indices)
+    return mark_checked(replace(segment, frames=frames, pad_frames=pad_frames, indices=indices), header)
+
+
+def mark_checked(segment: Segment, header: Header) -> Segment:
+    """``segment``, which remembers that it was found to fit ``header``: a file of many is taken apart and put together
+    without looking at all indices again."""
+    object.__setattr__(segment, _CHECKED, (header.index_bits, header.steps))
+    return segment
 
 
 def without_indices(header: Header) -> Header:

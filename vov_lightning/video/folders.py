@@ -1,10 +1,8 @@
-"""Frames of a folder in the order of their numbers, and a word about numbers that are missing."""
+"""Frames of a folder in the order of their numbers, and a word about numbers that are missing or repeated."""
 
 import re
 from itertools import pairwise
 from pathlib import Path
-
-Key = tuple[tuple[tuple[int, int, str], ...], str]
 
 NUMBER = re.compile(r"(\d+)")
 
@@ -19,25 +17,33 @@ def in_order(files: list[Path]) -> list[Path]:
     return sorted(files, key=lambda file: _key(file.name, heads))
 
 
-def missing_numbers(files: list[Path]) -> list[int]:
-    """Frame numbers that are missing between the first and the last of ``files``; none where all steps are equal.
+def what_is_odd(files: list[Path]) -> str | None:
+    """A word about frame numbers that are missing or occur twice among ordered ``files``; ``None`` if all is well.
 
-    The frame number is the last number of a name that differs between files; names that differ elsewhere too are not
-    one numbered sequence, and nothing is missing.
+    The frame number is the one that differs between names; where names differ elsewhere too there is none. Equal steps
+    (every tenth frame) are no gaps.
     """
     heads = {head for file in files for head, _ in _heads(file.name)}
     keys = [_key(file.stem, heads)[0] for file in files]
     if len({len(key) for key in keys}) != 1:
-        return []
+        return None
     differing = [place for place in range(len(keys[0])) if len({key[place] for key in keys}) > 1]
-    if len(differing) != 1 or any(key[differing[0]][0] == 0 for key in keys):
-        return []
-    numbers = sorted({key[differing[0]][1] for key in keys})
+    if len(differing) != 1 or keys[0][differing[0]][0] == 0:
+        return None
+    numbers = [key[differing[0]][1] for key in keys]
+    twice = [number for number, after in pairwise(numbers) if number == after]
+    if twice:
+        return f"has two files for {len(twice)} frame number(s), such as {twice[0]}; each is read as a frame of its own"
     steps = [after - before for before, after in pairwise(numbers)]
-    if len(set(steps)) < 2:
-        return []
-    step = min(steps)
-    return [n for before, after in pairwise(numbers) for n in range(before + step, after, step)]
+    step = min(steps, default=1)
+    num_missing = sum(gap // step - 1 for gap in steps)
+    if len(set(steps)) < 2 or num_missing == 0:
+        return None
+    before = next(number for number, gap in zip(numbers, steps, strict=False) if gap > step)
+    return (
+        f"lacks {num_missing} frame number(s) between {numbers[0]} and {numbers[-1]}, the first after {before}; the "
+        "others are read as if they followed each other, so add the missing ones, or renumber if that is meant"
+    )
 
 
 def _heads(name: str) -> list[tuple[str, str]]:
@@ -45,7 +51,7 @@ def _heads(name: str) -> list[tuple[str, str]]:
     return [(name[: match.start()], match[1]) for match in NUMBER.finditer(name)]
 
 
-def _key(name: str, heads: set[str]) -> Key:
+def _key(name: str, heads: set[str]) -> tuple[tuple[tuple[int, int, str], ...], str]:
     """Alternating text ``(0, 0, text)`` and numbers ``(1, number, "")``."""
     parts: list[tuple[int, int, str]] = []
     position = 0

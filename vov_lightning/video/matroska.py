@@ -121,9 +121,13 @@ def read_track(data: bytes) -> SoundTrack:
         SignalError: If the bytes are no such file.
     """
     try:
-        return _read_track(data)
-    except (ValueError, KeyError, IndexError, StopIteration, struct.error) as cause:
-        raise SignalError(f"sound of {len(data)} bytes is damaged ({cause}); wanted a Matroska file") from cause
+        track = _read_track(data)
+        if track.sample_rate < 1:
+            raise ValueError(f"{track.sample_rate} samples a second")
+        return track
+    except (ValueError, LookupError, ArithmeticError, struct.error) as cause:
+        reason = "an element is missing" if isinstance(cause, KeyError) else cause
+        raise SignalError(f"sound of {len(data)} bytes is damaged ({reason}); wanted a Matroska file") from cause
 
 
 def _read_track(data: bytes) -> SoundTrack:

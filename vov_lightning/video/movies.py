@@ -9,6 +9,7 @@ import contextlib
 import io
 import math
 import os
+from collections import deque
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -145,9 +146,15 @@ class _SoundQueue:
     """Packets of sound that wait for the picture to reach their time: players read both side by side."""
 
     def __init__(self, sound: bytes) -> None:
-        self._sound = sound
-        self._track = read_track(sound)
-        self._next = 0
+        track = read_track(sound)
+        # libav undoes what Matroska does to some codecs' packets; their exact times only read_track knows.
+        with open_sound(sound) as source:
+            data = [bytes(packet) for packet in source.demux(audio=0) if packet.size]
+        if len(data) != len(track.packets):
+            raise SignalError(f"sound of {len(sound)} bytes is damaged ({len(data)} of {len(track.packets)} packets)")
+        self._timed = deque((time, packet) for (time, _), packet in zip(track.packets, data, strict=True))
+        self._sound, self._rate = sound, track.sample_rate
+        self._duration = round(track.packet_duration * track.sample_rate)
         self._last_ticks: int | None = None
         self._stream: av.AudioStream | None = None
 
@@ -159,20 +166,18 @@ class _SoundQueue:
     def packets_until(self, time: Fraction | None) -> list[av.Packet]:
         """Packets that begin before ``time`` seconds and were not given yet; all that are left for ``None``."""
         packets = []
-        timed, rate = self._track.packets, self._track.sample_rate
-        while self._next < len(timed) and (time is None or timed[self._next][0] < time):
-            begin, data = timed[self._next]
+        while self._timed and (time is None or self._timed[0][0] < time):
+            begin, data = self._timed.popleft()
             packet = av.Packet(data)
-            ticks = round(begin * rate)
+            ticks = round(begin * self._rate)
             if self._last_ticks is not None:  # times of packets that differ are rounded and may coincide
                 ticks = max(ticks, self._last_ticks + 1)
-            packet.time_base, packet.is_keyframe = Fraction(1, rate), True
+            packet.time_base, packet.is_keyframe = Fraction(1, self._rate), True
             if self._stream is not None:
                 packet.stream = self._stream
             packet.pts = packet.dts = self._last_ticks = ticks
-            packet.duration = round(self._track.packet_duration * rate)
+            packet.duration = self._duration
             packets.append(packet)
-            self._next += 1
         return packets
 
 

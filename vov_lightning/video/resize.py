@@ -58,8 +58,8 @@ def new_sample_aspect_ratio(
     if height - new_height in (0, 1) and width - new_width in (0, 1):
         return sample_aspect_ratio
     exact = width * sample_aspect_ratio * new_height / (height * new_width)
-    # Square pixels may be off by what rounding to an even side costs.
-    return Fraction(1) if abs(exact - 1) * min(new_height, new_width) <= 2 else exact.limit_denominator(1000)
+    # Square pixels may be off by what rounding to an even width costs.
+    return Fraction(1) if abs(exact - 1) * new_width <= 1 else exact.limit_denominator(1000)
 
 
 def resize_frames(frames: Tensor, height: int, width: int) -> Tensor:

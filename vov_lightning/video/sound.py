@@ -25,6 +25,7 @@ from vov_lightning.video.matroska import SoundTrack, read_track, write_track
 SoundMode = Literal["copy", "opus", "none"]
 
 OPUS_RATE = 48000
+MIN_BITRATE, MAX_BITRATE = 6000, 256000  # what libopus takes of one channel (RFC 6716, section 2.1.1)
 # How much a decoder hears before it is right: 80 ms of Opus (RFC 7845, section 4.6), one packet of anything else.
 OPUS_PRE_ROLL = Fraction(80, 1000)
 PROBED_PACKETS = 10
@@ -70,6 +71,8 @@ def extract_sound(
     """
     if mode not in get_args(SoundMode):
         raise SignalError(f"audio={mode!r} is unknown; use --data.audio {', '.join(get_args(SoundMode))}")
+    if mode == "opus" and not MIN_BITRATE <= bitrate <= MAX_BITRATE:
+        raise SignalError(f"bitrate={bitrate} of Opus; wanted {MIN_BITRATE} to {MAX_BITRATE} bits per second")
     path = Path(path)
     if mode == "none" or path.is_dir() or path.suffix.lower() in IMAGE_ENDINGS:
         return b""
@@ -174,8 +177,8 @@ def _packet_duration(path: Path) -> Fraction:
         stream = container.streams.best("audio")
         if stream.codec_context is None:  # a codec unknown here: copied unseen
             return Fraction(0)
-        if stream.codec_context.codec_tag in ENCRYPTED:
-            raise _unusable(path, "copy", "it is encrypted")
+        if _is_encrypted(stream):
+            raise _unusable(path, "copy", "it is encrypted", decodable=False)
         failure = "it holds no packets"
         for packet in itertools.islice(container.demux(stream), PROBED_PACKETS):
             try:
@@ -186,7 +189,7 @@ def _packet_duration(path: Path) -> Fraction:
             if frames and packet.size:
                 lengths[sum((Fraction(frame.samples, frame.sample_rate) for frame in frames), Fraction(0))] += 1
     if not lengths:
-        raise _unusable(path, "copy", failure)
+        raise _unusable(path, "copy", failure, decodable=False)
     # The first packet may be shortened, where the file says that its beginning is not to be played.
     duration, count = lengths.most_common(1)[0]
     return duration if count >= sum(lengths.values()) - 1 else Fraction(0)
@@ -246,16 +249,18 @@ def _samples_in(
     channels = 1 if layout == "mono" else 2
     first = round(window.start * OPUS_RATE)
     stop = None if window.stop is None else round(window.stop * OPUS_RATE)
-    position: int | None = None  # of the next sample, in the file's clock
+    position: int | None = None  # of the next sample to give, in the file's clock
+    end: int | None = None  # of the frame before
     for frame in _decoded_frames(container, stream, resampler):
         values = frame.to_ndarray().reshape(-1, channels)
-        begin = position or 0
+        begin = end or 0
         if frame.pts is not None and frame.time_base:
             begin = round(frame.pts * frame.time_base * OPUS_RATE)
+        if end is not None and abs(begin - end) <= OPUS_RATE // 50:  # rounded times are no gap
+            begin = end
+        end = begin + len(values)
         if position is None:
             position = max(begin, first)
-        elif abs(begin - position) <= OPUS_RATE // 50:  # rounded times are no gap
-            begin = position
         if begin > position:
             silence = np.zeros((begin - position, channels), values.dtype)
             values, begin = np.concatenate([silence, values]), position
@@ -298,6 +303,14 @@ def _with_times(track: SoundTrack, times: Sequence[Fraction], duration: Fraction
     return replace(track, packets=timed, packet_duration=duration)
 
 
-def _unusable(path: Path, mode: SoundMode, reason: str) -> SignalError:
-    verb, remedy = ("copied", "opus, or none") if mode == "copy" else ("encoded as Opus", "none")
-    return SignalError(f"sound of {path} cannot be {verb} ({reason}); use --data.audio {remedy} to go on without it")
+def _is_encrypted(stream: av.AudioStream) -> bool:
+    try:
+        return stream.codec_context.codec_tag in ENCRYPTED
+    except UnicodeDecodeError:  # a number and no name, as in AVI and WAV
+        return False
+
+
+def _unusable(path: Path, mode: SoundMode, reason: str, *, decodable: bool = True) -> SignalError:
+    verb = "copied" if mode == "copy" else "encoded as Opus"
+    remedy = "opus, or none to go on without it" if mode == "copy" and decodable else "none to go on without it"
+    return SignalError(f"sound of {path} cannot be {verb} ({reason}); use --data.audio {remedy}")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from vov_lightning.errors import SignalError, SignalWarning
-from vov_lightning.video.folders import in_order, missing_numbers
+from vov_lightning.video.folders import in_order, what_is_odd
 from vov_lightning.video.images import IMAGE_ENDINGS, read_image
 
 FOLDER_FPS = Fraction(25)
@@ -75,7 +75,7 @@ class ClipReader(ABC):
 
     @property
     def times(self) -> list[Fraction]:
-        """When each frame is shown, in seconds since the first; ``num_frames`` of them."""
+        """When each frame is shown, in seconds since the first; those that a damaged file lacks are left out."""
         return [index / self.fps for index in range(self.num_frames)]
 
     def frames(self, start: int = 0, count: int | None = None) -> Iterator[TimedFrame]:
@@ -154,7 +154,7 @@ def open_clip(path: str | os.PathLike[str], fps: Fraction | float | str | None =
         SignalError: If nothing readable is there. The message says what to do.
 
     Warns:
-        SignalWarning: If numbers are missing in a folder, or a video is interlaced or holds several.
+        SignalWarning: If numbers are missing or occur twice in a folder, or a video is interlaced or holds several.
 
     Example:
         >>> import tempfile
@@ -201,21 +201,15 @@ def ends_before(path: Path, start: int, num_frames: int) -> SignalError:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    """Frames of a folder in order; warns of missing numbers."""
+    """Frames of a folder in order; warns of missing and repeated numbers."""
     files = in_order(
         [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS and file.name[0] != "."]
     )
     if not files:
         raise SignalError(f"{folder} holds no images; wanted frames ending in {', '.join(IMAGE_ENDINGS)}")
-    missing = missing_numbers(files)
-    if missing:
-        numbers = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-        warnings.warn(
-            f"{folder} lacks the frame(s) {numbers} ({len(missing)} between {files[0].name} and {files[-1].name}); "
-            "the others are read as if they followed each other, so add the missing ones, or renumber if that is meant",
-            SignalWarning,
-            stacklevel=3,
-        )
+    odd = what_is_odd(files)
+    if odd is not None:
+        warnings.warn(f"{folder} {odd}", SignalWarning, stacklevel=3)
     return files
 
 

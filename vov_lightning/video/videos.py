@@ -8,7 +8,6 @@ A file that ends before the frames that it announces, or in which a frame cannot
 frames before that are wanted: libav takes a broken download for an ordinary end of file.
 """
 
-import re
 import warnings
 from array import array
 from bisect import bisect_left
@@ -16,18 +15,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import av
 from av.codec.context import Flags
 from av.stream import Disposition
 
 from vov_lightning.errors import SignalError, SignalWarning
+from vov_lightning.video.cropping import container_crop
 from vov_lightning.video.images import transparency_error
 from vov_lightning.video.pictures import PictureConverter, display_matrix, turns_sides
-from vov_lightning.video.stream import ClipReader, TimedFrame
+from vov_lightning.video.stream import ClipReader, TimedFrame, ends_before
+from vov_lightning.video.timeline import Timeline, read_timeline
 from vov_lightning.video.timing import rate_of
 
 # Containers in which every packet is one frame, but for codecs that have packets of hidden frames.
@@ -36,20 +36,6 @@ HIDDEN_FRAMES = ("vp8",)
 
 # VP8 and VP9 keep alpha in a second stream, which only these decoders return; libav's own drop it silently.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-
-
-class Timeline(NamedTuple):
-    """What is known of a video's frames without their pixels.
-
-    ``num_held`` frames are there, shown at ``ticks`` of the stream's clock, ascending (``None`` where a time is missing
-    or the clock jumps back), the last one for ``last_duration`` ticks (0 if unknown). ``num_lost`` more are announced
-    or damaged.
-    """
-
-    num_held: int
-    ticks: array | None
-    last_duration: int
-    num_lost: int
 
 
 class VideoReader(ClipReader):
@@ -71,15 +57,16 @@ class VideoReader(ClipReader):
             decoder = ALPHA_DECODERS.get(codec)
             if decoder and any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items()):
                 raise transparency_error(path, f"{path.stem}_flat.mkv", f"-c:v {decoder} ")
-            first = next(container.decode(stream), None)
+            first = next(_decode(container, stream), None)
             if first is None:
-                raise SignalError(f"{path} holds no frames; the file is damaged or truncated")
+                raise ends_before(path, 0, 0)
             if first.interlaced_frame and codec == "hevc":
                 raise SignalError(
                     f"{path} codes every field as a picture of its own; wanted whole frames, so join them first: "
-                    f"ffmpeg -i {path.name} -vf weave,bwdif {path.stem}_whole.mkv"
+                    f"ffmpeg -i {path.name} -vf weave,bwdif -c:v ffv1 {path.stem}_whole.mkv"
                 )
-            _, height, width = PictureConverter(path)(first).shape
+            self._crop = container_crop(stream)
+            _, height, width = PictureConverter(path, self._crop)(first).shape
             self._size = height, width
             self.has_sound = bool(container.streams.audio)
             self.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
@@ -89,11 +76,12 @@ class VideoReader(ClipReader):
             self._packets_are_frames = container.format.name in ONE_PACKET_A_FRAME and codec not in HIDDEN_FRAMES
             stated = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
         with _open(path) as (container, stream):
-            self._packets = _scan(container, stream)
-        # Where packets are not frames, one may hold a single field.
-        packets_have_times = self._packets_are_frames or not first.interlaced_frame
-        ticks = self._packets.ticks if packets_have_times else self._decoded.ticks
-        rate, self.is_constant_rate = rate_of(ticks or (), self._time_base, stated, self._packets.last_duration)
+            self._packets = read_timeline(path, container, stream)
+        last_duration = self._packets.last_duration
+        rate, self.is_constant_rate = rate_of(self._packets.ticks or (), self._time_base, stated, last_duration)
+        if not self._packets_are_frames and (first.interlaced_frame or not self.is_constant_rate):
+            # A packet may hold a single field, or a frame that is not shown.
+            rate, self.is_constant_rate = rate_of(self._decoded.ticks or (), self._time_base, stated, last_duration)
         if fps is not None:
             rate, self.is_constant_rate = fps, True
         if rate is None:
@@ -122,24 +110,24 @@ class VideoReader(ClipReader):
     @cached_property
     def _decoded(self) -> Timeline:
         """The timeline of what decoding gives."""
-        ticks, count, is_damaged = array("q"), 0, False
+        ticks, num_held, is_damaged = array("q"), 0, False
         for frame in self._decode():
-            if frame is None or frame.is_corrupt:
+            if frame is None:
                 is_damaged = True
                 break
-            count += 1
+            num_held += 1
             if frame.pts is not None:
                 ticks.append(frame.pts)
-        is_timed = len(ticks) == count and all(a <= b for a, b in pairwise(ticks))
+        is_timed = len(ticks) == num_held and all(a <= b for a, b in pairwise(ticks))
         num_lost = max(self._packets.num_lost, int(is_damaged))
-        return Timeline(count, ticks if is_timed else None, self._packets.last_duration, num_lost)
+        return self._packets._replace(num_held=num_held, num_lost=num_lost, ticks=ticks if is_timed else None)
 
     def _frames(self, start: int, count: int | None) -> Iterator[TimedFrame]:
         stop = None if count is None else start + count
         if self._packets.num_lost and (stop is None or stop > self._packets.num_held):
             for _ in self._good_frames():  # raises at its end, before anyone has worked on the frames
                 pass
-        convert = PictureConverter(self.path)
+        convert = PictureConverter(self.path, self._crop)
         first_tick: int | None = None
         for index, frame in enumerate(self._good_frames()):
             first_tick = frame.pts if first_tick is None else first_tick
@@ -160,20 +148,19 @@ class VideoReader(ClipReader):
 
     def _good_frames(self) -> Iterator[av.VideoFrame]:
         """Decoded frames in order of presentation; raises in place of the first that is damaged or missing."""
-        expected = self._packets.ticks if self._packets_are_frames else None
         num_good = 0
         for frame in self._decode():
-            if frame is None or frame.is_corrupt or (expected and _is_later(frame.pts, expected, num_good)):
+            if frame is None:
                 raise self._cut_short(num_good)
             yield frame
             num_good += 1
-        if self._packets.num_lost or (self._packets_are_frames and num_good < self._packets.num_held):
+        if self._packets_are_frames and num_good < self._packets.num_held:
             raise self._cut_short(num_good)
 
     def _cut_short(self, num_good: int) -> SignalError:
         lost = "those after it are"
         if self._packets_are_frames or self._packets.num_lost:
-            num_lost = self._packets.num_held + self._packets.num_lost - num_good
+            num_lost = max(self._packets.num_held + self._packets.num_lost - num_good, 1)
             lost = f"{num_lost} of the {num_good + num_lost} that it announces are"
         return SignalError(
             f"{self.path} is truncated or damaged: its first {num_good} frame(s) can be read, {lost} lost or damaged; "
@@ -181,15 +168,35 @@ class VideoReader(ClipReader):
         )
 
     def _decode(self) -> Iterator[av.VideoFrame | None]:
-        """Frames as the decoder gives them; ``None`` at the end stands for what cannot be decoded."""
+        """Frames in order of presentation; ``None`` stands for the first that is damaged or missing, and ends them."""
+        index = 0
         with _open(self.path) as (container, stream):
+            frames = _decode(container, stream, self._packets.num_sound_packets)
             try:
-                for packet in container.demux(stream):
-                    yield from packet.decode()
+                for frame in frames:
+                    if not self._belongs(frame, index):
+                        yield None
+                        return
+                    yield frame
+                    index += 1
             except av.FFmpegError:
                 with suppress(av.FFmpegError):  # frames before the damage, which other threads were busy with
-                    yield from stream.codec_context.decode(None)
+                    for frame in stream.codec_context.decode(None):
+                        if not self._belongs(frame, index):
+                            break
+                        yield frame
+                        index += 1
                 yield None
+                return
+        if self._packets.num_lost:
+            yield None
+
+    def _belongs(self, frame: av.VideoFrame, index: int) -> bool:
+        """Whether ``frame`` is sound and nothing is missing between the ``index`` frames before and it."""
+        _, _, expected, _, _, safe_tick = self._packets
+        if frame.is_corrupt or (safe_tick is not None and frame.pts is not None and frame.pts > safe_tick):
+            return False
+        return not (self._packets_are_frames and expected and _is_later(frame.pts, expected, index))
 
 
 def _is_later(tick: int | None, expected: array, index: int) -> bool:
@@ -203,47 +210,14 @@ def _is_later(tick: int | None, expected: array, index: int) -> bool:
     return place < len(expected) and expected[place] == tick
 
 
-def _scan(container: av.container.InputContainer, stream: av.VideoStream) -> Timeline:
-    """Timeline of the packets; reads them all and decodes none."""
-    ticks, count, end, last_duration, last_dts = array("q"), 0, 0, 0, None
-    is_broken = has_jumps = False
-    try:
-        for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
-            is_broken = packet.is_corrupt
-            has_jumps = has_jumps or (last_dts is not None and packet.dts is not None and packet.dts < last_dts)
-            last_dts = packet.dts if packet.dts is not None else last_dts
-            if packet.pts is not None and packet.pts + (packet.duration or 0) >= end:
-                last_duration = packet.duration or 0
-                end = packet.pts + last_duration
-            if not packet.is_discard:
-                count += 1
-                if packet.pts is not None:
-                    ticks.append(packet.pts)
-    except av.FFmpegError:
-        is_broken = True
-    num_lost = max(_num_announced(container, stream, count, end) - count, int(is_broken))
-    is_timed = len(ticks) == count and not has_jumps
-    return Timeline(count, array("q", sorted(ticks)) if is_timed else None, last_duration, num_lost)
-
-
-def _num_announced(container: av.container.InputContainer, stream: av.VideoStream, count: int, end: int) -> int:
-    """How many frames a file announces of which ``count`` are there, up to ``end`` on the stream's clock.
-
-    MP4 has an index and AVI a number; Matroska has a duration, from which a number follows to a frame or two.
-    """
-    if container.format.name == "mov,mp4,m4a,3gp,3g2,mj2":
-        return sum(not entry.is_discard for entry in stream.index_entries)
-    if container.format.name == "avi":
-        return stream.frames
-    duration = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
-    if container.format.name == "matroska,webm" and duration and stream.time_base:
-        announced_s = 3600 * int(duration[1]) + 60 * int(duration[2]) + Fraction(duration[3])
-        missing = (announced_s - end * stream.time_base) * (stream.average_rate or 25)
-        # A last frame of unstated duration and rounded clocks explain a frame or two.
-        return count + (round(missing) if missing > Fraction(5, 2) else 0)
-    return count
+def _decode(
+    container: av.container.InputContainer, stream: av.VideoStream, max_packets: int | None = None
+) -> Iterator[av.VideoFrame]:
+    # An empty packet (Theora, AVI) says that the frame before stays.
+    packets = (packet for packet in container.demux(stream) if packet.size > 0)
+    for packet in islice(packets, max_packets):
+        yield from packet.decode()
+    yield from stream.codec_context.decode(None)
 
 
 def _warn_of_other_videos(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> None:

@@ -129,10 +129,12 @@ class ClipWriter:
             return ""
         folder = str(self._path).rstrip("/" + os.sep)
         sound = f" -i {folder}/{SOUND_NAME}" if self._sound else ""
+        squeeze = "" if self._aspect == 1 else f" -vf setsar={self._aspect}"
         times = f", single times are in {TIMES_NAME}" if self._times is not None else ""
         return (
             f"{folder}/ keeps no frame rate ({self._fps} fps{times}){shape}; "
-            f"to make a video: ffmpeg -framerate {self._fps} -i {folder}/{FRAME_NAME.replace('{:05d}', '%05d')}{sound}"
+            f"to make a video: ffmpeg -framerate {self._fps} -i {folder}/{FRAME_NAME.replace('{:05d}', '%05d')}"
+            f"{sound}{squeeze} video.mp4"
         )
 
     def __enter__(self) -> "ClipWriter":
@@ -169,8 +171,7 @@ class ClipWriter:
             with self._stack:
                 self._finish()
             return
-        if self._movie:
-            self._movie.abandon()
+        self._abandon()
         if error is self._failure:  # an error of writing: it gets its message there
             self._stack.__exit__(kind, error, trace)
         else:  # not ours, say of the reader that the frames come from: clean up and let it pass as it is
@@ -179,9 +180,11 @@ class ClipWriter:
 
     def write(self, frames: Tensor) -> None:
         """Write frames ``[n, 3, H, W]`` uint8 after those before."""
-        wanted = [3, self._height, self._width]
-        if frames.dtype != torch.uint8 or list(frames.shape[1:]) != wanted:
-            raise SignalError(f"frames are {list(frames.shape)} {frames.dtype}, wanted [n, *{wanted}] torch.uint8")
+        height, width = self._height, self._width
+        if frames.dtype != torch.uint8 or list(frames.shape[1:]) != [3, height, width]:
+            raise SignalError(
+                f"frames are {list(frames.shape)} {frames.dtype}, wanted [n, 3, {height}, {width}] torch.uint8"
+            )
         if self._times is not None and self._num_frames + len(frames) > len(self._times):
             raise SignalError(f"more frames than times={len(self._times)} entries were written to {self._path}")
         try:
@@ -214,12 +217,21 @@ class ClipWriter:
     def _finish(self) -> None:
         wanted = None if self._times is None else len(self._times)
         if not self._num_frames or wanted not in (None, self._num_frames):
+            self._abandon()
             raise SignalError(
                 f"{self._num_frames} frames were written to {self._path}, wanted {wanted or 'at least 1'}"
             )
         if self._movie:
-            with _encoder_errors(self._path):
-                self._movie.close()
+            try:
+                with _encoder_errors(self._path):
+                    self._movie.close()
+            except BaseException:
+                self._abandon()
+                raise
+
+    def _abandon(self) -> None:
+        if self._movie:
+            self._movie.abandon()
 
 
 class _Abandoned(Exception):
