@@ -1,11 +1,15 @@
 """Errors of the command line: one line each, with the option, the value, what is wanted and what is near."""
 
-import importlib
 from pathlib import Path
 
 import pytest
 
+from vov_lightning.cli import decode, edit, export, fit, info, scale
+from vov_lightning.cli import eval as evaluation
 from vov_lightning.cli.words import with_clip
+
+MODULES = {"fit": fit, "decode": decode, "edit": edit, "scale": scale, "info": info, "export": export}
+MODULES["eval"] = evaluation
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
 FILE = str(GOLDEN / "image.vov")
@@ -15,12 +19,13 @@ CONFIG = "--config=nano.yaml"
 def line_of(capsys, name: str, *args: str) -> str:
     """The one line that ``vov-<name>`` prints when it refuses ``args``."""
     try:
-        status = importlib.import_module(f"vov_lightning.cli.{name}").main(list(args))
+        status = MODULES[name].main(list(args))
     except SystemExit as stop:
         status = stop.code
     assert status in (1, 2)
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line != "Seed set to 0"]
-    return line
+    lines = [line for line in capsys.readouterr().err.splitlines() if line != "Seed set to 0"]
+    assert len(lines) == 1, lines
+    return lines[0]
 
 
 @pytest.mark.parametrize(
@@ -140,3 +145,17 @@ class TestDestinations:
 )
 def test_a_clip_needs_no_option(args, wanted):
     assert with_clip(args) == wanted
+
+
+def test_values_are_checked_before_the_members_of_a_set(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clips").mkdir()
+    assert "steps=0 is below 1" in line_of(capsys, "fit", CONFIG, "--set=clips", "--model.sampler.steps=0")
+
+
+def test_two_runs_of_one_name_do_not_mix(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "config.yaml").write_text("stage2: {}\ndata: {path: x/a.mp4}\n")
+    (tmp_path / "a.mov").touch()
+    assert "choose another --name" in line_of(capsys, "fit", CONFIG, "a.mov")
