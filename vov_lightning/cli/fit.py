@@ -19,7 +19,7 @@ from vov_lightning.cli.configs import find_configs
 from vov_lightning.cli.parser import HelpFormatter, OneLine
 from vov_lightning.cli.settings import FIT
 from vov_lightning.cli.stopping import UNFINISHED, stoppable
-from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress
+from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress, spell_enums
 from vov_lightning.cli.values import check_values
 from vov_lightning.cli.words import with_clip, with_flags
 from vov_lightning.errors import RunError, SettingError, UnfinishedError
@@ -89,6 +89,7 @@ class FitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         assert isinstance(args, list)
         self.config = parser.parse_args(args)
+        spell_enums(self.config.trainer.callbacks)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(Unconstrained, "stage1")
@@ -166,7 +167,8 @@ class FitCLI(LightningCLI):
             print(f"{self.folder.path} is finished and intact; nothing to do")
             return self.finished
         self.parser.add_instantiator(bases, BaseModel, subclasses=True)
-        super().instantiate_classes()
+        with one_line_errors(self.config.trainer):
+            super().instantiate_classes()
         more = {}
         if self.config.dry_run:
             self.datamodule, more["disk_bytes"] = check_clips(self.datamodule, self.model.base, *self.full_size)
@@ -192,7 +194,7 @@ class FitCLI(LightningCLI):
         if self.config.trainer.enable_progress_bar is not False and not shows_progress(self.config_init.trainer):
             callbacks.append(FitProgress())
         self.trainer_defaults["callbacks"] = callbacks
-        with one_line_errors():
+        with one_line_errors(self.config.trainer, of_trainer=True):
             return super().instantiate_trainer(**kwargs)
 
     def reuse_caption(self) -> None:
@@ -240,7 +242,10 @@ def fit_clip(cli: FitCLI) -> int:
     config = cli.config
     if config.part is not None:
         raise SettingError(f"--part {config.part} is a part of a set; give --set FOLDER, or leave --part out")
-    metrics = cli.fit(SharedBase(stand_in=config.dry_run))
+    try:
+        metrics = cli.fit(SharedBase(stand_in=config.dry_run))
+    finally:
+        end_tracking()
     if config.dry_run:
         print(f"dry run passed: {check_disk(cli.folder.path, metrics['disk_bytes'])}")
     else:

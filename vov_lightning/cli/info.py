@@ -6,7 +6,7 @@ from vov_lightning.bitstream import Limits, VovFile, describe, format_descriptio
 from vov_lightning.cli.common import command
 from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import INFO
-from vov_lightning.errors import SettingError
+from vov_lightning.errors import BitstreamError, SettingError
 
 
 @command
@@ -29,5 +29,8 @@ def main(args: list[str] | None = None) -> None:
         costs, size = costs_of(options)
         print(json.dumps(vars(costs), indent=2) if options.json else format_costs(costs, size, options))
         return
-    description = describe(VovFile.open(options.file, options.limits, strict=False))
+    file = VovFile.open(options.file, options.limits, strict=False)
+    description = describe(file)
     print(json.dumps(description, indent=2) if options.json else format_description(description))
+    if file.damage:
+        raise BitstreamError(f"{options.file}: {'; '.join(file.damage)}")

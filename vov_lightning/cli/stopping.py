@@ -16,18 +16,19 @@ from pathlib import Path
 
 from vov_lightning.errors import UnfinishedError
 from vov_lightning.fitting.interruption import Interrupted, stopped_by_signals
+from vov_lightning.fitting.quiet import without_chatter
 
 UNFINISHED = 75
 """Exit status of a fit that stopped early and can be continued: "try again" in sysexits.h."""
 
 
 def stoppable(run: Callable[[list[str] | None], int]) -> Callable[[list[str] | None], int]:
-    """``run`` with one line and an exit status of its own for each way of being stopped."""
+    """``run`` without Lightning's chatter, and with one line and an exit status for each way of being stopped."""
 
     @wraps(run)
     def main(args: list[str] | None = None) -> int:
         try:
-            with stopped_by_signals():
+            with stopped_by_signals(), without_chatter():
                 return run(args)
         except UnfinishedError as error:
             say(str(error))

@@ -13,6 +13,8 @@ from vov_lightning.fitting.tracking import RunLogger, media_of
 from vov_lightning.video import Signal, side_by_side
 
 COLUMNS = ("clip", "method", "rate", "bytes", "bpp")
+MEDIA = {"source and decoded": wandb.Video, "source and decoded, still": wandb.Image}
+"""Columns of the pictures: W&B takes one kind in each."""
 
 
 def log_evaluation(
@@ -32,15 +34,16 @@ def log_evaluation(
         files: What goes into the artifact.
     """
     run, metrics = logger.experiment, results["metrics"]
-    videos = ["source and decoded"] if logger.media else []
-    table = wandb.Table(columns=[*COLUMNS, *metrics, *videos])
+    media = list(MEDIA) if logger.media else []
+    table = wandb.Table(columns=[*COLUMNS, *metrics, *media])
     with tempfile.TemporaryDirectory() as folder:
         for point in results["points"]:
             row = [point[key] for key in COLUMNS] + [point["figures"].get(key) for key in metrics]
             if logger.media:
                 pair = (sources[point["clip"]], frames[point["id"]])
                 shown = side_by_side(*(Signal(clip, Fraction(point["fps"]), point["clip"]) for clip in pair))
-                row.append(media_of(shown, Path(folder) / f"{point['id']}.mp4"))
+                made = media_of(shown, Path(folder) / f"{point['id']}.mp4")
+                row += [made if isinstance(made, kind) else None for kind in MEDIA.values()]
             table.add_data(*row)
         run.log({"evaluation/points": table, **curves(results)})
     if logger.media:

@@ -13,7 +13,7 @@ from vov_lightning.codec.decode import decode
 from vov_lightning.codec.scale import scale
 from vov_lightning.errors import SettingError, UnfinishedError
 from vov_lightning.fitting.checkpoints import Checkpoints, check_checkpoint
-from vov_lightning.fitting.checks import check_checkpointing, check_trainer
+from vov_lightning.fitting.checks import check_arithmetic, check_checkpointing, check_trainer
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.ending import Ending, format_early
@@ -21,6 +21,7 @@ from vov_lightning.fitting.figures import measure, rounded
 from vov_lightning.fitting.history import History
 from vov_lightning.fitting.interruption import locating
 from vov_lightning.fitting.module import VOVModule
+from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import Stage, stages_of, total_iterations
 from vov_lightning.progress import step_bar
 from vov_lightning.runs.folder import RunFolder
@@ -69,8 +70,9 @@ def fit(
     run = RunFolder(Path(folder), data.source_name)
     options = {"logger": False, **fit_defaults(), **trainer_options}
     callbacks = [*stages, checkpoint_callback(run), History(run.history), *options.pop("callbacks", [])]
-    trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
-    return train_and_finish(trainer, module, data, run, scaling)
+    with without_chatter():
+        trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
+        return train_and_finish(trainer, module, data, run, scaling)
 
 
 def fit_defaults() -> dict[str, Any]:
@@ -112,6 +114,7 @@ def train_and_finish(
         UnfinishedError: If the fit stopped before its end.
     """
     check_scaling(module.sampler, scaling)
+    check_arithmetic(module.sampler.compute_dtype, trainer.strategy.root_device)
     check_gpu_memory(module.base, trainer.strategy.root_device, module.base.name)
     run.reopen()
     if module.adapter_config.k:
