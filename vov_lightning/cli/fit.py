@@ -162,7 +162,6 @@ class FitCLI(LightningCLI):
             bases: Where the base model comes from.
             member: Whether the run is one of a set.
         """
-        check_values(self.config)
         self._open_folder(member)
         if self.finished is not None:
             print(f"{self.folder.path} is finished and intact; nothing to do")
@@ -230,6 +229,7 @@ def main(args: list[str] | None = None) -> int:
     given = sys.argv[1:] if args is None else args
     args = with_class_paths(find_configs(with_clip(with_flags(given, FLAGS))))
     cli = FitCLI(args)
+    check_values(cli.config)
     if not cli.config.dry_run:
         return fit_set(cli, args) if cli.config.set is not None else fit_clip(cli)
     with scratch_folder(Path(cli.config.runs)) as scratch:

@@ -29,7 +29,6 @@ from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
-from vov_lightning.vector.rate import FactorizedRate
 from vov_lightning.video import Signal
 from vov_lightning.video.compare import psnr_db
 
@@ -69,6 +68,8 @@ class VOVModule(RateControlled):
         rate_learning_rate: float = 1.0,
         seed: int = 0,
     ) -> None:
+        from vov_lightning.vector.rate import FactorizedRate  # CompressAI takes half a second
+
         super().__init__()
         self.base = base.requires_grad_(False).eval()
         self.quantizer = quantizer or NoiseQuantizer()
