@@ -8,7 +8,7 @@ from vov_lightning.bases import ClipSize, class_of
 from vov_lightning.bases.estimate import Estimate, estimate
 from vov_lightning.bitstream import Limits, VovFile, describe, format_description
 from vov_lightning.cli.common import HelpFormatter, command, parse_size
-from vov_lightning.errors import SettingError
+from vov_lightning.errors import BitstreamError, SettingError
 
 DESCRIPTION = """Show every header field of a .vov file and its bytes by section, or what a base model costs.
 
@@ -47,8 +47,11 @@ def main(args: list[str] | None = None) -> None:
         costs, size = costs_of(options)
         print(json.dumps(vars(costs), indent=2) if options.json else format_costs(costs, size, options))
         return
-    description = describe(VovFile.open(options.file, options.limits, strict=False))
+    file = VovFile.open(options.file, options.limits, strict=False)
+    description = describe(file)
     print(json.dumps(description, indent=2) if options.json else format_description(description))
+    if file.damage:
+        raise BitstreamError(f"{options.file}: {'; '.join(file.damage)}")
 
 
 def costs_of(options: Namespace) -> tuple[Estimate, ClipSize]:

@@ -127,6 +127,18 @@ def remove_padding(signal: Signal, padding: Padding | tuple[int, int, int]) -> S
     return Signal(pixels, signal.fps, signal.name)
 
 
+def add_padding(signal: Signal, padding: Padding) -> Signal:
+    """``signal`` with its last frame, row and column repeated; the inverse of :func:`remove_padding`."""
+    pixels = signal.frames
+    # Indexing past the last frame, row and column with the last index repeats it.
+    for dim, added in ((0, padding.frames), (2, padding.height), (3, padding.width)):
+        if added:
+            size = pixels.shape[dim]
+            index = torch.arange(size + added, device=pixels.device).clamp(max=size - 1)
+            pixels = pixels.index_select(dim, index)
+    return Signal(pixels, signal.fps, signal.name)
+
+
 def _checked_frame_count(signal: Signal, frames: int | None, temporal_factor: int | None) -> int:
     available = signal.num_frames
     wanted = available if frames is None else frames
@@ -214,10 +226,4 @@ def _pad(signal: Signal, frames: int | None, multiple: tuple[int, int], temporal
     padding = Padding(
         _valid_counts_around(num_frames, temporal_factor)[-1] - num_frames, -height % multiple[0], -width % multiple[1]
     )
-    # Indexing past the last frame, row and column with the last index repeats it.
-    for dim, added in ((0, padding.frames), (2, padding.height), (3, padding.width)):
-        if added:
-            size = pixels.shape[dim]
-            index = torch.arange(size + added, device=pixels.device).clamp(max=size - 1)
-            pixels = pixels.index_select(dim, index)
-    return Fitted(Signal(pixels, signal.fps, signal.name), padding)
+    return Fitted(add_padding(Signal(pixels, signal.fps, signal.name), padding), padding)

@@ -2,7 +2,7 @@
 
 libav takes a broken download for an ordinary end of file, and the part of a frame at its end for a whole one. So what a
 file announces (an index in MP4, a number in AVI, a duration in Matroska, a length in bytes in most) is compared with
-what is there.
+what is there. MPEG-PS and MXF announce nothing that would tell.
 """
 
 import re
@@ -64,8 +64,8 @@ def read_timeline(path: Path, container: av.container.InputContainer, stream: av
     is_cut = is_cut or _lacks_bytes(path, format_name, last_byte)
     announced = max(total, _num_announced(format_name, stream, total, last_shown + last_duration, is_cut))
     if num_sound is None:
-        # Where bytes are missing, the last packet is but a part.
-        num_sound = len(pts) - 1 if is_cut and len(pts) > 0 else len(pts)
+        # Where bytes are missing, the last packet is but a part, which libav hands on except in Y4M.
+        num_sound = len(pts) - (is_cut and len(pts) > 0 and format_name != "yuv4mpegpipe")
     is_whole = not is_cut and announced == total and num_sound == len(pts)
     # What is missing would have been decoded after the last sound packet, and nothing is shown before it is decoded.
     safe_tick = None if is_whole or num_sound == 0 or dts[num_sound - 1] == UNKNOWN else dts[num_sound - 1]

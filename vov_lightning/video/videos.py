@@ -1,7 +1,7 @@
 """Video files, decoded by PyAV (FFmpeg's libraries), frame by frame.
 
-A file is read three times, the first two cheaply: the first frame for its geometry; all packets, undecoded, for their
-timestamps; and the frames themselves. ``pictures.py`` says how they become RGB. Every frame comes once, in the order of
+A file is read three times, the first two cheaply: all packets, undecoded, for their timestamps; the first frame for its
+geometry; and the frames themselves. ``pictures.py`` says how they become RGB. Every frame comes once, in the order of
 presentation; a variable frame rate is not resampled.
 
 A file that ends before the frames that it announces, or in which a frame cannot be decoded, is refused, unless only
@@ -23,10 +23,10 @@ from av.codec.context import Flags
 from av.stream import Disposition
 
 from vov_lightning.errors import SignalError, SignalWarning
+from vov_lightning.video.clip import ClipReader, TimedFrame, ends_before
 from vov_lightning.video.cropping import container_crop
 from vov_lightning.video.images import transparency_error
 from vov_lightning.video.pictures import PictureConverter, display_matrix, turns_sides
-from vov_lightning.video.stream import ClipReader, TimedFrame, ends_before
 from vov_lightning.video.timeline import Timeline, read_timeline
 from vov_lightning.video.timing import rate_of
 
@@ -57,26 +57,25 @@ class VideoReader(ClipReader):
             decoder = ALPHA_DECODERS.get(codec)
             if decoder and any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items()):
                 raise transparency_error(path, f"{path.stem}_flat.mkv", f"-c:v {decoder} ")
-            first = next(_decode(container, stream), None)
-            if first is None:
-                raise ends_before(path, 0, 0)
-            if first.interlaced_frame and codec == "hevc":
-                raise SignalError(
-                    f"{path} codes every field as a picture of its own; wanted whole frames, so join them first: "
-                    f"ffmpeg -i {path.name} -vf weave,bwdif -c:v ffv1 {path.stem}_whole.mkv"
-                )
             self._crop = container_crop(stream)
-            _, height, width = PictureConverter(path, self._crop)(first).shape
-            self._size = height, width
             self.has_sound = bool(container.streams.audio)
-            self.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
-            if turns_sides(display_matrix(first)):
-                self.sample_aspect_ratio = 1 / self.sample_aspect_ratio
             self._time_base = stream.time_base or Fraction(1, 90000)
             self._packets_are_frames = container.format.name in ONE_PACKET_A_FRAME and codec not in HIDDEN_FRAMES
             stated = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
-        with _open(path) as (container, stream):
             self._packets = read_timeline(path, container, stream)
+            self.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
+        first = next(self._good_frames(), None)
+        if first is None:
+            raise ends_before(path, 0, 0)
+        if first.interlaced_frame and codec == "hevc":
+            raise SignalError(
+                f"{path} codes every field as a picture of its own; wanted whole frames, so join them first: "
+                f"ffmpeg -i {path.name} -vf weave,bwdif -c:v ffv1 {path.stem}_whole.mkv"
+            )
+        _, height, width = PictureConverter(path, self._crop)(first).shape
+        self._size = height, width
+        if turns_sides(display_matrix(first)):
+            self.sample_aspect_ratio = 1 / self.sample_aspect_ratio
         last_duration = self._packets.last_duration
         rate, self.is_constant_rate = rate_of(self._packets.ticks or (), self._time_base, stated, last_duration)
         if not self._packets_are_frames and (first.interlaced_frame or not self.is_constant_rate):
@@ -158,6 +157,8 @@ class VideoReader(ClipReader):
             raise self._cut_short(num_good)
 
     def _cut_short(self, num_good: int) -> SignalError:
+        if num_good == 0:
+            return _unreadable(self.path, "it is damaged from its first frames on")
         lost = "those after it are"
         if self._packets_are_frames or self._packets.num_lost:
             num_lost = max(self._packets.num_held + self._packets.num_lost - num_good, 1)
@@ -261,8 +262,11 @@ def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStr
             stream.codec_context.flags |= Flags.unaligned
             yield container, stream
     except (av.FFmpegError, OSError) as cause:
-        reason = getattr(cause, "strerror", None) or cause
-        raise SignalError(
-            f"{path} cannot be read as a video ({reason}); wanted an undamaged video, an image or a folder of frames; "
-            f"if a player shows it, convert it: ffmpeg -i {path.name} {path.stem}_copy.mp4"
-        ) from cause
+        raise _unreadable(path, getattr(cause, "strerror", None) or cause) from cause
+
+
+def _unreadable(path: Path, reason: object) -> SignalError:
+    return SignalError(
+        f"{path} cannot be read as a video ({reason}); wanted an undamaged video, an image or a folder of frames; "
+        f"if a player shows it, convert it: ffmpeg -i {path.name} {path.stem}_copy.mp4"
+    )
