@@ -39,10 +39,8 @@ def uninterrupted(run_fit, tmp_path, whole) -> bytes:
 @pytest.mark.parametrize(
     ("limit", "iteration", "reason"),
     [
-        (["--trainer.max_steps=7"], 7, "trainer.max_steps=7"),
         (["--trainer.max_steps=6"], 6, "trainer.max_steps=6"),  # where a validation follows
         (["--trainer.max_epochs=0"], 0, "trainer.max_epochs=0"),
-        (["--trainer.limit_train_batches=4"], 4, "trainer.limit_train_batches=4"),
         (["--trainer.limit_train_batches=0.5", "--trainer.max_epochs=3"], 6, "trainer.limit_train_batches=0.5"),
         (["--trainer.overfit_batches=3"], 3, "trainer.overfit_batches=3"),
         (["--trainer.fast_dev_run=true"], 1, "trainer.fast_dev_run=True"),
