@@ -242,10 +242,8 @@ def fit_clip(cli: FitCLI) -> int:
     config = cli.config
     if config.part is not None:
         raise SettingError(f"--part {config.part} is a part of a set; give --set FOLDER, or leave --part out")
-    try:
-        metrics = cli.fit(SharedBase(stand_in=config.dry_run))
-    finally:
-        end_tracking()
+    metrics = cli.fit(SharedBase(stand_in=config.dry_run))
+    end_tracking()
     if config.dry_run:
         print(f"dry run passed: {check_disk(cli.folder.path, metrics['disk_bytes'])}")
     else:
@@ -297,8 +295,7 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
             if own is None and not full:
                 traceback.print_exc()
             print(f"{member.name} failed: {failed[member.name]}", file=sys.stderr)
-        finally:
-            end_tracking()
+        end_tracking()  # but not after a signal: the job may have seconds left, and wandb ends with the process
     summary = summarize(folder, members, failed)
     if config.dry_run:
         passed = "failed" if failed else "passed"

@@ -21,6 +21,9 @@ from vov_lightning.fitting.quiet import without_chatter
 UNFINISHED = 75
 """Exit status of a fit that stopped early and can be continued: "try again" in sysexits.h."""
 
+REQUEUE = ("SIGUSR1", "SIGUSR2")
+"""Signals that SLURM is told to send before a job's time is over (``sbatch --signal=SIGUSR1@90``)."""
+
 
 def stoppable(run: Callable[[list[str] | None], int]) -> Callable[[list[str] | None], int]:
     """``run`` without Lightning's chatter, and with one line and an exit status for each way of being stopped."""
@@ -51,7 +54,7 @@ def requeue(signum: int) -> None:
     job, array = os.environ.get("SLURM_JOB_ID", ""), os.environ.get("SLURM_ARRAY_JOB_ID")
     if array is not None:
         job = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '')}"
-    if signum not in (signal.SIGUSR1, signal.SIGUSR2) or not re.fullmatch(r"\d+(_\d+)?", job):
+    if signal.Signals(signum).name not in REQUEUE or not re.fullmatch(r"\d+(_\d+)?", job):
         return
     try:
         status = subprocess.run(["scontrol", "requeue", job], check=False).returncode

@@ -1,11 +1,10 @@
-"""What a fit asks of Lightning's trainer, one process, whole weights and checkpoints, and of the device."""
+"""What a fit asks of Lightning's trainer, one process and whole weights, and of the device."""
 
 import lightning as L
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from vov_lightning.errors import RunError, SettingError
-from vov_lightning.fitting.checkpoints import Checkpoints
 
 
 def check_trainer(trainer: L.Trainer) -> None:
@@ -29,16 +28,6 @@ def check_trainer(trainer: L.Trainer) -> None:
             f"trainer.precision={trainer.precision} would change the vector or the base model's weights; "
             "use bf16-mixed, 16-mixed or 32-true"
         )
-
-
-def check_checkpointing(trainer: L.Trainer) -> None:
-    """Refuse a trainer that saves no checkpoint of the fit.
-
-    Raises:
-        RunError: If it has no `Checkpoints`.
-    """
-    if not any(isinstance(one, Checkpoints) for one in trainer.checkpoint_callbacks):
-        raise RunError("the trainer has no Checkpoints callback; add that of fitting.run.checkpoint_callback")
 
 
 def check_arithmetic(compute_dtype: str, device: torch.device) -> None:

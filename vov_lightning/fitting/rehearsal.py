@@ -47,6 +47,8 @@ def shrink(config: Namespace) -> None:
     if config.drift.every_n_iterations is not None:
         config.drift.update(Namespace(every_n_iterations=1, steps=min(config.drift.steps, STEPS)))
     config.trainer.update(Namespace(logger=False, enable_progress_bar=False))
+    config.trainer.update(Namespace(max_steps=-1, max_epochs=1, max_time=None, limit_train_batches=None))
+    config.trainer.update(Namespace(fast_dev_run=False, overfit_batches=0.0))  # no limit ends what is this short
     config.trainer.update(Namespace(accelerator="cpu", devices=1, precision="32-true", accumulate_grad_batches=1))
 
 

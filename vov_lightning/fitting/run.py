@@ -10,7 +10,7 @@ from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.bitstream import VovFile
 from vov_lightning.errors import SettingError, UnfinishedError
 from vov_lightning.fitting.checkpoints import Checkpoints, check_checkpoint
-from vov_lightning.fitting.checks import check_arithmetic, check_checkpointing, check_trainer
+from vov_lightning.fitting.checks import check_arithmetic, check_trainer
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.ending import Ending, format_early
@@ -63,6 +63,9 @@ def fit(
         folder: Where everything goes; a fit from Python always starts from the beginning, only ``vov-fit`` resumes.
         scaling: Index bits that steer the decoder, added once the vector is fitted.
         **trainer_options: For Lightning's `Trainer`. The README has an example.
+
+    Raises:
+        UnfinishedError: If a limit of the trainer or a callback has stopped the fit before the end of its stages.
     """
     run = RunFolder(Path(folder), data.source_name)
     options = {"logger": False, **fit_defaults(), **trainer_options}
@@ -113,7 +116,11 @@ def train_and_finish(
     check_scaling(module.sampler, scaling)
     check_arithmetic(module.sampler.compute_dtype, trainer.strategy.root_device)
     check_gpu_memory(module.base, trainer.strategy.root_device, module.base.name)
-    run.reopen()
+    if module.adapter_config.k:
+        check_trainer(trainer)
+        if checkpoint is not None:
+            check_checkpoint(checkpoint)
+    run.metrics.unlink(missing_ok=True)
     if module.adapter_config.k:
         seconds, more = train(trainer, module, data, run, checkpoint)
     else:  # nothing to fit: the file holds caption and indices
@@ -147,10 +154,6 @@ def train(
         UnfinishedError: If the fit stopped before its end; checkpoint, file and ``unfinished.json`` are there.
         Interrupted: If a signal stopped it; the checkpoint is there.
     """
-    check_trainer(trainer)
-    check_checkpointing(trainer)
-    if checkpoint is not None:
-        check_checkpoint(checkpoint)
     ending, checkpoints = Ending(trainer), Checkpoints.of(trainer)
     total = total_iterations(trainer)
     with locating(lambda: f"at iteration {checkpoints.saved_step} of {total}" if checkpoints.saved_step else ""):
