@@ -74,7 +74,7 @@ class VideoReader(ClipReader):
             )
         _, height, width = PictureConverter(path, self._crop)(first).shape
         self._size = height, width
-        if turns_sides(display_matrix(first)):
+        if turns_sides(display_matrix(first) or (1, 0, 0, 1)):
             self.sample_aspect_ratio = 1 / self.sample_aspect_ratio
         last_duration = self._packets.last_duration
         rate, self.is_constant_rate = rate_of(self._packets.ticks or (), self._time_base, stated, last_duration)
@@ -130,6 +130,7 @@ class VideoReader(ClipReader):
         first_tick: int | None = None
         for index, frame in enumerate(self._good_frames()):
             first_tick = frame.pts if first_tick is None else first_tick
+            convert.follow(frame)
             if index >= start:
                 time = index / self.fps
                 if not self.is_constant_rate and frame.pts is not None and first_tick is not None:
@@ -249,7 +250,7 @@ def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStr
     """The container and its video, ready to decode; libav's errors become ``SignalError``."""
     try:
         # An absolute path, because libav takes "take:2.mp4" for a protocol named "take".
-        with av.open(str(path.absolute())) as container:
+        with av.open(str(path.absolute()), metadata_errors="replace") as container:
             videos = _videos(container)
             if not videos:
                 what = "sound and a cover picture, but no video" if container.streams.video else "no video stream"
