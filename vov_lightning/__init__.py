@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from vov_lightning.codec.edit import EditConfig as EditConfig
     from vov_lightning.codec.edit import edit as edit
     from vov_lightning.codec.edit import merge as merge
-    from vov_lightning.codec.scale import keep_steps as keep_steps
     from vov_lightning.codec.scale import scale as scale
+    from vov_lightning.codec.steer import keep_steps as keep_steps
     from vov_lightning.export import export_diffusers as export_diffusers
     from vov_lightning.export import export_merged as export_merged
     from vov_lightning.export import export_peft as export_peft
