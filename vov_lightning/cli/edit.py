@@ -59,9 +59,10 @@ def main(args: list[str] | None = None) -> None:
     base = base_of(files[0], options)
     negatives = [negative_of(base, configs[0])] if options.guidance is not None else []
     place(base, files[0], options.device, [*prompts, *negatives])
-    if files[0].indices and not keeps_indices(files[0], configs[0]):
+    steered = files[0].header.kernel != "ode"
+    if steered and not keeps_indices(files[0], configs[0]):
         print("without the file's index bits: they belong to its own seed, steps and size")
-    elif files[0].indices and files[1:] and options.keep_steps != 0:
+    elif steered and files[1:] and options.keep_steps != 0:
         print(f"with the index bits of {options.files[0]}, which lead to its own clip; --keep_steps 0 leaves them out")
     clips = [
         [

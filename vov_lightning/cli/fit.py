@@ -38,6 +38,7 @@ from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.tracking import RunLogger, TrackFit, end_tracking
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.joint import contents_of, source_name
+from vov_lightning.runs.plan import describe_plan
 from vov_lightning.runs.sets import Member, check_set_folder, format_summary, read_set, summarize, take_part
 from vov_lightning.runs.source import SAMPLE
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
@@ -175,6 +176,7 @@ class FitCLI(LightningCLI):
         self.reuse_caption()
         self.model.prepare(self.datamodule)
         self.config_init.drift.embed(self.model.base)
+        self.say_plan()
         captions = {source.name: source.caption for source in self.model.sources}
         self.folder.begin(self.identity, captions, self.config.overwrite)
         checkpoint = self.checkpoint
@@ -196,6 +198,14 @@ class FitCLI(LightningCLI):
         self.trainer_defaults["callbacks"] = callbacks
         with one_line_errors(self.config.trainer, of_trainer=True):
             return super().instantiate_trainer(**kwargs)
+
+    def say_plan(self) -> None:
+        """What comes in, what will come out, and how long it takes; of a dry run nothing, which is of other sizes."""
+        if self.config.dry_run:
+            return
+        timed = self.trainer.strategy.root_device.type == "cpu"
+        for source, member in zip(self.model.sources, self.datamodule.members, strict=True):
+            print(describe_plan(source, member.file, self.model.base, self.model.sampler, timed), flush=True)
 
     def reuse_caption(self) -> None:
         """Where a run goes on, its captioner is not asked again: the folder has the first answers."""

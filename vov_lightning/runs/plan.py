@@ -19,29 +19,30 @@ LONG_S = 600
 """An encoding that takes longer than this says how to ask for less."""
 
 
-def describe_plan(source: Source, path: Path | None, base: BaseModel, sampler: SamplerConfig) -> str:
-    """Lines on what comes in, what will come out and how long index bits take; what is left behind is named.
+def describe_plan(source: Source, path: Path, base: BaseModel, sampler: SamplerConfig, timed: bool) -> str:
+    """Lines on what comes in, what will come out and how long a pass of the sampler takes; what is left behind is named.
 
     Args:
         source: The clip as it will be coded.
-        path: Where it was read from; None for one in memory.
-        base: The model, on the device that encodes: one step of it is timed.
+        path: Where it was read from.
+        base: The model.
         sampler: How the decoder samples.
+        timed: Whether ``base`` lies where it will encode: then an evaluation is timed.
     """
     clip = source.clip
     rows, columns = clip.source_size
     seconds = f"{float(clip.duration_s):.2f} s"
     sound = describe_sound(source.sound) if source.sound else "no sound"
-    count = -(-clip.num_frames // clip.shape.longest)
     evaluations = evaluations_of(clip, base) * sampler.steps
-    estimate_s = evaluations * _seconds_per_evaluation(source, base, sampler)
+    estimate_s = evaluations * _seconds_per_evaluation(source, base, sampler) if timed else 0.0
+    about = f", about {_spoken(estimate_s)} a pass of the sampler" if timed else ""
     cut = "" if clip.shape.fit in ("scale", "pad") else ", cut around the centre"
     lines = [
-        f"in   {path or clip.name}: {clip.num_frames} frames of {columns}x{rows}, {seconds}, {sound}",
-        f"out  {clip.num_frames} frames of {clip.width}x{clip.height}{cut}, {sound}; {count} segments or "
-        f"more, {evaluations} evaluations of the model, about {_spoken(estimate_s)} for one pass",
+        f"in   {path}: {clip.num_frames} frames of {columns}x{rows}, {seconds}, {sound}",
+        f"out  {clip.num_frames} frames of {clip.width}x{clip.height}{cut}, {sound}; segments of up to "
+        f"{clip.shape.longest} frames, {evaluations} evaluations of the model{about}",
     ]
-    if path is not None and (line := left_behind(path)):
+    if line := left_behind(path):
         lines.append(f"left {line}")
     if estimate_s > LONG_S:
         lines.append("     for less: a smaller --data.height, fewer --data.frames or --model.sampler.steps, or a GPU")

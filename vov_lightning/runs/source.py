@@ -169,11 +169,23 @@ class ClipData:
         if self._signal is not None:
             clip = clip_of(self._signal, shape, self.frames)
             return Source(self.source_name, clip, self._caption_of(clip, base))
-        path = bundled_clip() if self.path == SAMPLE else Path(self.path)
+        path = self.file
         clip = open_source(path, shape, start=self.start, frames=self.frames, fps=self.fps)
         caption = self._caption_of(clip, base)
+        return Source(self.source_name, clip, caption, self._sound(clip))
+
+    def _sound(self, clip: Clip) -> bytes:
         duration_s = None if self.frames is None else clip.duration_s
-        return Source(self.source_name, clip, caption, extract_sound(path, self.audio, clip.start_s, duration_s))
+        sound = extract_sound(self.file, self.audio, clip.start_s, duration_s)
+        if sound and self.fps is not None:
+            print(f"{clip.name}: fps={self.fps} is not the rate of its sound, which is left out", file=sys.stderr)
+            return b""
+        return sound
+
+    @property
+    def file(self) -> Path:
+        """Where the source lies."""
+        return bundled_clip() if self.path == SAMPLE else Path(self.path)
 
     def _shape(self, base: BaseModel) -> Shape:
         height, width, longest = self.height, self.width, self.segment or base.segment_frames
