@@ -20,7 +20,7 @@ LONG_S = 600
 
 
 def describe_plan(source: Source, path: Path, base: BaseModel, sampler: SamplerConfig, timed: bool) -> str:
-    """Lines on what comes in, what will come out and how long a pass of the sampler takes; what is left behind is named.
+    """Lines on what comes in, what will come out and how long it takes; what is left behind is named.
 
     Args:
         source: The clip as it will be coded.
