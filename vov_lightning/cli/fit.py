@@ -3,19 +3,25 @@
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import yaml
+from jsonargparse import ActionConfigFile
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
-from vov_lightning.cli.common import add_flag, class_path, command, find_configs, own_error
+from vov_lightning.cli.common import add_flag, class_path, command, own_error
+from vov_lightning.cli.configs import find_configs
+from vov_lightning.cli.parser import HelpFormatter, OneLine
+from vov_lightning.cli.settings import FIT
 from vov_lightning.cli.stopping import UNFINISHED, stoppable
 from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress, spell_enums
+from vov_lightning.cli.values import check_values
+from vov_lightning.cli.words import with_clip, with_flags
 from vov_lightning.errors import RunError, SettingError, UnfinishedError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SignalData
@@ -32,29 +38,22 @@ from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.tracking import RunLogger, TrackFit, end_tracking
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.joint import contents_of, source_name
-from vov_lightning.runs.sets import Member, format_summary, read_set, summarize, take_part
+from vov_lightning.runs.sets import Member, check_set_folder, format_summary, read_set, summarize, take_part
 from vov_lightning.runs.source import SAMPLE
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.vector.quantizer import NoiseQuantizer
 
-DESCRIPTION = """Compress videos or images into .vov files by fitting each with a frozen generative model.
+FLAGS = ("--overwrite", "--dry_run")
 
-  vov-fit --config nano.yaml                            the bundled clip with the bundled model, on a CPU
-  vov-fit --config nano.yaml --data.path my_clip.mp4    your own clip
-  vov-fit --config nano.yaml --stage2.lmbda 6e-3        a smaller file
-  vov-fit --config nano.yaml --scaling.target_bpp 0.2   index bits up to that rate
-  vov-fit --config nano.yaml --data.caption "dim, blue"  your own words; a file of them: --data.caption_file
-  vov-fit --data.captioner.help EndpointCaptioner       a caption from a vision-language model; also LocalCaptioner
-  vov-fit --config ltx_video.yaml --data.path a.mp4     another base model, on a GPU
-  vov-fit --config nano.yaml --data.paths "[a.mp4, b.mp4]"   one vector for both, each from its own caption
-  vov-fit --config nano.yaml --drift.every_n_iterations 20   how far unrelated prompts drift meanwhile
-  vov-fit --config nano.yaml --set FOLDER               every clip of a folder, into runs/FOLDER/<clip>/
-  vov-fit --config uvg.yaml --part 2/8                  a set shared by 8 GPUs: this one takes every 8th clip
-  vov-fit --config uvg.yaml --dry_run                   the same in a minute, without weights: is everything right?
-  vov-fit --config nano.yaml --print_config             every setting and its default
 
-The result lies in runs/<name>/. The same command goes on with an interrupted run or set."""
+class FitParser(OneLine, LightningArgumentParser):  # type: ignore[misc]  # error returns never in both
+    """Lightning's parser with errors of one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if message.endswith("required: model.base"):
+            message = "no base model is given; add --config nano.yaml, another shipped configuration, or --model.base"
+        super().error(message, ex)
 
 
 class FitCLI(LightningCLI):
@@ -73,8 +72,19 @@ class FitCLI(LightningCLI):
             save_config_callback=None,
             auto_configure_optimizers=False,
             trainer_defaults={**fit_defaults(), "logger": {"class_path": class_path(RunLogger)}},
-            parser_kwargs={"description": DESCRIPTION, "prog": "vov-fit", "parser_mode": PARSER_MODE},
+            parser_kwargs={
+                "description": FIT.description,
+                "prog": FIT.name,
+                "parser_mode": PARSER_MODE,
+                "formatter_class": HelpFormatter,
+            },
         )
+
+    def init_parser(self, **options: Any) -> LightningArgumentParser:
+        parser = FitParser(**options)
+        parser.speak_for(FIT)
+        parser.add_argument("-c", "--config", action=ActionConfigFile, help=FIT.text_of("--config"))
+        return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         assert isinstance(args, list)
@@ -216,8 +226,10 @@ class FitCLI(LightningCLI):
 @command
 @stoppable
 def main(args: list[str] | None = None) -> int:
-    args = with_class_paths(find_configs(sys.argv[1:] if args is None else args))
+    given = sys.argv[1:] if args is None else args
+    args = with_class_paths(find_configs(with_clip(with_flags(given, FLAGS))))
     cli = FitCLI(args)
+    check_values(cli.config)
     if not cli.config.dry_run:
         return fit_set(cli, args) if cli.config.set is not None else fit_clip(cli)
     with scratch_folder(Path(cli.config.runs)) as scratch:
@@ -257,6 +269,7 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
     part = take_part(members, config.part)
     name = config.name or source.resolve().name
     folder = Path(config.runs) / name
+    check_set_folder(folder, members)
     failed: dict[str, str] = {}
     stopped = False
     disk_bytes = 0

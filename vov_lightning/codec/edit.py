@@ -30,6 +30,7 @@ from vov_lightning.codec.decode import (
     replay_of,
     sampler_of,
     velocity_field,
+    windows_of,
 )
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import Velocity, guide
@@ -122,10 +123,10 @@ def edit(
     own_size = checked_size(first, base)
     size = config.size or own_size
     base.check_size(size)
-    steering = _steering(files[0], base, config)
-    own = velocity_field(base, prompt, sampler)
+    steering, windows = _steering(files[0], base, config), windows_of(first)
+    own = velocity_field(base, prompt, sampler, windows)
     guidance = 1.0 if config.guidance is None else config.guidance
-    negative = own if guidance == 1 else velocity_field(base, negative_of(base, config), sampler)
+    negative = own if guidance == 1 else velocity_field(base, negative_of(base, config), sampler, windows)
     with torch.autocast(base.device.type, enabled=False), merge(files, weights, base) as adapters:
         velocity = _mixed(own, adapters, config.strength)
         if guidance != 1:

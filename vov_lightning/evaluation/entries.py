@@ -153,6 +153,6 @@ def _sources_in(folder: Path) -> dict[str, Path]:
         SettingError: If there is no such folder, nothing in it, or two of one name.
     """
     try:
-        return {member.name: member.path for member in read_set(folder)}
+        return {member.name: member.path for member in read_set(folder, "--sources")}
     except SignalError as error:
-        raise SettingError(str(error).replace("--set", "--sources")) from error
+        raise SettingError(str(error)) from error

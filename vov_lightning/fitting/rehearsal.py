@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits
-from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.build import build_file
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.runs.joint import check_captions
@@ -77,7 +77,8 @@ def check_clips(
     small, captions, disk_bytes = [], {}, CHECKPOINT_BYTES * k
     for member in data.members:
         asks, member.captioner = member.captioner is not None, None
-        fitted, caption = member.load(base)
+        loaded = member.load(base)
+        fitted, caption = loaded.clip.first, loaded.caption
         signal = fitted.signal
         base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
         file = build_file(base, fitted, caption, torch.zeros(k), 1.0, adapter, sampler)
@@ -88,7 +89,7 @@ def check_clips(
         rows, columns = base.size_multiple
         small.append(SignalData.of(signal, frames=frames, height=2 * rows, width=2 * columns, caption=caption))
         # At worst decoded and preview (twice as wide) are folders of PNG that do not compress.
-        disk_bytes += 3 * signal.frames.nbytes
+        disk_bytes += 3 * 3 * loaded.clip.num_pixels
     if not small[1:]:
         return small[0], disk_bytes
     for caption in captions.values():

@@ -1,6 +1,5 @@
 """A whole fit: train, write the file, decode it, measure what the decoder shows."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,6 @@ import lightning as L
 
 from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import decode
-from vov_lightning.codec.scale import scale
 from vov_lightning.errors import SettingError, UnfinishedError
 from vov_lightning.fitting.checkpoints import Checkpoints, check_checkpoint
 from vov_lightning.fitting.checks import check_arithmetic, check_trainer
@@ -23,11 +20,11 @@ from vov_lightning.fitting.interruption import locating
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import Stage, stages_of, total_iterations
-from vov_lightning.progress import step_bar
+from vov_lightning.runs.encode import encode
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.joint import joint_metrics
 from vov_lightning.sampling.config import ScalingConfig, check_scaling
-from vov_lightning.video import Signal, side_by_side, viewing_ending, write_signal
+from vov_lightning.video import Signal
 
 CHECKPOINT_EVERY = 25
 """Optimizer steps between checkpoints: what a crash can cost."""
@@ -39,8 +36,8 @@ class FitResult:
 
     file: VovFile
     """The compressed signal; of a joint fit, the first source's."""
-    decoded: Signal
-    """The decoder's frames, likewise."""
+    decoded: Signal | None
+    """The decoder's frames, likewise; None for a clip of several segments, which are on the disk only."""
     metrics: dict[str, Any]
     """The content of ``metrics.json``."""
     path: Path
@@ -196,7 +193,7 @@ def finish(
     more: dict[str, Any],
     shown: bool,
 ) -> FitResult:
-    """Add indices to a source's file, then write and measure everything that is its own in ``run``.
+    """Code a source with the vector, then write and measure everything that is its own in ``run``.
 
     Args:
         module: With its vector fitted, on the device that decodes.
@@ -207,23 +204,9 @@ def finish(
         more: Further figures.
         shown: Whether progress is.
     """
-    source, seconds = module.sources[number], dict(seconds)
-    fitted = module.to_file(number)
-    if scaling.enabled:
-        started_s = time.perf_counter()
-        with locating("while index bits were added"):
-            fitted = scale(fitted, module.base, source.fitted, scaling, progress=step_bar("scale", shown))
-        seconds["scale"] = time.perf_counter() - started_s
-    fitted.save(run.file)
-
-    with locating("while the file was decoded"):
-        file = VovFile.open(run.file)
-        started_s = time.perf_counter()
-        decoded = decode(file, module.base, progress=step_bar("decode", shown))
-        seconds["decode"] = time.perf_counter() - started_s
-
-        for clip, name in ((decoded, "decoded"), (side_by_side(source.target, decoded), "preview")):
-            write_signal(clip, run.path / f"{name}{viewing_ending(clip)}")
-        metrics = measure(module, file, decoded, number) | more | {"seconds": rounded(seconds)}
-        run.write_metrics(metrics)
-    return FitResult(file, decoded, metrics, run.file)
+    with locating("while the clip was coded"):
+        encoded = encode(module.to_file(number), module.base, module.sources[number], run, scaling, shown)
+    metrics = measure(module, encoded) | more
+    metrics["seconds"] = rounded(seconds | metrics["seconds"])
+    run.write_metrics(metrics)
+    return FitResult(encoded.file, encoded.decoded, metrics, run.file)

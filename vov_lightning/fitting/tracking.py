@@ -139,4 +139,4 @@ class TrackFit(L.Callback):
                     pl_module.sources, pl_module.previews, strict=False
                 ):  # or fewer were validated
                     key = f"val/preview/{source.name}" if pl_module.sources[1:] else "val/preview"
-                    logger.log_clip(key, side_by_side(source.target, preview))
+                    logger.log_clip(key, side_by_side(source.clip.target, preview))

@@ -21,6 +21,7 @@ import yaml
 from vov_lightning.bitstream import VovFile
 from vov_lightning.errors import BitstreamError, RunError
 from vov_lightning.files import atomic_write
+from vov_lightning.runs.segments import SegmentFolder
 from vov_lightning.runs.settings import counting
 
 
@@ -63,6 +64,10 @@ class RunFolder:
     @property
     def history(self) -> Path:
         return self.path / "history.jsonl"
+
+    @property
+    def segments(self) -> SegmentFolder:
+        return SegmentFolder(self.path / "segments")
 
     @property
     def last_checkpoint(self) -> Path:

@@ -12,10 +12,11 @@ from vov_lightning.video.read import read_signal
 from vov_lightning.video.sheet import contact_sheet, write_sheet
 from vov_lightning.video.signal import Signal
 from vov_lightning.video.stream import open_clip
-from vov_lightning.video.write import check_output, side_by_side, viewing_ending, write_signal
+from vov_lightning.video.write import ClipWriter, check_output, side_by_side, viewing_ending, write_signal
 
 __all__ = [
     "ClipReader",
+    "ClipWriter",
     "Fitted",
     "Padding",
     "Signal",

@@ -85,7 +85,7 @@ def fit_signal(
             raise SignalError(f"height={height} and width={width} have no meaning with --data.fit pad; leave them out")
         return _pad(signal, frames, multiple, temporal_factor)
 
-    num_frames = _checked_frame_count(signal, frames, temporal_factor)
+    num_frames = check_frame_count(signal.name, signal.num_frames, frames, temporal_factor)
     pixels = signal.frames[:num_frames]
     if mode == "crop":
         if height is None or width is None:
@@ -139,16 +139,20 @@ def add_padding(signal: Signal, padding: Padding) -> Signal:
     return Signal(pixels, signal.fps, signal.name)
 
 
-def _checked_frame_count(signal: Signal, frames: int | None, temporal_factor: int | None) -> int:
-    available = signal.num_frames
+def check_frame_count(name: str, available: int, frames: int | None, temporal_factor: int | None) -> int:
+    """How many frames to take: ``frames``, or all that are ``available`` if None.
+
+    Raises:
+        SignalError: If there are not as many, or the model does not take so many; the message names the nearest counts.
+    """
     wanted = available if frames is None else frames
-    setting = f"frames={frames}" if frames is not None else f"{signal.name} has {available} frames, which"
+    setting = f"frames={frames}" if frames is not None else f"{name} has {available} frames, which"
     if temporal_factor is None and wanted > 1:
         raise SignalError(f"{setting} is more than the one frame that the base model takes; use --data.frames 1")
     if wanted > available:
         below = _valid_counts_around(available, temporal_factor)[0]
         raise SignalError(
-            f"frames={wanted} and {signal.name} has only {available}; use --data.frames {below} or --data.fit pad"
+            f"frames={wanted} and {name} has only {available}; use --data.frames {below} or --data.fit pad"
         )
     nearest = _valid_counts_around(wanted, temporal_factor)
     if wanted not in nearest:

@@ -7,6 +7,7 @@ what is there. MPEG-PS and MXF announce nothing that would tell.
 
 import re
 from array import array
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -47,9 +48,7 @@ def read_timeline(path: Path, container: av.container.InputContainer, stream: av
     num_sound: int | None = None  # unknown until the first damaged packet
     is_cut = False
     try:
-        for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
+        for packet in packets_of(container, stream):
             if packet.is_corrupt and num_sound is None:
                 num_sound = len(pts)
             pts.append(UNKNOWN if packet.pts is None else packet.pts)
@@ -75,6 +74,14 @@ def read_timeline(path: Path, container: av.container.InputContainer, stream: av
     is_timed = UNKNOWN not in held and not has_jumps
     ticks = array("q", sorted(held)) if is_timed else None
     return Timeline(len(held), num_lost, ticks, last_duration, num_sound, safe_tick)
+
+
+def packets_of(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """Packets of a stream without the empty ones, which say that the frame before stays (Theora, AVI)."""
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size > 0)
+    except IndexError as cause:  # PyAV's, where a damaged file gets more streams on the way
+        raise av.error.InvalidDataError(0, "streams appear on the way") from cause
 
 
 def _num_announced(format_name: str, stream: av.VideoStream, total: int, end: int, is_cut: bool) -> int:

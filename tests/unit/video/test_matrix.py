@@ -44,6 +44,14 @@ class TestOrientation:
             plain = read_signal(source).frames
             assert plain.shape != frames.shape or not torch.equal(plain, frames)
 
+    @pytest.mark.parametrize("note", ["rotate=90", "rotate=270:flip=horizontal", "flip=vertical"])
+    @pytest.mark.parametrize("ending", ["mp4", "ts"])
+    def test_a_note_in_the_stream(self, media, x264, ending, note):
+        source = media.source("source.mp4", *x264)
+        path = media.remux(source, f"noted.{ending}", "-bsf:v", f"h264_metadata=display_orientation=insert:{note}")
+        frames = assert_equals_ffmpeg(media, path)
+        assert frames.shape[2:] == ((48, 32) if "rotate" in note else (32, 48))
+
     def test_vertical_mirror(self, media, x264):
         source = media.source("source.mp4", *x264)
         path = media.remux(source, "mirrored.mp4", before=("-display_vflip",))

@@ -2,6 +2,7 @@
 
 import re
 import weakref
+from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 
@@ -229,6 +230,22 @@ class TestCutShort:
             read_signal(path)
         left = int(re.search(r"first (\d+)", str(refusal.value))[1])
         assert torch.equal(read_signal(path, max_frames=left).frames, whole[:left])
+
+
+class TestDamage:
+    @pytest.mark.parametrize("ending", ["mp4", "mkv", "webm", "avi", "flv", "ts", "y4m", "gif"])
+    @pytest.mark.filterwarnings("ignore::vov_lightning.errors.SignalWarning")
+    def test_nothing_but_refusals_and_frames_that_were_announced(self, media, x264, ending):
+        """40 damaged copies: each is refused, or gives as many frames as it said it has."""
+        path = media.source(f"clip.{ending}", *codec_of(ending, x264), frames=8)
+        whole, random = path.read_bytes(), np.random.default_rng(0)
+        for round_ in range(40):
+            data = bytearray(whole[: len(whole) if round_ % 3 else int(random.integers(1, len(whole)))])
+            for _ in range((1, 3, 30)[round_ % 3]):
+                data[int(random.integers(len(data) if round_ % 2 else min(len(data), 600)))] = int(random.integers(256))
+            path.write_bytes(data)
+            with suppress(SignalError), open_clip(path) as clip:
+                assert sum(1 for _ in clip.frames()) == clip.num_frames == len(clip.times)
 
 
 class TestStreams:

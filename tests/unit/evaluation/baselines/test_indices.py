@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vov_lightning.bases.nano.model import Nano
-from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.build import build_file
 from vov_lightning.codec.scale import scale
 from vov_lightning.evaluation.baselines import Task, UnreachableError
 from vov_lightning.evaluation.baselines.indices import STEPS, Indices, sampler_for
