@@ -22,7 +22,7 @@ RICH = "--trainer.callbacks=lightning.pytorch.callbacks.RichProgressBar"
     [
         (["--trainer.strategy=ddp"], "trainer.strategy=DDPStrategy is for several processes"),
         (["--trainer.strategy=nonsense"], "strategy=nonsense"),
-        (["--trainer.accelerator=gpu"], "trainer.accelerator=gpu"),
+        (["--trainer.accelerator=gpu"], "No supported gpu backend found"),
         (["--trainer.enable_checkpointing=false"], "trainer.enable_checkpointing=false"),
         ([RICH], "RichProgressBar cannot be used: `RichProgressBar` requires `rich`"),
         (["--model.sampler.compute_dtype=float16"], "compute_dtype=float16 does not work on cpu"),
