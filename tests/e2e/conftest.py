@@ -53,6 +53,8 @@ def fit_arguments(tiny_weights, clip, tmp_path, one_thread) -> list[str]:
         "--model.objective.batch_size=2",
         f"--stage1.iterations={ITERATIONS}",
         f"--stage2.iterations={ITERATIONS}",
+        "--scaling.target_bpp=null",
+        "--scaling.bits=400",
         "--trainer.logger=false",
         "--trainer.enable_progress_bar=false",
         f"--trainer.val_check_interval={ITERATIONS}",
