@@ -47,8 +47,6 @@ def fit_arguments(tiny_weights, clip, tmp_path, one_thread) -> list[str]:
         f"--model.base.weights={tiny_weights}",
         "--model.adapter.k=64",
         "--model.sampler.steps=3",
-        "--scaling.target_bpp=null",
-        "--scaling.bits=4000",
         "--model.objective=vov_lightning.fitting.objectives.FlowMatching",
         "--model.objective.batch_size=2",
         f"--stage1.iterations={ITERATIONS}",
