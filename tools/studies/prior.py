@@ -1,6 +1,7 @@
 """What the pretrained transformer is worth: the same clip in about the same number of bytes, by several means.
 
-For every clip of a folder: `window.yaml` (a small vector and indices), the same on a transformer that was never trained,
+For every clip of a folder: `window.yaml` (a small vector and indices), the same on a transformer that was never
+trained,
 `vector.yaml` (no indices), indices alone in as many bytes, the unadapted model under both samplers, a SIREN of as many
 coded bytes, a thumbnail, and the autoencoder alone.
 LPIPS (AlexNet) and DISTS are computed on the frames as they are, without enlargement; torch hub has their backbones.
