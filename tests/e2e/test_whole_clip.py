@@ -171,8 +171,9 @@ def test_times_shape_and_sound_are_the_sources(plain, phone, base, tmp_path, end
         assert [float(time) for time in shown.times] == pytest.approx([float(time) for time in source.times], abs=1e-3)
         assert float(source.times[-1]) == pytest.approx(SHOWN[-1] / 30, abs=1e-3)
     assert packets(out) == packets(phone)
-    before, after = (av.open(str(path)).duration / av.time_base for path in (phone, out))
-    assert after == pytest.approx(before, abs=1 / 30)
+    if ending == "mp4":  # Matroska counts the samples before the sound's first, too
+        before, after = (av.open(str(path)).duration / av.time_base for path in (phone, out))
+        assert after == pytest.approx(before, abs=1 / 30)
 
 
 def test_a_rate_is_met_from_below_in_one_pass_of_each_segment(plain):
@@ -223,8 +224,8 @@ def test_a_stopped_encoder_goes_on_behind_its_last_segment(run_fit, fitted, tmp_
     ("span", "frames", "segments"),
     [
         (["--from=0.31", "--to=0.35"], range(7, 8), [0]),
-        (["--from=0.3", "--to=0.5"], range(7, 12), [0, 1]),
-        (["--to=0.1"], range(3), [0]),
+        (["--from=0.3", "--to=0.5"], range(7, 11), [0, 1]),
+        (["--to=0.1"], range(2), [0]),
         (["--from=0.9"], range(20, 23), [2]),
         (["--from=0.4", "--to=99"], range(9, 23), [1, 2]),
     ],
@@ -349,7 +350,7 @@ def test_the_vector_is_exported_and_the_file_described(fitted, base, tmp_path, c
 def test_an_evaluation_measures_what_the_fit_measured(fitted, phone, tiny_weights, tmp_path):
     arguments = [
         "--base=nano", f"--base.weights={tiny_weights}", f"--out={tmp_path}", '--metrics=["psnr_db"]',
-        "--baselines=[]", "--logger=false", "--accelerator=cpu", f"--runs={fitted.path.parents[1]}",
+        "--baselines=[]", "--logger=false", "--accelerator=cpu", str(fitted.path.parents[1]),
         f"--sources={phone.parent}",
     ]  # fmt: skip
     assert evaluate.main(arguments) == 0
