@@ -327,6 +327,7 @@ def test_an_edit_without_change_is_the_clip(fitted, base, tmp_path):
     assert edit.main([str(fitted.path), "-o", str(tmp_path / "same"), *base]) == 0
     assert torch.equal(read_signal(tmp_path / "same").frames, fitted.frames)
     assert edit.main([str(fitted.path), "-o", str(tmp_path / "other"), "--prompt=dark, blue", *base]) == 0
+    assert {path.name for path in (tmp_path / "other").iterdir()} >= {"sound.mka", "times.txt"}
     other = read_signal(tmp_path / "other").frames
     assert other.shape == fitted.frames.shape
     for start, stop in ((0, 9), (9, 18), (18, 23)):
