@@ -30,6 +30,7 @@ def fitted(tmp_path_factory, clip, tiny_weights) -> Path:
         "--model.adapter.k=64",
         "--stage1.iterations=3",
         "--stage2.iterations=3",
+        "--scaling.target_bpp=null",
         "--scaling.bits=160",
         "--trainer.logger=false",
         "--trainer.enable_progress_bar=false",

@@ -17,7 +17,7 @@ from vov_lightning.bitstream import BitstreamError, VovFile
 from vov_lightning.bitstream.indices import decode_indices, encode_indices
 from vov_lightning.cli import fit, scale
 from vov_lightning.codec.decode import decode as decode_file
-from vov_lightning.codec.decode import sample, scaling_of
+from vov_lightning.codec.decode import replay_of, sample, scaling_of
 from vov_lightning.codec.steer import keep_steps, scale_to_quality, steer, with_indices
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import SignalData
@@ -163,17 +163,17 @@ def test_a_quality_is_met_by_the_smallest_budget(fitted, tiny_weights):
     base, file = Nano(str(tiny_weights)), VovFile.open(fitted)
     source = decode_file(steer(file, base, decode_file(file, base), ScalingConfig(bits=50)), base)
 
-    def quality(candidate: VovFile) -> float:
+    def quality(candidate: VovFile, latents: torch.Tensor) -> float:
+        assert torch.equal(sample(candidate, base, replay_of(candidate, base)), latents)
         return float(sum(map(len, candidate.indices)))
 
     found = scale_to_quality(file, base, source, ScalingConfig(allocation="even"), quality, 100)
-    assert quality(found) >= 100
-    assert quality(found) < 130
-    assert scale_to_quality(file, base, source, ScalingConfig(), quality, 0) == file
+    assert 100 <= quality(*found) < 130
+    assert scale_to_quality(file, base, source, ScalingConfig(), quality, 0)[0] == file
     dear = ScalingConfig(allocation="even", index_bits=12)
-    assert quality(scale_to_quality(file, base, source, dear, quality, 1)) >= 1
+    assert quality(*scale_to_quality(file, base, source, dear, quality, 1)) >= 1
     with pytest.raises(SettingError, match="a quality of 1 is out of reach"):
-        scale_to_quality(file, base, source, ScalingConfig(), lambda _: 0.0, 1)
+        scale_to_quality(file, base, source, ScalingConfig(), lambda *_: 0.0, 1)
 
 
 @pytest.mark.parametrize("target", ["--scaling.target_bpp=0.4", "--scaling.target_psnr=11"])

@@ -1,10 +1,11 @@
-"""Whole files that version 1 wrote, with the small model that they were written for: they decode for ever.
+"""Whole files of both versions, with the small model that they were written for: they decode for ever.
 
 Symbols, noise and hash are integers, so only the network's float32 arithmetic may differ between machines, by a grey
 level or two. ``VOV_WRITE_GOLDEN=1 pytest tests/golden`` rewrites files and frames (not the model) for review.
 """
 
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.build import build_file
 from vov_lightning.codec.decode import decode
+from vov_lightning.codec.scale import assemble
 from vov_lightning.codec.steer import with_indices
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
@@ -60,6 +62,53 @@ def model() -> Nano:
     return Nano(str(FOLDER / "model"))
 
 
+def whole_clip(model: Nano) -> VovFile:
+    """Two segments, the second padded in time, of latents 3 x 4 x 5 and 1 x 4 x 5 in windows of 2 x 3 x 3."""
+    blank = Signal(torch.zeros(24, 3, 32, 40, dtype=torch.uint8), Fraction(25), "blank")
+    sampler = SamplerConfig(steps=4, seed=2**64 - 1)
+    file = build_file(model, Fitted(blank, Padding(0, 3, 5)), "red, slow", SYMBOLS, 2.0, AdapterConfig(k=64), sampler)
+    file = replace(file, header=replace(file.header, window=(2, 3, 3, 1, 1)))
+    config, parts = ScalingConfig(index_bits=6, eta=0.75), []
+    for frames, pad_frames, seed in ((19, 0, 2**64 - 1), (5, 2, 0)):
+        header = replace(file.header, frames=frames, pad_frames=pad_frames, seed=seed)
+        steps = ([5, 63], [], [17 + frames] * 9)
+        indices = tuple(np.array(step, np.int64) for step in steps)
+        parts.append(with_indices(VovFile(header, file.caption, file.symbols), indices, config))
+    return assemble(file, parts)
+
+
+def check_frames(path: Path, frames_path: Path, model: Nano) -> None:
+    decoded, expected = decode(VovFile.open(path), model), read_signal(frames_path)
+    difference = (decoded.frames.int() - expected.frames.int()).abs()
+    assert difference.max() <= 2
+    assert difference.float().mean() < 0.1
+
+
+def test_golden_clip_of_windows_and_segments_decodes(model, one_thread):
+    path, frames_path = FOLDER.with_name("v2") / "whole_clip.vov", FOLDER.with_name("v2") / "whole_clip"
+    if WRITE:
+        whole_clip(model).save(path)
+        write_signal(decode(whole_clip(model), model), frames_path)
+    file = VovFile.open(path)
+    assert (file.version, [segment.frames for segment in file.segments]) == (2, [19, 5])
+    assert path.read_bytes() == whole_clip(model).to_bytes()
+    check_frames(path, frames_path, model)
+
+
+def test_every_part_of_the_golden_clip_is_seen(model, one_thread):
+    """A decoder that ignored windows, their overlap, indices or the seed of a segment could not pass."""
+    file, expected = whole_clip(model), read_signal(FOLDER.with_name("v2") / "whole_clip").frames.int()
+    others = {
+        "window": replace(file, header=replace(file.header, window=())),
+        "overlap": replace(file, header=replace(file.header, window=(2, 3, 3, 1, 2))),
+        "seed": replace(file, header=replace(file.header, seed=0)),
+        "indices": file.keep_steps(2),
+    }
+    for name, other in others.items():
+        shown = decode(other, model).frames.int()
+        assert (shown - expected)[:19].abs().max() > 4, name
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_golden_file_decodes(name, model, one_thread):
     path, frames_path = FOLDER / f"{name}.vov", FOLDER / name
@@ -72,11 +121,7 @@ def test_golden_file_decodes(name, model, one_thread):
             file = with_indices(file, tuple(np.array(step, np.int64) for step in indices), config)
         file.save(path)
         write_signal(decode(file, model), frames_path)
-    decoded = decode(VovFile.open(path), model)
-    expected = read_signal(frames_path)
-    difference = (decoded.frames.int() - expected.frames.int()).abs()
-    assert difference.max() <= 2
-    assert difference.float().mean() < 0.1
+    check_frames(path, frames_path, model)
 
 
 def test_golden_pictures_differ_from_each_other():

@@ -48,7 +48,7 @@ def encode_indices(indices: Indices, index_bits: int) -> bytes:
         return b"\0"
     counts = [len(step) for step in indices]
     differences = np.diff(counts, prepend=0).tolist()
-    prefix = "".join(_golomb(2 * d if d >= 0 else -2 * d - 1) for d in differences)
+    prefix = "".join(_golomb(_folded(difference)) for difference in differences)
     values = np.concatenate(indices)
     bits = (values[:, None] >> np.arange(index_bits - 1, -1, -1)) & 1
     head = np.frombuffer(prefix.encode(), np.uint8) - ord("0")
@@ -114,6 +114,21 @@ def _above(max_indices: int) -> BitstreamError:
         f"a segment holds more than {max_indices} indices; for a file that you trust, raise --limits.indices "
         "and --limits.candidates"
     )
+
+
+def count_bits(count: int, before: int) -> int:
+    """Bits that ``count`` indices of a step take besides the indices, where the step before has ``before``.
+
+    Example:
+        >>> [count_bits(count, 10) for count in (10, 11, 8)]
+        [1, 3, 5]
+    """
+    return 2 * (_folded(count - before) + 1).bit_length() - 1
+
+
+def _folded(difference: int) -> int:
+    """0, -1, 1, -2, 2 ... as 0, 1, 2, 3, 4 ..."""
+    return 2 * difference if difference >= 0 else -2 * difference - 1
 
 
 def _golomb(value: int) -> str:

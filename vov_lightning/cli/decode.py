@@ -7,10 +7,9 @@ from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import add_decoder_arguments, add_flag, command, load_decoder
 from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import DECODE
-from vov_lightning.codec.play import frame_times, frames_between, play
+from vov_lightning.cli.writing import writer_of
+from vov_lightning.codec.play import frames_between, play
 from vov_lightning.errors import BitstreamError
-from vov_lightning.video import ClipWriter, check_output
-from vov_lightning.video.sound import cut_sound
 
 
 @command
@@ -30,21 +29,7 @@ def main(args: list[str] | None = None) -> int:
         raise BitstreamError(f"{options.file}: {'; '.join(file.damage)}")
     header = file.header
     frames = frames_between(file, options["from"], options.to)
-    times = frame_times(file)
-    begin, end = times[frames.start], [*times, file.duration][frames.stop]
-    sound = file.sound
-    if sound and len(frames) < header.frames:
-        sound = cut_sound(sound, begin, end)
-    check_output(options.output, len(frames), header.height, header.width, header.fps)
-    writer = ClipWriter(
-        options.output,
-        header.height,
-        header.width,
-        header.fps,
-        times=[times[number] - begin for number in frames] if file.times else None,
-        sample_aspect_ratio=header.sample_aspect_ratio,
-        sound=sound,
-    )
+    writer = writer_of(file, options.output, frames)
     for line in file.damage:
         print(f"vov-decode: {options.file}: {line}", file=sys.stderr)
     base = load_decoder(file, options)

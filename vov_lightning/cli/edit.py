@@ -14,6 +14,7 @@ from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import add_decoder_arguments, base_of, command, parse_size
 from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import EDIT
+from vov_lightning.cli.writing import writer_of
 from vov_lightning.codec.decode import generated_size, place
 from vov_lightning.codec.edit import EditConfig, check_request, edit, keeps_indices, negative_of, padding_of
 from vov_lightning.errors import SettingError, SignalError
@@ -54,6 +55,9 @@ def main(args: list[str] | None = None) -> None:
     check_destination(options.output, files[0].header, len(prompts), configs)
     size = configs[0].size
     assert size is not None
+    writer = None  # of the clip that the file's sound and times belong to
+    if not several and size == generated_size(files[0].header):
+        writer = writer_of(files[0], options.output, range(files[0].header.frames))
     options.limits.check("output_samples", 3 * size.frames * size.height * size.width)
     check_device(options.device)
     base = base_of(files[0], options)
@@ -75,7 +79,11 @@ def main(args: list[str] | None = None) -> None:
     ]
     if not several:
         signal = clips[0][0]
-        write_signal(signal, options.output)
+        if writer is None:
+            write_signal(signal, options.output)
+        else:
+            with writer:
+                writer.write(signal.frames)
         print(f"{options.output}: {signal.num_frames} frames, {signal.width}x{signal.height}")
         return
     write_sheet(grid(clips, prompts, options.strength), options.output)

@@ -34,11 +34,12 @@ def frames_between(file: VovFile, start_s: float | None, stop_s: float | None) -
     Raises:
         SettingError: If there are none.
     """
-    begin, end = start_s or 0.0, float(file.duration) if stop_s is None else stop_s
-    if not 0 <= begin < file.duration:
+    if start_s is not None and not 0 <= start_s < file.duration:
         raise SettingError(f"from={start_s} is not within the clip, which lasts {float(file.duration):.3f} s")
-    if not end > begin:
-        raise SettingError(f"to={stop_s} is not after from={begin:g}; give a later time, in seconds")
+    if stop_s is not None and not stop_s > (start_s or 0):
+        raise SettingError(f"to={stop_s} is not after from={start_s or 0:g}; give a later time, in seconds")
+    begin = Fraction(str(start_s or 0))  # as it was typed: 0.3 as a float is below 3/10
+    end = file.duration if stop_s is None or stop_s >= file.duration else Fraction(str(stop_s))
     times = frame_times(file)
     ends = [*times[1:], file.duration]
     shown = [number for number in range(len(times)) if ends[number] > begin and times[number] < end]

@@ -4,21 +4,23 @@ The encoder takes every step by the decoder's own code and shows what the decode
 second time. It holds one segment at a time.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from math import floor
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import Segment, VovFile
 from vov_lightning.bitstream.segments import segment_seed, without_indices
-from vov_lightning.codec.decode import checked_size, decode, decode_latents, replay_of, sample
-from vov_lightning.codec.steer import scale_to_quality, steered
+from vov_lightning.bitstream.wire import write_varint
+from vov_lightning.codec.decode import checked_size, decode_latents, sample, sampler_of
+from vov_lightning.codec.steer import scale_to_quality, steered, with_indices
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import Progress
-from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.sampling.config import ScalingConfig, check_scaling
 from vov_lightning.video import Fitted, Signal, remove_padding
 from vov_lightning.video.compare import psnr_db
 
@@ -34,9 +36,7 @@ class SegmentStore(Protocol):
 
 
 SEGMENT_BYTES = 9
-"""What a segment costs besides its indices, about: its line in the table, and a checksum."""
-COUNT_BITS = 4
-"""What the number of indices of a step costs, about: most are as many as those of the step before."""
+"""What a segment costs besides its indices, at most in all but odd clips: its line in the table, and a checksum."""
 
 
 @dataclass(frozen=True)
@@ -124,21 +124,15 @@ def code_clip(
     Raises:
         SettingError: If a target is out of reach.
     """
+    check_scaling(sampler_of(file.header), config)
     budget = Budget(_index_bits(file, config), file.header.frames)
     parts: list[VovFile] = []
-
-    def excess_bits(part: VovFile) -> float:
-        """How far the file would be above the target; only its last segment can take more than there is."""
-        if config.target_bpp is None or part.header.frames < budget.frames_left:
-            return 0
-        whole = assemble(file, [*parts, part])
-        return 8 * (len(whole.to_bytes()) - len(whole.sound)) - config.target_bpp * _num_pixels(file)
-
     for number, source in enumerate(segments):
         template = segment_file(file, number, source)
         kept = None if store is None else store.get(number, template)
         if kept is None:
-            kept = _code(template, base, source, config, budget, excess_bits, progress)
+            bits = _bits_for(template, parts, file, config, budget)
+            kept = _code(template, base, source, config, bits, progress)
             if store is not None:
                 store.put(number, *kept)
         part, latents = kept
@@ -175,38 +169,43 @@ def assemble(file: VovFile, parts: Iterable[VovFile]) -> VovFile:
 
 
 def _code(
-    template: VovFile,
-    base: BaseModel,
-    source: Fitted,
-    config: ScalingConfig,
-    budget: Budget,
-    excess_bits: Callable[[VovFile], float],
-    progress: Progress,
+    template: VovFile, base: BaseModel, source: Fitted, config: ScalingConfig, bits: int, progress: Progress
 ) -> tuple[VovFile, Tensor]:
-    """A segment with its indices, and its latents as the decoder will see them."""
+    """A segment with indices of at most ``bits``, and its latents as the decoder will see them: one pass."""
     if config.target_psnr is not None:
-        target = remove_padding(source.signal, source.padding)
-        part = scale_to_quality(
-            template,
-            base,
-            source.signal,
-            replace(config, target_psnr=None),
-            lambda candidate: psnr_db(decode(candidate, base), target),
-            config.target_psnr,
-            progress=progress,
-        )
-        return part, sample(part, base, replay_of(part, base), progress=progress)
+        target, size = remove_padding(source.signal, source.padding), checked_size(template.header, base)
+
+        def quality(part: VovFile, latents: Tensor) -> float:
+            shown = decode_latents(base, latents, size, part.header)
+            return psnr_db(remove_padding(shown, source.padding), target)
+
+        free, wanted = replace(config, target_psnr=None), config.target_psnr
+        return scale_to_quality(template, base, source.signal, free, quality, wanted, progress=progress)
+    if bits < config.index_bits:
+        return template, sample(template, base, progress=progress)
+    now, with_counts = replace(config, bits=bits, target_bpp=None), config.target_bpp is not None
+    return steered(template, base, source.signal, now, with_counts=with_counts, progress=progress)
+
+
+def _bits_for(template: VovFile, parts: list[VovFile], file: VovFile, config: ScalingConfig, budget: "Budget") -> int:
+    """Bits for the indices of the segment of ``template``, which follows ``parts``; for a target, with their counts.
+
+    Raises:
+        SettingError: If the segments alone are above the target.
+    """
     bits = budget.share(template.header.frames)
-    if config.target_bpp is not None:
-        bits -= COUNT_BITS * template.header.steps
-    while bits >= config.index_bits:
-        now = replace(config, bits=bits, target_bpp=None)
-        part, latents = steered(template, base, source.signal, now, progress=progress)
-        excess = math.ceil(excess_bits(part))
-        if excess <= 0:
-            return part, latents
-        bits -= max(excess, config.index_bits)
-    return template, sample(template, base, progress=progress)
+    if config.target_bpp is None:
+        return bits
+    if template.header.frames < budget.frames_left:
+        num_bytes = bits // 8 - SEGMENT_BYTES
+    else:  # the last one: what is left to the byte
+        _check_target(assemble(file, [*parts, template]), config)
+        # More than there is, so that no length in the file takes more bytes than here.
+        count = (bits + 8 * SEGMENT_BYTES * (len(parts) + 1)) // config.index_bits + 1
+        most = with_indices(template, (np.zeros(count, np.int64),), config)
+        left_bits = config.target_bpp * _num_pixels(file) - _counted_bits(assemble(file, [*parts, most]))
+        num_bytes = most.section_bytes()["indices"] + floor(left_bits / 8)
+    return 8 * (num_bytes - len(write_varint(template.header.steps)))
 
 
 def _index_bits(file: VovFile, config: ScalingConfig) -> float:
@@ -217,13 +216,23 @@ def _index_bits(file: VovFile, config: ScalingConfig) -> float:
     """
     if config.target_bpp is None:
         return config.bits
-    fixed_bits = 8 * (len(file.to_bytes()) - len(file.sound))
-    if fixed_bits > config.target_bpp * _num_pixels(file):
+    _check_target(file, config)
+    return config.target_bpp * _num_pixels(file) - _counted_bits(file)
+
+
+def _check_target(file: VovFile, config: ScalingConfig) -> None:
+    """Refuse a target that ``file`` is above before it has indices, or after those of its first segments."""
+    if config.target_bpp is not None and _counted_bits(file) > config.target_bpp * _num_pixels(file):
         raise SettingError(
-            f"target_bpp={config.target_bpp} is below the {fixed_bits / _num_pixels(file):.4f} bpp of the file without "
-            "any indices; raise it, or fit with a larger lmbda"
+            f"target_bpp={config.target_bpp} is below the {_counted_bits(file) / _num_pixels(file):.4f} bpp of the "
+            f"file without {'any' if file.header.kernel == 'ode' else 'further'} indices; raise it, or fit with a "
+            "larger lmbda"
         )
-    return config.target_bpp * _num_pixels(file) - fixed_bits
+
+
+def _counted_bits(file: VovFile) -> int:
+    """Bits that a target counts: all but the sound's."""
+    return 8 * (len(file.to_bytes()) - len(file.sound))
 
 
 def _bits_of(part: VovFile, config: ScalingConfig) -> float:

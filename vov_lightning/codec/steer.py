@@ -43,14 +43,24 @@ def steer(
 
 @torch.no_grad()
 def steered(
-    file: VovFile, base: BaseModel, source: Signal, config: ScalingConfig, *, progress: Progress = iter
+    file: VovFile,
+    base: BaseModel,
+    source: Signal,
+    config: ScalingConfig,
+    *,
+    with_counts: bool = False,
+    progress: Progress = iter,
 ) -> tuple[VovFile, Tensor]:
-    """As `steer`, and the latents that the decoder will end with."""
+    """As `steer`, and the latents that the decoder will end with.
+
+    ``with_counts``: as of `Search`.
+    """
     check_scaling(sampler_of(file.header), config)
     size = checked_size(file.header, base)
     check_source(source, size)
     plain = keep_steps(file, 0)
-    search = Search(config, base.encode(source.frames), plain.header.seed, plain.header.steps)
+    clean = base.encode(source.frames)
+    search = Search(config, clean, plain.header.seed, plain.header.steps, with_counts=with_counts)
     latents = sample(plain, base, search, progress=progress)
     indices = check_indices([step.cpu().numpy() for step in search.indices], config.index_bits)
     return with_indices(plain, indices, config), latents
@@ -89,46 +99,50 @@ def with_indices(file: VovFile, indices: Indices, config: ScalingConfig) -> VovF
     return replace(file, header=header, segments=(replace(file.segments[0], indices=indices),))
 
 
+@torch.no_grad()
 def scale_to_quality(
     file: VovFile,
     base: BaseModel,
     source: Signal,
     config: ScalingConfig,
-    quality: Callable[[VovFile], float],
+    quality: Callable[[VovFile, Tensor], float],
     wanted: float,
     *,
     progress: Progress = iter,
-) -> VovFile:
-    """The smallest scaled file whose ``quality`` is at least ``wanted``, its budget known to 2 %.
+) -> tuple[VovFile, Tensor]:
+    """The smallest scaled file whose ``quality`` is at least ``wanted``, and the latents that its decoder ends with.
+
+    Its budget is known to 2 %.
 
     Args:
         file: Any file; indices that it holds are replaced.
         base: The model that it was fitted on.
         source: The clip at the file's size, padding included.
         config: What indices choose from; its budget is not used.
-        quality: Figure of a file, larger is better: for example the PSNR of what it decodes to.
+        quality: Figure of a file and its latents, larger is better: for example the PSNR of what they decode to.
         wanted: The least figure.
 
     Raises:
         SettingError: If ``wanted`` is not reached before steps carry all that they need.
     """
-    best = keep_steps(file, 0)
-    if quality(best) >= wanted:
+    plain = keep_steps(file, 0)
+    best = plain, sample(plain, base, progress=progress)
+    if quality(*best) >= wanted:
         return best
     low, high = 0, FIRST_GUESS_BITS
     while True:
-        size = len(best.to_bytes())
-        best = steer(file, base, source, replace(config, bits=high), progress=progress)
-        found = quality(best)
+        size = len(best[0].to_bytes())
+        best = steered(file, base, source, replace(config, bits=high), progress=progress)
+        found = quality(*best)
         if found >= wanted:
             break
-        if 2 * high > MOST_BITS or len(best.to_bytes()) <= size:
+        if 2 * high > MOST_BITS or len(best[0].to_bytes()) <= size:
             raise SettingError(f"a quality of {wanted} is out of reach: {high} index bits reach {found:.2f}; lower it")
         low, high = high, 2 * high
     while high > max(PRECISION * low, config.index_bits) + config.index_bits:
         middle = (low + high) // 2
-        candidate = steer(file, base, source, replace(config, bits=middle), progress=progress)
-        if quality(candidate) >= wanted:
+        candidate = steered(file, base, source, replace(config, bits=middle), progress=progress)
+        if quality(*candidate) >= wanted:
             best, high = candidate, middle
         else:
             low = middle

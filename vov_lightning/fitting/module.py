@@ -31,6 +31,7 @@ from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
 from vov_lightning.video import Signal
 from vov_lightning.video.compare import psnr_db
+from vov_lightning.video.source import Clip
 
 VALIDATION_TIMES = 8
 VALIDATION_NOISES = 2
@@ -122,7 +123,8 @@ class VOVModule(RateControlled):
             signal = source.clip.first.signal
             self.base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
             self.base.embed(source.caption)
-            Limits().check_header(self.to_file(number).header)
+            longest = signal.num_frames if source.clip.is_one_segment else source.clip.shape.longest
+            Limits().check_header(self.to_file(number).header, longest)
         check_captions({source.name: source.caption for source in self.sources}, self.base)
 
     def setup(self, stage: str) -> None:
@@ -141,7 +143,8 @@ class VOVModule(RateControlled):
 
     def _target_of(self, source: Source) -> Target:
         latents = latent_pool(self.base, source.clip, self.seed)
-        self.objective.check_windows(len(latents))
+        if self._windowed(source.clip, latents):
+            self.objective.check_windows()
         return Target(
             latents=latents,
             weights=self.base.latent_weights(latents),
@@ -197,9 +200,10 @@ class VOVModule(RateControlled):
             self.adapter.attach(self._decoded_vector(file))
             loss = self._validation_loss(self._targets[batch_idx])
             self.adapter.detach()
-        self.log("val/flow_loss", loss, prog_bar=bool(self._windowed(batch_idx)), batch_size=1)
+        windowed = self._windowed(clip, self._targets[batch_idx].latents)
+        self.log("val/flow_loss", loss, prog_bar=windowed, batch_size=1)
         self.log("val/bpp", 8 * len(file.to_bytes()) / clip.num_pixels, prog_bar=True, batch_size=1)
-        if not self._windowed(batch_idx):  # else a preview would cost as much as the fit
+        if not windowed:  # else a preview would cost as much as the fit
             preview = decode(file, self.base)
             self.previews.append(preview)
             self.log("val/psnr_db", psnr_db(preview, clip.target), prog_bar=True, batch_size=1)
@@ -247,9 +251,10 @@ class VOVModule(RateControlled):
         mixed = int(random_words(self.seed, TRAINING_STREAM, 1, start=number)[0]) >> 32
         return torch.Generator().manual_seed(mixed)
 
-    def _windowed(self, number: int) -> bool:
-        """Whether source ``number`` is fitted by windows all over it, rather than as a whole."""
-        return len(self._targets[number].latents) > 1
+    @staticmethod
+    def _windowed(clip: Clip, latents: Tensor) -> bool:
+        """Whether ``clip`` is fitted by windows all over it, or by its segments, rather than as a whole."""
+        return len(latents) > 1 or not clip.is_one_segment
 
     def _validation_loss(self, target: Target) -> Tensor:
         times = (torch.arange(VALIDATION_TIMES) + 0.5) / VALIDATION_TIMES

@@ -56,11 +56,11 @@ class Objective(ABC):
             SettingError: If it is one.
         """
 
-    def check_windows(self, count: int) -> None:  # noqa: B027  # most objectives take any number
-        """Refuse a clip of ``count`` windows.
+    def check_windows(self) -> None:  # noqa: B027  # most objectives take any number
+        """Refuse a clip of several windows or segments.
 
         Raises:
-            SettingError: If the distortion is of a single noise, and the clip has several windows.
+            SettingError: If the distortion is of a single noise.
         """
 
 
@@ -93,11 +93,11 @@ class FlowMatching(Objective):
         self.batch_size, self.stratified = batch_size, stratified
         self.decoder_noise, self.loss_weight_power = decoder_noise, loss_weight_power
 
-    def check_windows(self, count: int) -> None:
-        if self.decoder_noise and count > 1:
+    def check_windows(self) -> None:
+        if self.decoder_noise:
             raise SettingError(
-                f"decoder_noise={self.decoder_noise} fits a clip to one noise, and this clip has {count} windows with "
-                "noises of their own; set it to 0"
+                f"decoder_noise={self.decoder_noise} fits a clip to one noise, and this clip has several windows or "
+                "segments with noises of their own; set it to 0"
             )
 
     def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:
@@ -139,12 +139,11 @@ class Reconstruction(Objective):
                 "to flow_euler, or model.objective to FlowMatching"
             )
 
-    def check_windows(self, count: int) -> None:
-        if count > 1:
-            raise SettingError(
-                f"model.objective Reconstruction fits one window from its noise, and the clip has {count}; set "
-                "it to FlowMatching, or choose fewer pixels with --data.height and --data.frames"
-            )
+    def check_windows(self) -> None:
+        raise SettingError(
+            "model.objective Reconstruction fits one window from its noise, and the clip has several windows or "
+            "segments; set it to FlowMatching, or choose fewer pixels with --data.height and --data.frames"
+        )
 
     def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:
         target = targets[int(draw_evenly(len(targets), 1, generator))]

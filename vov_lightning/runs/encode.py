@@ -55,13 +55,14 @@ def encode(
     """
     clip, started_s = source.clip, time.perf_counter()
     file = replace(file, sound=source.sound)
+    store = run.segments(_key(file, source, scaling))
     error, bound, segments = SquaredError(), SquaredError(), []
     parts: list[VovFile] = []
     last: Signal | None = None
     with ExitStack() as stack:
         bar = stack.enter_context(ClipBar("encode", clip.num_frames, shown))
         sources = bar.over(clip.segments(), lambda segment: segment.signal.num_frames - segment.padding.frames)
-        coded = code_clip(file, base, sources, scaling, store=run.segments, progress=bar)
+        coded = code_clip(file, base, sources, scaling, store=store, progress=bar)
         writers: list[ClipWriter] = []
         for one in coded:
             target = remove_padding(one.source.signal, one.source.padding)
@@ -82,7 +83,7 @@ def encode(
             last = one.decoded
     file = assemble(file, parts)
     file.save(run.file)
-    run.segments.clear()
+    store.clear()
     data = file.to_bytes()
     metrics = {
         "name": source.name,
@@ -103,6 +104,11 @@ def encode(
         "seconds": {"encode": time.perf_counter() - started_s},
     }
     return Encoded(file, last if len(parts) == 1 else None, metrics)
+
+
+def _key(file: VovFile, source: Source, scaling: ScalingConfig) -> str:
+    """What the segments of a clip depend on, in a word."""
+    return hashlib.sha256(file.to_bytes() + source.clip.digest + repr(scaling).encode()).hexdigest()
 
 
 def _writer(run: RunFolder, name: str, picture: Signal, source: Source) -> ClipWriter:

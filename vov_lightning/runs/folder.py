@@ -65,9 +65,8 @@ class RunFolder:
     def history(self) -> Path:
         return self.path / "history.jsonl"
 
-    @property
-    def segments(self) -> SegmentFolder:
-        return SegmentFolder(self.path / "segments")
+    def segments(self, key: str) -> SegmentFolder:
+        return SegmentFolder(self.path / "segments", key)
 
     @property
     def last_checkpoint(self) -> Path:

@@ -4,8 +4,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from vov_lightning.bitstream import VovFile
@@ -19,24 +19,27 @@ class SegmentFolder:
 
     Args:
         path: The folder; made when the first segment is kept.
+        key: Changes with everything that the segments depend on; segments of another key are not given out.
     """
 
     path: Path
+    key: str
 
     def get(self, number: int, template: VovFile) -> tuple[VovFile, Tensor] | None:
         """Segment ``number`` and its latents, if they are here and were made from ``template``."""
         try:
             part = VovFile.open(self._file(number))
-            latents = load_file(self._latents(number))["latents"]
-        except (BitstreamError, OSError, SafetensorError, KeyError):
+            with safe_open(self._latents(number), "pt") as stored:
+                key, latents = stored.metadata()["key"], stored.get_tensor("latents")
+        except (BitstreamError, OSError, SafetensorError, KeyError, TypeError):
             return None
-        return (part, latents) if part.keep_steps(0) == template else None
+        return (part, latents) if key == self.key and part.keep_steps(0) == template else None
 
     def put(self, number: int, part: VovFile, latents: Tensor) -> None:
         """Keep segment ``number``; it counts once its file is there, which comes last."""
         self.path.mkdir(parents=True, exist_ok=True)
         with atomic_path(self._latents(number)) as temporary:
-            save_file({"latents": latents.contiguous().cpu()}, temporary)
+            save_file({"latents": latents.contiguous().cpu()}, temporary, {"key": self.key})
         part.save(self._file(number))
 
     def clear(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vov_lightning.bitstream.indices import count_bits
 from vov_lightning.sampling.candidates import Codebook, Groups
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.sampling.kernels import divergence_bits, transition
@@ -70,26 +71,37 @@ class Search(Steering):
     By divergence, a step of KL divergence K (bits) gets K, but no more than an
     even share of what is left. Since K grows from noise to clean, that is
     water-filling in one pass. Bits come in groups of ``config.index_bits``.
+
+    Args:
+        config: Budget, kernel and codebook.
+        clean: Latents of the clip.
+        seed: The sampler's.
+        num_steps: Of the sampler.
+        with_counts: Whether the budget pays for the number of indices of each step, too, as the file does.
     """
 
-    def __init__(self, config: ScalingConfig, clean: Tensor, seed: int, num_steps: int) -> None:
+    def __init__(
+        self, config: ScalingConfig, clean: Tensor, seed: int, num_steps: int, *, with_counts: bool = False
+    ) -> None:
         super().__init__(config, clean.numel(), seed)
-        self.clean, self.num_steps = clean, num_steps
+        self.clean, self.num_steps, self.with_counts = clean, num_steps, with_counts
         self.indices: list[Tensor] = []
         self.divergences: list[float] = []
         """KL divergence of each step in bits: from the model's step to the one that leads to the clip."""
-        self._left = config.bits // config.index_bits
+        self._bits_left = config.bits
         self._generator = torch.Generator().manual_seed(seed % 2**32)
 
     def _indices(self, number: int, x_t: Tensor, mean: Tensor, gamma: float, t: float, s: float) -> Tensor:
         wanted, _ = transition(self.config.kernel, self.config.eta, x_t, self.clean, t, s)
         wish = (wanted - mean) / gamma
         bits = divergence_bits(wish)
-        share = self._left // (self.num_steps - 1 - number)
-        count = min(share, wish.numel())
+        share = max(0, self._bits_left // (self.num_steps - 1 - number))
+        count = min(share // self.config.index_bits, wish.numel())
         if self.config.allocation == "divergence":
             count = min(count, round(bits / self.config.index_bits))
-        self._left -= count
+        while count and self._cost(count) > share:
+            count -= 1
+        self._bits_left -= self._cost(count)
         chosen = torch.zeros(0, dtype=torch.int64)
         if count:
             scores = self.codebook.scores(self.groups.split(wish, count), number)
@@ -97,6 +109,11 @@ class Search(Steering):
         self.indices.append(chosen)
         self.divergences.append(bits)
         return chosen
+
+    def _cost(self, count: int) -> int:
+        """Bits of a step with ``count`` indices."""
+        before = len(self.indices[-1]) if self.indices else 0
+        return count * self.config.index_bits + (count_bits(count, before) if self.with_counts else 0)
 
     def _select(self, scores: Tensor) -> Tensor:
         if self.config.selection == "importance":

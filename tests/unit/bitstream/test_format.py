@@ -3,14 +3,18 @@
 The file itself is read by a second reader written from that page alone (``tests/golden/independent_reader.py``).
 """
 
+import math
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import vov_lightning.bitstream as bitstream
+from vov_lightning.bases.windows import Windows
 from vov_lightning.bitstream import head, version1
 from vov_lightning.bitstream.flags import DEFAULTS
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS
@@ -137,3 +141,34 @@ def test_a_second_reader_takes_a_step(kernel):
     torch.testing.assert_close(replay.step(1, x, c, t, s), m + g * z)
     assert replay.step(0, x, c, t, s) is None
     assert replay.step(2, x, c, t, s) is None
+
+
+@pytest.mark.parametrize("lengths", [(1, 8, 8), (1, 10, 12), (5, 9, 30), (3, 4, 2)])
+@pytest.mark.parametrize("window", [(1, 8, 8, 0, 2), (2, 4, 6, 1, 3), (2, 3, 3, 0, 0)])
+def test_a_second_reader_blends_windows(lengths, window):
+    def ranges(length: int, size: int, overlap: int) -> list[range]:
+        if length <= size:
+            return [range(length)]
+        last = length - size
+        starts = [start for start in range(last) if start % (size - overlap) == 0] + [last]
+        return [range(start, start + size) for start in starts]
+
+    def weight(part: range, place: int, overlap: int) -> float:
+        j, most = place - part.start, len(part)
+        return min(1, (j + 1 / 2) / overlap, (most - j - 1 / 2) / overlap) if overlap else 1
+
+    sizes, overlaps = window[:3], (window[3], window[4], window[4])
+    axes = [ranges(*axis) for axis in zip(lengths, sizes, overlaps, strict=True)]
+    weights = {}
+    for parts in product(*axes):
+        whole = np.zeros(lengths)
+        for place in product(*parts):
+            factors = (weight(part, at, o) for part, at, o in zip(parts, place, overlaps, strict=True))
+            whole[place] = math.prod(factors)
+        weights[parts] = whole
+    total = sum(weights.values())
+    found = list(Windows(*window).blends(lengths))
+    assert len(found) == len(weights)
+    for (place, blend), (parts, whole) in zip(found, weights.items(), strict=True):
+        assert [(part.start, part.stop) for part in place[1:]] == [(part.start, part.stop) for part in parts]
+        np.testing.assert_allclose(blend, (whole / total)[place], rtol=1e-6)

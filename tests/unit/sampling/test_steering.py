@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vov_lightning.bitstream.indices import check_indices, encode_indices
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import integrate
 from vov_lightning.sampling.steering import Replay, Search
@@ -93,3 +94,18 @@ def test_a_clip_on_the_path_needs_no_bits():
     torch.testing.assert_close(out, clip, rtol=0, atol=1e-4)
     assert max(search.divergences) < 1e-3
     assert not any(map(len, search.indices))
+
+
+@pytest.mark.parametrize("allocation", ["divergence", "even"])
+@pytest.mark.parametrize("bits", [8, 40, 104, 400, 1000])
+@pytest.mark.parametrize("index_bits", [1, 6])
+def test_a_budget_that_pays_for_counts_is_met_by_the_bytes_of_the_file(bits, index_bits, allocation):
+    clip, noise = clip_and_noise()
+    config = ScalingConfig(bits=bits, index_bits=index_bits, allocation=allocation)
+    search = Search(config, clip, seed=5, num_steps=20, with_counts=True)
+    integrate(standard_normal_data, noise, TIMES, steering=search)
+    indices = check_indices([step.numpy() for step in search.indices], index_bits)
+    size = 8 * (len(encode_indices(indices, index_bits)) - 1)  # without the number of steps
+    assert size <= bits
+    if allocation == "even" and 40 < bits < 256 * index_bits:
+        assert size > bits - 24
