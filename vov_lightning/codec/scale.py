@@ -150,10 +150,9 @@ def code_clip(
 
 def segment_file(file: VovFile, number: int, source: Fitted) -> VovFile:
     """Segment ``number`` of ``file`` as a file of its own, before it has indices."""
-    shown = source.signal.num_frames - source.padding.frames
     header = replace(
         without_indices(file.header),
-        frames=shown,
+        frames=source.num_frames,
         pad_frames=source.padding.frames,
         seed=segment_seed(file.header.seed, number),
     )
