@@ -11,8 +11,9 @@ from lightning.pytorch.callbacks.progress import rich_progress
 
 from vov_lightning.cli.stopping import UNFINISHED
 from vov_lightning.evaluation.tracking import log_evaluation
-from vov_lightning.fitting import figures, module
+from vov_lightning.fitting import module
 from vov_lightning.fitting.tracking import RunLogger, end_tracking
+from vov_lightning.video.compare import SquaredError
 
 RICH = "--trainer.callbacks=lightning.pytorch.callbacks.RichProgressBar"
 
@@ -22,7 +23,7 @@ RICH = "--trainer.callbacks=lightning.pytorch.callbacks.RichProgressBar"
     [
         (["--trainer.strategy=ddp"], "trainer.strategy=DDPStrategy is for several processes"),
         (["--trainer.strategy=nonsense"], "strategy=nonsense"),
-        (["--trainer.accelerator=gpu"], "trainer.accelerator=gpu"),
+        (["--trainer.accelerator=gpu"], "No supported gpu backend found"),
         (["--trainer.enable_checkpointing=false"], "trainer.enable_checkpointing=false"),
         ([RICH], "RichProgressBar cannot be used: `RichProgressBar` requires `rich`"),
         (["--model.sampler.compute_dtype=float16"], "compute_dtype=float16 does not work on cpu"),
@@ -81,8 +82,8 @@ def test_a_file_without_vector_says_nothing_of_it(run_fit, tmp_path, capfd):
 
 
 def test_no_loss_is_no_number(fit_arguments, run_fit, clip, tmp_path, monkeypatch, capsys):
-    for owner in (figures, module):
-        monkeypatch.setattr(owner, "psnr_db", lambda *_: math.inf)
+    monkeypatch.setattr(module, "psnr_db", lambda *_: math.inf)
+    monkeypatch.setattr(SquaredError, "psnr_db", math.inf)
     folder = tmp_path / "set"
     folder.mkdir()
     (folder / "ramp.mp4").write_bytes(clip.read_bytes())

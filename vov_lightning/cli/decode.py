@@ -8,6 +8,7 @@ from vov_lightning.cli.common import add_decoder_arguments, add_flag, command, l
 from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import DECODE
 from vov_lightning.codec.play import frame_times, frames_between, play
+from vov_lightning.errors import BitstreamError
 from vov_lightning.video import ClipWriter, check_output
 from vov_lightning.video.sound import cut_sound
 
@@ -25,6 +26,8 @@ def main(args: list[str] | None = None) -> int:
     options = parser.instantiate(parser.parse_args(with_class_paths(args)))
 
     file = VovFile.open(options.file, options.limits, strict=options.strict)
+    if all(segment.damage for segment in file.segments):
+        raise BitstreamError(f"{options.file}: {'; '.join(file.damage)}")
     header = file.header
     frames = frames_between(file, options["from"], options.to)
     times = frame_times(file)
