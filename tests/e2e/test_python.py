@@ -1,9 +1,12 @@
 """The package as a notebook uses it: paths or objects go in, base models are found by name."""
 
+import os
+import signal
 import subprocess
 import sys
 from fractions import Fraction
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
@@ -78,7 +81,18 @@ def test_compressing_a_signal_is_instant_yaml_without_the_command(tiny_weights, 
         vov.compress(clip, tmp_path / "runs" / "ramp", 0.5, base, progress=False)
 
 
-def test_a_fit_that_was_stopped_goes_on_to_the_same_file(tiny_weights, clip, tmp_path):
+class CtrlC(L.Callback):
+    """A notebook's stop button, pressed in the third step."""
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        if trainer.global_step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("stop", "error"), [({"max_steps": 3}, UnfinishedError), ({"callbacks": [CtrlC()]}, KeyboardInterrupt)]
+)
+def test_a_fit_that_was_stopped_goes_on_to_the_same_file(tiny_weights, clip, tmp_path, stop, error):
     def fit(folder, **options):
         module = vov.VOVModule(Nano(str(tiny_weights)), vov.AdapterConfig(k=64), sampler=vov.SamplerConfig(steps=2))
         data = vov.SignalData.of(vov.read_signal(clip), height=32, width=32)
@@ -86,8 +100,10 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_file(tiny_weights, clip, tmp
         return vov.fit(data, module, stages, tmp_path / folder, accelerator="cpu", log_every_n_steps=1, **options)
 
     whole = fit("whole")
-    with pytest.raises(UnfinishedError):
-        fit("parts", max_steps=3)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(error, match="3 of 8"):
+        fit("parts", **stop)
+    assert signal.getsignal(signal.SIGINT) == handler
     again = fit("parts", resume=True)
     assert again.file == whole.file
     assert [row["step"] for row in again.history] == [row["step"] for row in whole.history] == list(range(1, 9))

@@ -16,7 +16,7 @@ from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.ending import Ending, format_early
 from vov_lightning.fitting.figures import measure, rounded
 from vov_lightning.fitting.history import History
-from vov_lightning.fitting.interruption import locating
+from vov_lightning.fitting.interruption import Interrupted, locating, stopped_by_signals
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.quiet import without_chatter
@@ -56,6 +56,7 @@ def fit(
 
     Raises:
         UnfinishedError: If a limit of the trainer or a callback has stopped the fit before the end of its stages.
+        KeyboardInterrupt: If Ctrl-C (a notebook's stop button) stopped it; its iterations are in the checkpoint.
         RunError: If the checkpoint to go on from is damaged, or of another source, caption or base model.
     """
     run = RunFolder(Path(folder), data.source_name)
@@ -64,9 +65,12 @@ def fit(
     if options.get("enable_progress_bar") is not False and not any(isinstance(one, ProgressBar) for one in callbacks):
         callbacks.append(FitProgress())
     checkpoint = run.last_checkpoint if resume and run.last_checkpoint.exists() else None
-    with without_chatter():
-        trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
-        return train_and_finish(trainer, module, data, run, scaling, checkpoint)
+    try:
+        with stopped_by_signals(["SIGINT"]), without_chatter():
+            trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
+            return train_and_finish(trainer, module, data, run, scaling, checkpoint)
+    except Interrupted as stop:  # Lightning would end Python, and ignore Ctrl-C from then on
+        raise KeyboardInterrupt(f"{stop.line}; fit(..., resume=True) goes on") from None
 
 
 def fit_defaults() -> dict[str, Any]:
