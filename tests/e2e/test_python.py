@@ -1,10 +1,13 @@
 """The package as a notebook uses it: paths or objects go in, base models are found by name."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import lightning as L
 import numpy as np
@@ -16,6 +19,7 @@ from vov_lightning.bases import shared_base
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.errors import RunError, SettingError, SignalError, UnfinishedError
 
+README = Path(__file__).parents[2] / "README.md"
 SIZE = {"height": 32, "frames": 9}
 
 
@@ -32,6 +36,24 @@ def tiny_by_name(tiny_weights, monkeypatch):
     shared_base.cache_clear()
     yield loaded
     shared_base.cache_clear()
+
+
+def test_the_example_of_the_readme_runs(tiny_by_name, clip, tmp_path, monkeypatch):
+    """As it stands, but on the tiny model, a small clip, a short vector and few iterations."""
+    section = README.read_text().split("### From Python")[1].split("\n## ")[0]
+    code = "\n".join(re.findall(r"```python\n(.*?)```", section, re.DOTALL))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clip, "my_clip.mp4")
+    names = {}
+    exec(code.replace("=120", "=4").replace("k=256", "k=64"), names)
+    assert torch.equal(names["clip"].frames, vov.decode("runs/my_clip/my_clip.vov", progress=False).frames)
+    assert len(names["better"].to_bytes()) > 40
+    assert names["red"].frames.shape == names["clip"].frames.shape
+    result = names["result"]
+    assert torch.equal(vov.decode(result.file, progress=False).frames, result.decoded.frames)
+    assert result.file.header.k == 64
+    assert result.history[-1]["step"] <= 8
+    assert vov.read_signal("out.mp4").num_frames == 9
 
 
 def test_a_clip_goes_through_by_path_and_its_base_model_is_loaded_once(tiny_by_name, clip, tmp_path):

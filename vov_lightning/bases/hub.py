@@ -72,7 +72,7 @@ class HubModel(BaseModel):
         self,
         weights: str = "",
         revision: str = "",
-        dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16",
+        dtype: ComputeDtype = "bfloat16",
         gradient_checkpointing: bool = False,
         vae_tiling: bool = False,
     ) -> None:

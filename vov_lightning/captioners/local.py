@@ -48,7 +48,7 @@ class LocalCaptioner(Captioner):
         frames: int = 4,
         max_tokens: int = 300,
         device: str = "cpu",
-        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        dtype: Literal["auto", ComputeDtype] = "auto",
     ) -> None:
         self.model, self.revision, self.prompt, self.frames = model, revision, prompt, frames
         self.max_tokens, self.device, self.dtype = max_tokens, device, dtype
