@@ -2,8 +2,8 @@
 
 Each field is declared once, below, with its wire type, its limits, its default and its words for ``vov-info``; writer,
 reader and ``describe`` walk that one list (as in Cool-Chic's header). How the fields are laid out in a file is said by
-``head.py`` (version 2) and ``version1.py``. The names of choices, such as schedulers and kernels, are spelled here alone;
-their order is that of their codes.
+``head.py`` (version 2) and ``version1.py``. The names of choices, such as schedulers and kernels, are spelled here
+alone, in the order of their codes.
 """
 
 from dataclasses import MISSING, dataclass, field, fields

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vov_lightning.bitstream.header import ComputeDtype
 from vov_lightning.captioners.base import DEFAULT_PROMPT, Captioner, check_prompting, spread_pictures
 from vov_lightning.captioners.text import tidy_reply
 from vov_lightning.errors import CaptionError, SettingError

@@ -19,7 +19,7 @@ from vov_lightning.cli.words import with_flags
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.baselines import BASELINES, make_baselines
 from vov_lightning.evaluation.cache import Cache, Frames
-from vov_lightning.evaluation.entries import Entry, SourceOptions, find_entries
+from vov_lightning.evaluation.entries import Entry, SourceFit, SourceOptions, find_entries
 from vov_lightning.evaluation.metrics import METRICS
 from vov_lightning.evaluation.module import VOV, EvaluationModule
 from vov_lightning.evaluation.report import build_report

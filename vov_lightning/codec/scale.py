@@ -15,6 +15,7 @@ from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import Segment, VovFile
 from vov_lightning.bitstream.segments import segment_seed, without_indices
 from vov_lightning.codec.decode import checked_size, decode, decode_latents, replay_of, sample
+from vov_lightning.codec.settings import steering_of, with_steering
 from vov_lightning.codec.steer import scale_to_quality, steered
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import Progress
@@ -165,9 +166,7 @@ def assemble(file: VovFile, parts: Iterable[VovFile]) -> VovFile:
     steered = next((part.header for part in parts if part.indices), None)
     header = without_indices(file.header)
     if steered is not None:
-        header = replace(
-            header, kernel=steered.kernel, eta=steered.eta, codebook=steered.codebook, index_bits=steered.index_bits
-        )
+        header = with_steering(header, steering_of(steered))
     pad_frames = parts[0].header.pad_frames if len(parts) == 1 else 0
     header = replace(header, frames=sum(part.header.frames for part in parts), pad_frames=pad_frames)
     return replace(file, header=header, segments=tuple(part.segments[0] for part in parts))

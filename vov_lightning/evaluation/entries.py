@@ -16,7 +16,6 @@ from vov_lightning.runs.joint import source_name
 from vov_lightning.runs.sets import read_set
 from vov_lightning.runs.source import SAMPLE
 
-
 SourceFit = Literal["resize", "crop"]
 """How a source was brought to the size of its file, where no run folder says it."""
 

@@ -16,7 +16,9 @@ MAX_DIFFUSION = 5.0
 """Upper limit of Euler-Maruyama's diffusion coefficient, which has a pole at t = 1 (paper, appendix C)."""
 
 
-def transition(kernel: SteeredKernel, eta: float, x_t: Tensor, clean: Tensor, t: float, s: float) -> tuple[Tensor, float]:
+def transition(
+    kernel: SteeredKernel, eta: float, x_t: Tensor, clean: Tensor, t: float, s: float
+) -> tuple[Tensor, float]:
     """Mean of ``x_s``, of ``x_t``'s shape, and its standard deviation gamma.
 
     Args:
