@@ -4,7 +4,7 @@ Files are fitted first, each reading of them is then edited one attribute at a t
 with what the same change of the caption does to the unadapted model (without guidance; ``share_guided``: with the
 same). Rows are kept: an interrupted study goes on.
 
-    vov-fit --config nano.yaml --set DIR --name nano     # runs/nano/<clip>/<clip>.vov
+    vov-fit --config window.yaml --set DIR --name nano     # runs/nano/<clip>/<clip>.vov
     vov-fit --config vector.yaml --set DIR --name vector
     python tools/studies/editing.py --clips DIR --nano runs/nano --vector runs/vector --sheet docs/editing.png
 
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, required=True, help="Folder of the clips.")
     parser.add_argument("--names", nargs="+", default=None, help="Clips to take, without .mp4; all when left out.")
-    parser.add_argument("--nano", type=Path, required=True, help="Files fitted by nano.yaml.")
+    parser.add_argument("--nano", type=Path, required=True, help="Files fitted by window.yaml.")
     parser.add_argument("--vector", type=Path, required=True, help="Files fitted by vector.yaml, or editing.yaml.")
     parser.add_argument("--readings", nargs="+", default=list(READINGS), choices=READINGS, help="What to measure.")
     parser.add_argument("--seeds", type=int, default=4, help="Number of seeds.")

@@ -1,6 +1,7 @@
 """How to share a file between vector and indices: the same total, from all vector to all indices.
 
-For every clip, total and share, vectors are fitted as `nano.yaml` does, of lengths that give the wanted bytes; indices
+For every clip, total and share, vectors are fitted as `window.yaml` does, of lengths that give the wanted bytes;
+indices
 fill the file up to the total. Fits are kept: a second run measures only what is new.
 
     python tools/studies/mixture.py --clips DIR --names news_cif container_cif soccer_cif --out runs/mixture

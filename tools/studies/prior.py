@@ -1,6 +1,7 @@
 """What the pretrained transformer is worth: the same clip in about the same number of bytes, by several means.
 
-For every clip of a folder: `nano.yaml` (a small vector and indices), the same on a transformer that was never trained,
+For every clip of a folder: `window.yaml` (a small vector and indices), the same on a transformer that was never
+trained,
 `vector.yaml` (no indices), indices alone in as many bytes, the unadapted model under both samplers, a SIREN of as many
 coded bytes, a thumbnail, and the autoencoder alone.
 LPIPS (AlexNet) and DISTS are computed on the frames as they are, without enlargement; torch hub has their backbones.
@@ -65,8 +66,8 @@ def save_random_transformer(folder: Path) -> None:
 def measure(path: Path, out: Path, random_weights: Path, more: list[str]) -> list[Row]:
     """One row a method."""
     runs = {
-        "vector and indices": ("nano.yaml", []),
-        "vector and indices, random transformer": ("nano.yaml", [f"--model.base.weights={random_weights}"]),
+        "vector and indices": ("window.yaml", []),
+        "vector and indices, random transformer": ("window.yaml", [f"--model.base.weights={random_weights}"]),
         "vector": ("vector.yaml", []),
     }
     files, base = {}, Nano()

@@ -21,8 +21,8 @@ FIT = Command(
   vov-fit --config nano.yaml --data.caption "dim, blue"  your own words; a file of them: --data.caption_file
   vov-fit --data.captioner.help EndpointCaptioner       a caption from a vision-language model; also LocalCaptioner
   vov-fit --config ltx_video.yaml --data.path a.mp4     another base model, on a GPU
-  vov-fit --config nano.yaml --data.paths "[a.mp4, b.mp4]"   one vector for both, each from its own caption
-  vov-fit --config nano.yaml --drift.every_n_iterations 20   how far unrelated prompts drift meanwhile
+  vov-fit --config vector.yaml --data.paths "[a.mp4, b.mp4]"   one vector for both, each from its own caption
+  vov-fit --config vector.yaml --drift.every_n_iterations 20   how far unrelated prompts drift meanwhile
   vov-fit --config nano.yaml --set FOLDER               every clip of a folder, into runs/FOLDER/<clip>/
   vov-fit --config uvg.yaml --part 2/8                  a set shared by 8 GPUs: this one takes every 8th clip
   vov-fit --config uvg.yaml --dry_run                   the same in a minute, without weights: is everything right?
