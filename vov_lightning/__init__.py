@@ -4,8 +4,8 @@ The packages follow the data: `video` (files, frames) -> `bases` (frames, latent
 velocity) -> `vector` (vector, LoRA, symbols) -> `bitstream` (symbols, .vov) ->
 `sampling` (noise, latents) -> `bases` and `video` again. `codec` holds the ways
 through a file: decode it, steer it, edit it. `runs` knows the folders of fits,
-`fitting` finds the vector, `evaluation` measures, `export` gives files to others,
-`cli` holds the commands. Only `fitting`, `evaluation` and `cli` know Lightning.
+`api` is those ways for Python, `fitting` finds the vector, `evaluation` measures,
+`export` gives files to others, `cli` holds the commands. Only `fitting`, `evaluation` and `cli` know Lightning.
 
 Public names load on first use, so that decoding never imports Lightning. Type checkers see them all.
 """
@@ -19,19 +19,23 @@ _PUBLIC = {
     "vov_lightning.bitstream": ("Limits", "VovFile"),
     "vov_lightning.captioners": ("Captioner", "EndpointCaptioner", "LocalCaptioner"),
     "vov_lightning.bases.nano.vocabulary": ("describe",),
-    "vov_lightning.codec.decode": ("decode",),
-    "vov_lightning.codec.edit": ("EditConfig", "edit", "merge"),
+    "vov_lightning.api": ("compress", "decode", "edit", "scale"),
+    "vov_lightning.codec.edit": ("EditConfig", "merge"),
+    "vov_lightning.evaluation.metrics.clip": ("ClipMetrics",),
+    "vov_lightning.evaluation.metrics.fvd": ("FrechetVideoDistance",),
     "vov_lightning.export": ("export_diffusers", "export_merged", "export_peft", "export_unilora", "lora_matrices"),
     "vov_lightning.fitting.data": ("SignalData",),
     "vov_lightning.fitting.drift": ("DriftMonitor",),
     "vov_lightning.fitting.objectives": ("FlowMatching", "Reconstruction"),
     "vov_lightning.fitting.module": ("VOVModule",),
-    "vov_lightning.fitting.run": ("FitResult", "fit"),
+    "vov_lightning.fitting.run": ("fit",),
     "vov_lightning.fitting.stages": ("RateConstrained", "Unconstrained"),
     "vov_lightning.sampling.config": ("SamplerConfig", "ScalingConfig"),
-    "vov_lightning.codec.scale": ("scale",),
+    "vov_lightning.runs.history": ("FitHistory", "read_history"),
+    "vov_lightning.runs.result": ("FitResult",),
     "vov_lightning.codec.steer": ("keep_steps",),
     "vov_lightning.vector.adapter": ("AdapterConfig",),
+    "vov_lightning.video.compare": ("psnr_db",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
@@ -39,6 +43,10 @@ __all__ = sorted(_MODULE_OF)
 
 
 if TYPE_CHECKING:
+    from vov_lightning.api import compress as compress
+    from vov_lightning.api import decode as decode
+    from vov_lightning.api import edit as edit
+    from vov_lightning.api import scale as scale
     from vov_lightning.bases import BaseModel as BaseModel
     from vov_lightning.bases import ClipSize as ClipSize
     from vov_lightning.bases import load_base as load_base
@@ -48,12 +56,11 @@ if TYPE_CHECKING:
     from vov_lightning.captioners import Captioner as Captioner
     from vov_lightning.captioners import EndpointCaptioner as EndpointCaptioner
     from vov_lightning.captioners import LocalCaptioner as LocalCaptioner
-    from vov_lightning.codec.decode import decode as decode
     from vov_lightning.codec.edit import EditConfig as EditConfig
-    from vov_lightning.codec.edit import edit as edit
     from vov_lightning.codec.edit import merge as merge
-    from vov_lightning.codec.scale import scale as scale
     from vov_lightning.codec.steer import keep_steps as keep_steps
+    from vov_lightning.evaluation.metrics.clip import ClipMetrics as ClipMetrics
+    from vov_lightning.evaluation.metrics.fvd import FrechetVideoDistance as FrechetVideoDistance
     from vov_lightning.export import export_diffusers as export_diffusers
     from vov_lightning.export import export_merged as export_merged
     from vov_lightning.export import export_peft as export_peft
@@ -64,16 +71,19 @@ if TYPE_CHECKING:
     from vov_lightning.fitting.module import VOVModule as VOVModule
     from vov_lightning.fitting.objectives import FlowMatching as FlowMatching
     from vov_lightning.fitting.objectives import Reconstruction as Reconstruction
-    from vov_lightning.fitting.run import FitResult as FitResult
     from vov_lightning.fitting.run import fit as fit
     from vov_lightning.fitting.stages import RateConstrained as RateConstrained
     from vov_lightning.fitting.stages import Unconstrained as Unconstrained
+    from vov_lightning.runs.history import FitHistory as FitHistory
+    from vov_lightning.runs.history import read_history as read_history
+    from vov_lightning.runs.result import FitResult as FitResult
     from vov_lightning.sampling.config import SamplerConfig as SamplerConfig
     from vov_lightning.sampling.config import ScalingConfig as ScalingConfig
     from vov_lightning.vector.adapter import AdapterConfig as AdapterConfig
     from vov_lightning.video import Signal as Signal
     from vov_lightning.video import read_signal as read_signal
     from vov_lightning.video import write_signal as write_signal
+    from vov_lightning.video.compare import psnr_db as psnr_db
 
     __version__: str
 else:
@@ -89,4 +99,4 @@ else:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    return sorted([*__all__, "__version__"])

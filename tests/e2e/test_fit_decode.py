@@ -124,15 +124,3 @@ def test_plain_lora_is_fitted_stored_and_decoded(run_fit, tmp_path, capsys):
     file = VovFile.open(tmp_path / "runs" / "ramp" / "ramp.vov")
     assert (file.header.hash_scheme, file.header.k) == ("lora", 2 * (4 * (64 + 64) + 2 * (64 + 64)))
     assert len(set(file.symbols.tolist())) > 2
-
-
-def test_python_api_of_the_readme(tmp_path, clip, tiny_weights):
-    import vov_lightning as vov
-
-    module = vov.VOVModule(Nano(str(tiny_weights)), vov.AdapterConfig(k=64), sampler=vov.SamplerConfig(steps=2))
-    stages = [vov.Unconstrained(2), vov.RateConstrained(2)]
-    data = vov.SignalData.of(vov.read_signal(clip), height=32, width=32)
-    result = vov.fit(data, module, stages, tmp_path / "run", accelerator="cpu")
-    result.file.save(tmp_path / "clip.vov")
-    again = vov.decode(vov.VovFile.open(tmp_path / "clip.vov"), Nano(str(tiny_weights)))
-    assert torch.equal(again.frames, result.decoded.frames)

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ from vov_lightning.bitstream import BitstreamError, VovFile
 from vov_lightning.bitstream.indices import decode_indices, encode_indices
 from vov_lightning.cli import fit, scale
 from vov_lightning.codec.decode import decode as decode_file
-from vov_lightning.codec.decode import replay_of, sample, scaling_of
+from vov_lightning.codec.decode import replay_of, sample
+from vov_lightning.codec.settings import steering_of
 from vov_lightning.codec.steer import keep_steps, scale_to_quality, steer, with_indices
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import SignalData
@@ -67,7 +67,7 @@ def test_a_scaled_file_decodes_elsewhere_to_the_encoders_frames(fitted, clip, ti
 
 def encoder_latents(plain: VovFile, base: Nano, source: Signal, scaled: VovFile) -> torch.Tensor:
     """Latents where the encoder's own search ended."""
-    config = replace(scaling_of(scaled.header), bits=400)
+    config = ScalingConfig.like(steering_of(scaled.header), bits=400)
     search = Search(config, base.encode(source.frames), plain.header.seed, plain.header.steps)
     latents = sample(plain, base, search)
     assert [step.tolist() for step in search.indices][: len(scaled.indices)] == [s.tolist() for s in scaled.indices]

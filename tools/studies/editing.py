@@ -30,10 +30,11 @@ from torch import Tensor
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.nano.vocabulary import levels, parse
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import scaling_of
 from vov_lightning.codec.edit import EditConfig, edit
+from vov_lightning.codec.settings import steering_of
 from vov_lightning.codec.steer import keep_steps, steer
 from vov_lightning.runs.source import source_of
+from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video import Signal, contact_sheet, write_sheet
 from vov_lightning.video.compare import psnr_db
 
@@ -137,7 +138,7 @@ class Study:
             plain = replace(plain, header=replace(plain.header, seed=seed))
             if reading.indices:
                 bits = header.index_bits * sum(map(len, self.fitted.indices))
-                plain = steer(plain, self.base, self.source, replace(scaling_of(header), bits=bits))
+                plain = steer(plain, self.base, self.source, ScalingConfig.like(steering_of(header), bits=bits))
             self._files[seed] = plain
         return self._files[seed]
 

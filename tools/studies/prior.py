@@ -23,8 +23,9 @@ from vov_lightning.bases.nano.model import Nano, build_transformer
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import fit
 from vov_lightning.codec.build import build_file
-from vov_lightning.codec.decode import decode, sampler_of
+from vov_lightning.codec.decode import decode
 from vov_lightning.codec.scale import scale
+from vov_lightning.codec.settings import sampler_of
 from vov_lightning.evaluation.baselines.siren import fit_siren
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig

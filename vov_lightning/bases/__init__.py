@@ -5,6 +5,7 @@ imported. Other packages register theirs under the entry-point group
 ``vov_lightning.bases``.
 """
 
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -22,6 +23,16 @@ def load_base(name: str, **options) -> BaseModel:
         BaseModelError: If no installed package registers ``name``, or its weights cannot be had.
     """
     return base_class(name)(**options)
+
+
+@lru_cache(maxsize=1)
+def shared_base(name: str) -> BaseModel:
+    """Base model ``name`` with its default options, on the CPU; the last one is kept and comes back for its name.
+
+    Raises:
+        BaseModelError: As of `load_base`.
+    """
+    return load_base(name)
 
 
 def base_class(name: str) -> type[BaseModel]:
@@ -63,4 +74,4 @@ def class_of(text: str) -> type[BaseModel]:
     return found
 
 
-__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "class_of", "load_base"]
+__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "class_of", "load_base", "shared_base"]

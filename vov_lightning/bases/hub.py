@@ -9,7 +9,7 @@ import gc
 import hashlib
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -26,6 +26,7 @@ from vov_lightning.bases.hub_files import (
     text_identity,
 )
 from vov_lightning.bases.memory import check_gpu_memory
+from vov_lightning.bitstream.header import ComputeDtype
 from vov_lightning.errors import BaseModelError
 from vov_lightning.files import atomic_path
 
@@ -72,7 +73,7 @@ class HubModel(BaseModel):
         self,
         weights: str = "",
         revision: str = "",
-        dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16",
+        dtype: ComputeDtype = "bfloat16",
         gradient_checkpointing: bool = False,
         vae_tiling: bool = False,
     ) -> None:

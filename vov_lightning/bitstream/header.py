@@ -2,21 +2,26 @@
 
 Each field is declared once, below, with its wire type, its limits, its default and its words for ``vov-info``; writer,
 reader and ``describe`` walk that one list (as in Cool-Chic's header). How the fields are laid out in a file is said by
-``head.py`` (version 2) and ``version1.py``.
+``head.py`` (version 2) and ``version1.py``. The names of choices, such as schedulers and kernels, are spelled here
+alone, in the order of their codes.
 """
 
 from dataclasses import MISSING, dataclass, field, fields
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from vov_lightning.bitstream.codes import Name, Rate, Window
 from vov_lightning.bitstream.wire import Choice, Float32, Prefix, Ratio, Revision, Unsigned
 from vov_lightning.errors import BitstreamError
 
 ComputeDtype = Literal["float32", "bfloat16", "float16"]
+Grid = Literal["shifted", "linear"]
 Scheduler = Literal["flow_euler", "unipc"]
-Kernel = Literal["ode", "ancestral", "euler_maruyama"]
+SteeredKernel = Literal["ancestral", "euler_maruyama"]
+"""Kernels that take indices."""
+Kernel = Literal["ode", SteeredKernel]
 HashScheme = Literal["v1", "unilora_numpy", "lora"]
+CodebookName = Literal["hadamard", "iid"]
 
 
 def _wire(kind: Any, words: str, default: Any = MISSING) -> Any:
@@ -46,8 +51,8 @@ class Header:
     width: int = _wire(Unsigned(1, 2**32 - 1), "width")
     fps: Fraction = _wire(Rate(), "frames per second")
 
-    compute_dtype: ComputeDtype = _wire(Choice(2, ("float32", "bfloat16", "float16")), "compute dtype", "float32")
-    grid: Literal["linear", "shifted"] = _wire(Choice(1, ("shifted", "linear")), "time grid", "shifted")
+    compute_dtype: ComputeDtype = _wire(Choice(2, get_args(ComputeDtype)), "compute dtype", "float32")
+    grid: Grid = _wire(Choice(1, get_args(Grid)), "time grid", "shifted")
     k: int = _wire(Unsigned(0, 2**32 - 1), "vector entries (k)", 0)
     step: float = _wire(Float32(), "quantiser step", 1.0)
     targets: int = _wire(Unsigned(1, 2**32 - 1), "adapted layers (mask)", 1)
@@ -64,10 +69,10 @@ class Header:
     seed: int = _wire(Unsigned(0, 2**64 - 1), "noise seed", 0)
     hash_seed: int = _wire(Unsigned(0, 2**64 - 1), "hash seed", 0)
     eta: float = _wire(Float32(zero=True), "kernel noise (eta)", 0.0)
-    kernel: Kernel = _wire(Choice(2, ("ode", "ancestral", "euler_maruyama")), "kernel", "ode")
-    scheduler: Scheduler = _wire(Choice(2, ("flow_euler", "unipc")), "scheduler", "flow_euler")
-    hash_scheme: HashScheme = _wire(Choice(2, ("v1", "unilora_numpy", "lora")), "hash scheme", "v1")
-    codebook: Literal["hadamard", "iid"] = _wire(Choice(2, ("hadamard", "iid")), "codebook of the indices", "hadamard")
+    kernel: Kernel = _wire(Choice(2, get_args(Kernel)), "kernel", "ode")
+    scheduler: Scheduler = _wire(Choice(2, get_args(Scheduler)), "scheduler", "flow_euler")
+    hash_scheme: HashScheme = _wire(Choice(2, get_args(HashScheme)), "hash scheme", "v1")
+    codebook: CodebookName = _wire(Choice(2, get_args(CodebookName)), "codebook of the indices", "hadamard")
     index_bits: int = _wire(Unsigned(1, 24), "bits an index", 8)
 
     window: tuple[int, ...] = _wire(Window(), "windows of the base model", ())

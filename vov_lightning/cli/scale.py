@@ -56,7 +56,7 @@ def main(args: list[str] | None = None) -> None:
         plain = replace(plain, header=replace(plain.header, steps=options.steps))
     error, parts = SquaredError(), []
     with ClipBar("scale", source.num_frames) as bar:
-        segments = bar.over(source.segments(), lambda segment: segment.signal.num_frames - segment.padding.frames)
+        segments = bar.over(source.segments(), lambda segment: segment.num_frames)
         for coded in code_clip(plain, base, segments, options.scaling, progress=bar):
             error.add(coded.decoded, remove_padding(coded.source.signal, coded.source.padding))
             parts.append(coded.part)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import FrameTimes, Header, VovFile
+from vov_lightning.codec.settings import with_sampler
 from vov_lightning.errors import SettingError
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.vector.adapter import AdapterConfig
@@ -57,17 +58,10 @@ def build_file(
         pad_height=padding.height,
         pad_width=padding.width,
         fps=signal.fps,
-        compute_dtype=sampler.compute_dtype,
-        guidance=sampler.guidance,
         vae_tiling=base.vae_tiling,
-        scheduler=sampler.scheduler,
-        grid=sampler.grid,
-        steps=sampler.steps,
-        seed=sampler.seed,
         window=window_of(base, signal),
     )
-    if sampler.grid == "shifted":
-        header = replace(header, shift=sampler.shift)
+    header = with_sampler(header, sampler)
     if len(symbols):
         targets = base.targets_to_mask(adapter.targets or base.default_targets)
         header = replace(

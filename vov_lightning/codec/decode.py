@@ -15,10 +15,11 @@ from vov_lightning.bases import BaseModel, ClipSize, load_base
 from vov_lightning.bases.memory import check_device, check_gpu_memory
 from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.bitstream import Header, VovFile
+from vov_lightning.codec.settings import sampler_of, steering_of
 from vov_lightning.errors import BaseModelMismatchError, BitstreamError, SettingError
 from vov_lightning.flow import Velocity, guide
 from vov_lightning.progress import Progress
-from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import check_stop_at, initial_noise, integrate
 from vov_lightning.sampling.steering import Replay, Steering
 from vov_lightning.sampling.unipc import integrate_unipc
@@ -120,7 +121,7 @@ def replay_of(file: VovFile, base: BaseModel, keep_steps: int | None = None) -> 
     if most > num_entries:
         raise BitstreamError(f"a step carries {most} indices for {num_entries} latent entries; the file is damaged")
     indices = [torch.from_numpy(step.copy()) for step in kept]
-    return Replay(scaling_of(file.header), num_entries, file.header.seed, indices)
+    return Replay(steering_of(file.header), num_entries, file.header.seed, indices)
 
 
 def decode_latents(base: BaseModel, latents: Tensor, size: ClipSize, header: Header) -> Signal:
@@ -147,34 +148,6 @@ def generated_size(header: Header) -> ClipSize:
     return ClipSize(
         header.frames + header.pad_frames, header.height + header.pad_height, header.width + header.pad_width
     )
-
-
-def scaling_of(header: Header) -> ScalingConfig:
-    """What the file's indices choose from; the default's for a file without any."""
-    if header.kernel == "ode":
-        return ScalingConfig()
-    eta = header.eta if header.kernel == "ancestral" else 1.0
-    return ScalingConfig(index_bits=header.index_bits, codebook=header.codebook, kernel=header.kernel, eta=eta)
-
-
-def sampler_of(header: Header) -> SamplerConfig:
-    """The sampler that ``header`` describes.
-
-    Raises:
-        BitstreamError: If its times do not fall from 1 to 0.
-    """
-    try:
-        return SamplerConfig(
-            steps=header.steps,
-            grid=header.grid,
-            shift=header.shift,
-            guidance=header.guidance,
-            seed=header.seed,
-            compute_dtype=header.compute_dtype,
-            scheduler=header.scheduler,
-        )
-    except SettingError as error:
-        raise BitstreamError(f"the file's sampler cannot run: {error}") from None
 
 
 @contextmanager

@@ -29,10 +29,10 @@ from vov_lightning.codec.decode import (
     generate,
     generated_size,
     replay_of,
-    sampler_of,
     velocity_field,
     windows_of,
 )
+from vov_lightning.codec.settings import sampler_of
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import Velocity, guide
 from vov_lightning.progress import Progress

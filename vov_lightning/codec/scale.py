@@ -16,7 +16,8 @@ from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import Segment, VovFile
 from vov_lightning.bitstream.segments import segment_seed, without_indices
 from vov_lightning.bitstream.wire import write_varint
-from vov_lightning.codec.decode import checked_size, decode_latents, sample, sampler_of
+from vov_lightning.codec.decode import checked_size, decode_latents, sample
+from vov_lightning.codec.settings import sampler_of, steering_of, with_steering
 from vov_lightning.codec.steer import scale_to_quality, steered, with_indices
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import Progress
@@ -144,10 +145,9 @@ def code_clip(
 
 def segment_file(file: VovFile, number: int, source: Fitted) -> VovFile:
     """Segment ``number`` of ``file`` as a file of its own, before it has indices."""
-    shown = source.signal.num_frames - source.padding.frames
     header = replace(
         without_indices(file.header),
-        frames=shown,
+        frames=source.num_frames,
         pad_frames=source.padding.frames,
         seed=segment_seed(file.header.seed, number),
     )
@@ -160,9 +160,7 @@ def assemble(file: VovFile, parts: Iterable[VovFile]) -> VovFile:
     steered = next((part.header for part in parts if part.indices), None)
     header = without_indices(file.header)
     if steered is not None:
-        header = replace(
-            header, kernel=steered.kernel, eta=steered.eta, codebook=steered.codebook, index_bits=steered.index_bits
-        )
+        header = with_steering(header, steering_of(steered))
     pad_frames = parts[0].header.pad_frames if len(parts) == 1 else 0
     header = replace(header, frames=sum(part.header.frames for part in parts), pad_frames=pad_frames)
     return replace(file, header=header, segments=tuple(part.segments[0] for part in parts))

@@ -9,10 +9,11 @@ from torch import Tensor
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import VovFile, without_indices
 from vov_lightning.bitstream.indices import Indices, check_indices
-from vov_lightning.codec.decode import checked_size, sample, sampler_of
+from vov_lightning.codec.decode import checked_size, sample
+from vov_lightning.codec.settings import sampler_of, with_steering
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import Progress
-from vov_lightning.sampling.config import ScalingConfig, check_scaling
+from vov_lightning.sampling.config import ScalingConfig, SteeringConfig, check_scaling
 from vov_lightning.sampling.steering import Search
 from vov_lightning.video import Signal
 
@@ -90,12 +91,11 @@ def keep_steps(file: VovFile, number: int) -> VovFile:
     return file.keep_steps(number)
 
 
-def with_indices(file: VovFile, indices: Indices, config: ScalingConfig) -> VovFile:
+def with_indices(file: VovFile, indices: Indices, config: SteeringConfig) -> VovFile:
     """``file`` of one segment with ``indices`` in place of its own; without any, its kernel is the plain one."""
     header = without_indices(file.header)
     if any(map(len, indices)):
-        eta = config.eta if config.kernel == "ancestral" else 0.0
-        header = replace(header, kernel=config.kernel, eta=eta, codebook=config.codebook, index_bits=config.index_bits)
+        header = with_steering(header, config)
     return replace(file, header=header, segments=(replace(file.segments[0], indices=indices),))
 
 

@@ -16,12 +16,13 @@ from torch import Generator
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import adapted, checked_size, sampler_of, tiling, velocity_field
+from vov_lightning.bitstream.header import SteeredKernel
+from vov_lightning.codec.decode import adapted, checked_size, tiling, velocity_field
+from vov_lightning.codec.settings import sampler_of
 from vov_lightning.codec.steer import check_source
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.theory import PathStep, Stop, early_stops, path_divergences, sample_path, velocity_errors
 from vov_lightning.progress import Progress
-from vov_lightning.sampling.kernels import KernelName
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.video import Fitted
 
@@ -105,7 +106,7 @@ def diagnose(
     *,
     seeds: Sequence[int] = range(4),
     num_times: int = 20,
-    kernels: Sequence[KernelName] = ("euler_maruyama", "ancestral"),
+    kernels: Sequence[SteeredKernel] = ("euler_maruyama", "ancestral"),
     progress: Progress = iter,
 ) -> Diagnostics:
     """Diagnostics of ``file`` under its own caption, guidance, arithmetic and grid of times.
@@ -138,8 +139,8 @@ def diagnose(
     times, velocity = sampler.times().tolist(), velocity_field(base, file.caption, sampler)
     errors: dict[str, list[list[float]]] = {"adapted": [], "base": []}
     stops: list[list[Stop]] = []
-    paths: dict[KernelName, list[list[PathStep]]] = {kernel: [] for kernel in kernels}
-    bits: dict[KernelName, list[list[float]]] = {kernel: [] for kernel in kernels}
+    paths: dict[SteeredKernel, list[list[PathStep]]] = {kernel: [] for kernel in kernels}
+    bits: dict[SteeredKernel, list[list[float]]] = {kernel: [] for kernel in kernels}
     with torch.autocast(base.device.type, enabled=False):
         with adapted(base, file):
             for seed in progress(seeds):
@@ -173,7 +174,7 @@ def _means(rows: Sequence[Sequence[float]]) -> list[Mean]:
     return [Mean.of(column) for column in zip(*rows, strict=True)]
 
 
-def _path_kl(kernel: KernelName, times: Sequence[float], bits: Sequence[Sequence[float]]) -> PathKL:
+def _path_kl(kernel: SteeredKernel, times: Sequence[float], bits: Sequence[Sequence[float]]) -> PathKL:
     totals = [math.fsum(row) for row in bits]
     if not all(map(math.isfinite, totals)):
         raise SettingError(f"{kernel} diverges in {len(times) - 1} steps; fit with more sampler.steps, or leave it out")

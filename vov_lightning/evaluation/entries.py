@@ -16,6 +16,9 @@ from vov_lightning.runs.joint import source_name
 from vov_lightning.runs.sets import read_set
 from vov_lightning.runs.source import SAMPLE
 
+SourceFit = Literal["resize", "crop"]
+"""How a source was brought to the size of its file, where no run folder says it."""
+
 
 @dataclass(frozen=True)
 class SourceOptions:
@@ -25,7 +28,7 @@ class SourceOptions:
     """Holds ``<name of the file>.mp4``, ``.png``, ... or a folder of that name; None: where the fits found them."""
     start: int = 0
     """First frame, for files that do not lie in their run's folder."""
-    fit: Literal["resize", "crop"] = "resize"
+    fit: SourceFit = "resize"
     """How the source was brought to size, likewise."""
 
 
@@ -39,7 +42,7 @@ class Entry:
     """Name of the set that it was fitted in: the folder above its run's folder, or its own folder."""
     source: Path
     start: int
-    fit: Literal["resize", "crop"]
+    fit: SourceFit
 
 
 def find_entries(paths: Iterable[Path], options: SourceOptions = SourceOptions()) -> tuple[list[Entry], dict[str, str]]:

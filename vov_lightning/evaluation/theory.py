@@ -41,12 +41,13 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor
 
+from vov_lightning.bitstream.header import SteeredKernel
 from vov_lightning.flow import Velocity, flow_loss, interpolate, ode_step, predict_clean
-from vov_lightning.sampling.kernels import KernelName, divergence_bits, transition
+from vov_lightning.sampling.kernels import divergence_bits, transition
 
 ETA = 1.0
 """Of the ancestral kernel: the full noise of the posterior."""
-PAPERS_KERNEL: KernelName = "euler_maruyama"
+PAPERS_KERNEL: SteeredKernel = "euler_maruyama"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Stop:
 
 
 def sample_path(
-    velocity: Velocity, noise: Tensor, times: Sequence[float], kernel: KernelName, generator: Generator
+    velocity: Velocity, noise: Tensor, times: Sequence[float], kernel: SteeredKernel, generator: Generator
 ) -> list[PathStep]:
     """Stochastic steps of a model from ``noise`` [B, ...], all but the last.
 
@@ -92,7 +93,7 @@ def sample_path(
 
 
 def path_divergences(
-    velocity: Velocity, path: Sequence[PathStep], kernel: KernelName, device: torch.device
+    velocity: Velocity, path: Sequence[PathStep], kernel: SteeredKernel, device: torch.device
 ) -> list[float]:
     """KL divergence of each step in bits, from the model that took ``path`` to the one of ``velocity``."""
     bits = []
@@ -127,7 +128,7 @@ def early_stops(velocity: Velocity, clean: Tensor, noise: Tensor, times: Sequenc
     return stops
 
 
-def _step_bits(kernel: KernelName, x_t: Tensor, clean: Tensor, other: Tensor, t: float, s: float) -> float:
+def _step_bits(kernel: SteeredKernel, x_t: Tensor, clean: Tensor, other: Tensor, t: float, s: float) -> float:
     mean, gamma = transition(kernel, ETA, x_t, clean, t, s)
     return divergence_bits((transition(kernel, ETA, x_t, other, t, s)[0] - mean) / gamma)
 

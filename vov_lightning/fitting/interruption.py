@@ -9,7 +9,7 @@ be written first. A second signal does not wait.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -84,15 +84,15 @@ SIGNALS = Signals()
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Within the block, signals of `NAMES` raise `Interrupted`; those that are ignored (nohup) stay so.
+def stopped_by_signals(names: Sequence[str] = NAMES) -> Iterator[None]:
+    """Within the block, signals of ``names`` raise `Interrupted`; those that are ignored (nohup) stay so.
 
     Nothing changes in a thread other than the main one, which Python gives no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    found = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+    found = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {signum: signal.getsignal(signum) for signum in found}
     taken = [signum for signum, handler in before.items() if handler is not signal.SIG_IGN]
     SIGNALS.forget()

@@ -21,6 +21,7 @@ from vov_lightning.fitting.checks import check_trainer
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
 from vov_lightning.fitting.pool import latent_pool
+from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import RateControlled
 from vov_lightning.randomness import TRAINING_STREAM, random_words
 from vov_lightning.runs.joint import check_captions
@@ -69,7 +70,8 @@ class VOVModule(RateControlled):
         rate_learning_rate: float = 1.0,
         seed: int = 0,
     ) -> None:
-        from vov_lightning.vector.rate import FactorizedRate  # CompressAI takes half a second
+        with without_chatter():
+            from vov_lightning.vector.rate import FactorizedRate  # CompressAI takes half a second
 
         super().__init__()
         self.base = base.requires_grad_(False).eval()

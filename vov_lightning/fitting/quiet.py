@@ -14,6 +14,9 @@ ADVICE = (
     "You're resuming from a checkpoint that ended before the epoch ended",  # batches are functions of their number
     "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",  # a limit that is gone
     "The `srun` command is available",  # one process is all there is
+    "`torch.jit.script` is deprecated",  # CompressAI's and torchmetrics' own code
+    ".*LeafSpec",  # Lightning's
+    "Mismatch dtype between input and weight",  # autocast's own doing
 )
 
 

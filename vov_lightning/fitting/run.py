@@ -1,13 +1,13 @@
 """A whole fit: train, write the file, decode it, measure what the decoder shows."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import ProgressBar
 
 from vov_lightning.bases.memory import check_gpu_memory
-from vov_lightning.bitstream import VovFile
 from vov_lightning.errors import SettingError, UnfinishedError
 from vov_lightning.fitting.checkpoints import Checkpoints, check_checkpoint
 from vov_lightning.fitting.checks import check_arithmetic, check_trainer
@@ -16,34 +16,20 @@ from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.ending import Ending, format_early
 from vov_lightning.fitting.figures import measure, rounded
 from vov_lightning.fitting.history import History
-from vov_lightning.fitting.interruption import locating
+from vov_lightning.fitting.interruption import Interrupted, locating, stopped_by_signals
 from vov_lightning.fitting.module import VOVModule
+from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import Stage, stages_of, total_iterations
 from vov_lightning.runs.encode import encode
 from vov_lightning.runs.folder import RunFolder
+from vov_lightning.runs.history import FitHistory, read_history
 from vov_lightning.runs.joint import joint_metrics
+from vov_lightning.runs.result import FitResult
 from vov_lightning.sampling.config import ScalingConfig, check_scaling
-from vov_lightning.video import Signal
 
 CHECKPOINT_EVERY = 25
 """Optimizer steps between checkpoints: what a crash can cost."""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What a fit leaves behind."""
-
-    file: VovFile
-    """The compressed signal; of a joint fit, the first source's."""
-    decoded: Signal | None
-    """The decoder's frames, likewise; None for a clip of several segments, which are on the disk only."""
-    metrics: dict[str, Any]
-    """The content of ``metrics.json``."""
-    path: Path
-    """Where the file lies, in the folder with everything else."""
-    parts: "tuple[FitResult, ...]" = ()
-    """Of a joint fit, the result of each source."""
 
 
 def fit(
@@ -52,6 +38,8 @@ def fit(
     stages: list[Stage],
     folder: str | Path,
     scaling: ScalingConfig = ScalingConfig(),
+    *,
+    resume: bool = False,
     **trainer_options: Any,
 ) -> FitResult:
     """Fit ``module`` to ``data`` and leave file, clips, metrics, history and checkpoint in ``folder``.
@@ -60,19 +48,29 @@ def fit(
         data: The signal, or several (`SignalData.joint`, or its ``paths``) that share the vector.
         module: Base model, adapter, quantiser and sampler.
         stages: The schedule, in order.
-        folder: Where everything goes; a fit from Python always starts from the beginning, only ``vov-fit`` resumes.
+        folder: Where everything goes; what an earlier fit left there is replaced.
         scaling: Index bits that steer the decoder, added once the vector is fitted.
+        resume: Go on from the last checkpoint in ``folder``, where there is one. Give the same settings: only source,
+            caption and base model are compared.
         **trainer_options: For Lightning's `Trainer`. The README has an example.
 
     Raises:
         UnfinishedError: If a limit of the trainer or a callback has stopped the fit before the end of its stages.
+        KeyboardInterrupt: If Ctrl-C (a notebook's stop button) stopped it; its iterations are in the checkpoint.
+        RunError: If the checkpoint to go on from is damaged, or of another source, caption or base model.
     """
     run = RunFolder(Path(folder), data.source_name)
     options = {"logger": False, **fit_defaults(), **trainer_options}
     callbacks = [*stages, checkpoint_callback(run), History(run.history), *options.pop("callbacks", [])]
-    with without_chatter():
-        trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
-        return train_and_finish(trainer, module, data, run, scaling)
+    if options.get("enable_progress_bar") is not False and not any(isinstance(one, ProgressBar) for one in callbacks):
+        callbacks.append(FitProgress())
+    checkpoint = run.last_checkpoint if resume and run.last_checkpoint.exists() else None
+    try:
+        with stopped_by_signals(["SIGINT"]), without_chatter():
+            trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
+            return train_and_finish(trainer, module, data, run, scaling, checkpoint)
+    except Interrupted as stop:  # Lightning would end Python, and ignore Ctrl-C from then on
+        raise KeyboardInterrupt(f"{stop.line}; fit(..., resume=True) goes on") from None
 
 
 def fit_defaults() -> dict[str, Any]:
@@ -130,16 +128,17 @@ def train_and_finish(
         seconds, more = {}, {}
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
     shown = trainer.progress_bar_callback is not None
+    history = read_history(run.path) if module.adapter_config.k else FitHistory()
     parts = run.parts([source.name for source in module.sources])
     if scaling.seeks:  # nothing is lost if a target turns out to be beyond reach
         save_unfinished(module, parts, {"stopped": "index bits are not added yet"})
     if len(parts) == 1:
-        return finish(module, 0, run, scaling, seconds, more, shown)
+        return replace(finish(module, 0, run, scaling, seconds, more, shown), history=history)
     results = [finish(module, number, part, scaling, {}, {}, shown) for number, part in enumerate(parts)]
     metrics = joint_metrics(run.name, {part.name: result.metrics for part, result in zip(parts, results, strict=True)})
     metrics |= more | {"seconds": rounded(seconds)}
     run.write_metrics(metrics)
-    return FitResult(results[0].file, results[0].decoded, metrics, results[0].path, tuple(results))
+    return FitResult(results[0].file, results[0].decoded, metrics, results[0].path, history, tuple(results))
 
 
 def train(

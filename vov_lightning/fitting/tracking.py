@@ -18,8 +18,8 @@ from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
 from vov_lightning.fitting.module import VOVModule
-from vov_lightning.fitting.run import FitResult
 from vov_lightning.fitting.wandb_server import INIT_S, UPLOAD_S, reason_for_offline
+from vov_lightning.runs.result import FitResult
 from vov_lightning.video import Signal, side_by_side, viewing_ending, write_signal
 
 

@@ -61,7 +61,7 @@ def encode(
     last: Signal | None = None
     with ExitStack() as stack:
         bar = stack.enter_context(ClipBar("encode", clip.num_frames, shown))
-        sources = bar.over(clip.segments(), lambda segment: segment.signal.num_frames - segment.padding.frames)
+        sources = bar.over(clip.segments(), lambda segment: segment.num_frames)
         coded = code_clip(file, base, sources, scaling, store=store, progress=bar)
         writers: list[ClipWriter] = []
         for one in coded:

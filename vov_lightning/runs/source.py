@@ -1,8 +1,10 @@
 """Sources read, brought to a size that the base model takes, each with its caption."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -218,13 +220,15 @@ class ClipData:
         return found
 
 
-def source_of(file: VovFile, base: BaseModel, path: str, start: int = 0, fit: Fit | None = None) -> Clip:
+def source_of(
+    file: VovFile, base: BaseModel, source: str | os.PathLike[str] | Signal, start: int = 0, fit: Fit | None = None
+) -> Clip:
     """The source of ``file`` at its size and in its segments, as its fit saw it.
 
     Args:
         file: The compressed clip.
         base: The model that it was fitted on.
-        path: Of the source.
+        source: Its path, or a signal in memory.
         start: First frame.
         fit: How it was brought to size; if None, as the sizes of source and file suggest.
 
@@ -234,7 +238,7 @@ def source_of(file: VovFile, base: BaseModel, path: str, start: int = 0, fit: Fi
     header = file.header
     height, width = header.height, header.width
     try:
-        found = fit or _fit_between(open_clip(path), height, width)
+        found = fit or _fit_between(source, height, width)
         sides = header.pad_height, header.pad_width
         known = tuple((segment.frames, Padding(segment.pad_frames, *sides)) for segment in file.segments)
         shape = Shape(
@@ -246,24 +250,31 @@ def source_of(file: VovFile, base: BaseModel, path: str, start: int = 0, fit: Fi
             header.frames,
             known=known,
         )
-        clip = open_source(Path(path), shape, start=start, frames=header.frames)
+        if isinstance(source, Signal):
+            if not 0 <= start < source.num_frames:
+                raise SignalError(f"start={start} is outside 0 .. {source.num_frames - 1}; {source} is no longer")
+            clip = clip_of(Signal(source.frames[start:], source.fps, source.name), shape, header.frames)
+        else:
+            clip = open_source(Path(source), shape, start=start, frames=header.frames)
     except SignalError as error:
         raise SettingError(
             f"the source cannot be brought to the file's {header.frames} frames of {width}x{height}: {error}"
         ) from error
     if (clip.num_frames, clip.height, clip.width) != (header.frames, height, width):
         raise SettingError(
-            f"the source {path} has {clip.num_frames} frames of {clip.width}x{clip.height} from frame {start} on, the "
-            f"file {header.frames} of {width}x{height}; give the source that was compressed"
+            f"the source {source} has {clip.num_frames} frames of {clip.width}x{clip.height} from frame {start} on, "
+            f"the file {header.frames} of {width}x{height}; give the source that was compressed"
         )
     return clip
 
 
-def _fit_between(source: ClipReader, height: int, width: int) -> Fit:
+def _fit_between(source: str | os.PathLike[str] | Signal, height: int, width: int) -> Fit:
     """How a source probably got to ``height`` rows and ``width`` columns."""
-    if (source.height, source.width) == (height, width):
+    picture = source if isinstance(source, Signal) else open_clip(source)
+    aspect = picture.sample_aspect_ratio if isinstance(picture, ClipReader) else Fraction(1)
+    if (picture.height, picture.width) == (height, width):
         return "pad"
-    scaled = output_size(source.height, source.width, source.sample_aspect_ratio, height)
+    scaled = output_size(picture.height, picture.width, aspect, height)
     return "scale" if scaled == (height, width) else "resize"
 
 

@@ -1,17 +1,17 @@
 """Settings of the sampler: times that it visits, from 1 (noise) to 0 (clean), and how indices steer it."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vov_lightning.bitstream.header import CodebookName, ComputeDtype, Grid, Scheduler, SteeredKernel
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import shift_time
 from vov_lightning.sampling.candidates import Codebook, HadamardCodebook, IidCodebook
-from vov_lightning.sampling.kernels import KernelName
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class SamplerConfig:
 
     steps: int = 25
     """Number of steps, one network evaluation each (two with guidance); at least 1."""
-    grid: Literal["linear", "shifted"] = "shifted"
+    grid: Grid = "shifted"
     """Even steps of t, or even steps of r under ``t = c r / (1 + (c - 1) r)``."""
     shift: float = 3.0
     """``c`` of the shifted grid; above 1 spends more steps near noise (Wan at 480p: 3)."""
@@ -32,9 +32,9 @@ class SamplerConfig:
     """Classifier-free guidance; 1 is off, as in the paper."""
     seed: int = 0
     """Seed of the initial noise, and of the candidates and groups of indices."""
-    scheduler: Literal["flow_euler", "unipc"] = "flow_euler"
+    scheduler: Scheduler = "flow_euler"
     """``flow_euler``: Euler steps, which indices can steer; ``unipc``: multistep, Wan's own default."""
-    compute_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    compute_dtype: ComputeDtype = "float32"
     """Arithmetic of the network; float32 repeats best across machines."""
 
     def __post_init__(self) -> None:
@@ -64,12 +64,43 @@ class SamplerConfig:
         return (r if self.grid == "linear" else shift_time(r, self.shift)).float()
 
 
-CODEBOOKS: dict[str, type[Codebook]] = {"hadamard": HadamardCodebook, "iid": IidCodebook}
+CODEBOOKS: dict[CodebookName, type[Codebook]] = {"hadamard": HadamardCodebook, "iid": IidCodebook}
 
 
 @dataclass(frozen=True)
-class ScalingConfig:
-    """Inference-time scaling: how many index bits, and what they choose from (paper, section 3.3).
+class SteeringConfig:
+    """What the indices of a file choose from (paper, section 3.3): all that a decoder knows of them.
+
+    Raises:
+        SettingError: If a setting is out of range.
+    """
+
+    index_bits: int = 8
+    """Bits of one index: 2^this candidates a group."""
+    codebook: CodebookName = "hadamard"
+    """``hadamard``: of a randomised Hadamard transform, nearly free; ``iid``: independent normals, as in the paper."""
+    kernel: SteeredKernel = "ancestral"
+    """``ancestral``: the exact posterior; ``euler_maruyama``: the paper's SDE."""
+    eta: float = 1.0
+    """Of the ancestral kernel: share of the posterior's noise, in (0, 1]; more noise is more to choose."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index_bits <= 24:
+            raise SettingError(f"index_bits={self.index_bits} is outside 1 .. 24; use 8, or 12 to 18 as the paper does")
+        object.__setattr__(self, "eta", float(np.float32(self.eta)))  # as the file will hold it
+        if not 0 < self.eta <= 1:
+            raise SettingError(f"eta={self.eta} is outside (0, 1]; 1 is the posterior's noise")
+        if self.kernel == "euler_maruyama" and self.eta != 1:
+            raise SettingError(f"eta={self.eta} does nothing with kernel=euler_maruyama; leave it at 1")
+
+    def codebook_of(self, seed: int) -> Codebook:
+        """The codebook under the sampler's seed."""
+        return CODEBOOKS[self.codebook](self.index_bits, seed)
+
+
+@dataclass(frozen=True)
+class ScalingConfig(SteeringConfig):
+    """Inference-time scaling: what indices choose from, how many there are, and how the encoder chooses.
 
     Raises:
         SettingError: If a setting is out of range.
@@ -81,14 +112,6 @@ class ScalingConfig:
     """Bits per pixel of the whole file, in place of ``bits``."""
     target_psnr: float | None = None
     """PSNR in decibels that the decoded clip is to reach, in place of ``bits``; found by search."""
-    index_bits: int = 8
-    """Bits of one index: 2^this candidates a group."""
-    codebook: Literal["hadamard", "iid"] = "hadamard"
-    """``hadamard``: of a randomised Hadamard transform, nearly free; ``iid``: independent normals, as in the paper."""
-    kernel: KernelName = "ancestral"
-    """``ancestral``: the exact posterior; ``euler_maruyama``: the paper's SDE."""
-    eta: float = 1.0
-    """Of the ancestral kernel: share of the posterior's noise, in (0, 1]; more noise is more to choose."""
     selection: Literal["argmax", "importance"] = "argmax"
     """The best candidate, or one drawn by importance weights as in the paper, which keeps the model's statistics."""
     allocation: Literal["divergence", "even"] = "divergence"
@@ -96,6 +119,7 @@ class ScalingConfig:
     every step gets that share, as in the paper."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.bits < 0:
             raise SettingError(f"bits={self.bits} is below 0; use 0 for no indices, 2000 to begin with")
         if self.target_bpp is not None and self.target_psnr is not None:
@@ -104,19 +128,23 @@ class ScalingConfig:
             )
         if self.target_bpp is not None and not self.target_bpp > 0:
             raise SettingError(f"target_bpp={self.target_bpp} is not above 0; use 0.01 to 0.3")
-        if not 1 <= self.index_bits <= 24:
-            raise SettingError(f"index_bits={self.index_bits} is outside 1 .. 24; use 8, or 12 to 18 as the paper does")
-        object.__setattr__(self, "eta", float(np.float32(self.eta)))  # as the file will hold it
-        if not 0 < self.eta <= 1:
-            raise SettingError(f"eta={self.eta} is outside (0, 1]; 1 is the posterior's noise")
-        if self.kernel == "euler_maruyama" and self.eta != 1:
-            raise SettingError(f"eta={self.eta} does nothing with kernel=euler_maruyama; leave it at 1")
         count = self.bits // self.index_bits
         if count > DEFAULT_LIMITS.indices or count << self.index_bits > DEFAULT_LIMITS.candidates:
             raise SettingError(
                 f"bits={self.bits} with index_bits={self.index_bits} is {count} indices into 2^{self.index_bits} "
                 "candidates, more than decoders take by default; use index_bits of 8 to 12, or fewer bits"
             )
+
+    @classmethod
+    def like(cls, steering: SteeringConfig, **wishes: Any) -> "ScalingConfig":
+        """Indices that choose from what those of ``steering`` do, with the encoder's ``wishes``.
+
+        Example:
+            >>> ScalingConfig.like(SteeringConfig(index_bits=4), bits=400).index_bits
+            4
+        """
+        own = {one.name: getattr(steering, one.name) for one in fields(SteeringConfig)}
+        return cls(**own, **wishes)
 
     @property
     def enabled(self) -> bool:
@@ -127,10 +155,6 @@ class ScalingConfig:
     def seeks(self) -> bool:
         """Whether their number follows from a target, which may be out of reach."""
         return self.target_bpp is not None or self.target_psnr is not None
-
-    def codebook_of(self, seed: int) -> Codebook:
-        """The codebook under the sampler's seed."""
-        return CODEBOOKS[self.codebook](self.index_bits, seed)
 
 
 def check_scaling(sampler: SamplerConfig, scaling: ScalingConfig) -> None:

@@ -6,18 +6,19 @@ an encoder would like to take.
 """
 
 import math
-from typing import Literal
 
 from torch import Tensor
 
+from vov_lightning.bitstream.header import SteeredKernel
 from vov_lightning.errors import SettingError
 
-KernelName = Literal["ancestral", "euler_maruyama"]
 MAX_DIFFUSION = 5.0
 """Upper limit of Euler-Maruyama's diffusion coefficient, which has a pole at t = 1 (paper, appendix C)."""
 
 
-def transition(kernel: KernelName, eta: float, x_t: Tensor, clean: Tensor, t: float, s: float) -> tuple[Tensor, float]:
+def transition(
+    kernel: SteeredKernel, eta: float, x_t: Tensor, clean: Tensor, t: float, s: float
+) -> tuple[Tensor, float]:
     """Mean of ``x_s``, of ``x_t``'s shape, and its standard deviation gamma.
 
     Args:

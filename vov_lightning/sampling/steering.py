@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vov_lightning.bitstream.indices import count_bits
 from vov_lightning.sampling.candidates import Codebook, Groups
-from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.sampling.config import ScalingConfig, SteeringConfig
 from vov_lightning.sampling.kernels import divergence_bits, transition
 
 
@@ -25,7 +25,7 @@ class Steering(ABC):
         seed: Seed of codebook and groups: the sampler's.
     """
 
-    def __init__(self, config: ScalingConfig, num_entries: int, seed: int) -> None:
+    def __init__(self, config: SteeringConfig, num_entries: int, seed: int) -> None:
         self.config = config
         self.codebook: Codebook = config.codebook_of(seed)
         self.groups = Groups(num_entries, seed)
@@ -55,7 +55,7 @@ class Steering(ABC):
 class Replay(Steering):
     """The decoder: indices come from the file."""
 
-    def __init__(self, config: ScalingConfig, num_entries: int, seed: int, indices: Sequence[Tensor]) -> None:
+    def __init__(self, config: SteeringConfig, num_entries: int, seed: int, indices: Sequence[Tensor]) -> None:
         super().__init__(config, num_entries, seed)
         self.indices = indices
 
@@ -88,6 +88,7 @@ class Search(Steering):
         self.indices: list[Tensor] = []
         self.divergences: list[float] = []
         """KL divergence of each step in bits: from the model's step to the one that leads to the clip."""
+        self.allocation, self.selection = config.allocation, config.selection
         self._bits_left = config.bits
         self._generator = torch.Generator().manual_seed(seed % 2**32)
 
@@ -97,7 +98,7 @@ class Search(Steering):
         bits = divergence_bits(wish)
         share = max(0, self._bits_left // (self.num_steps - 1 - number))
         count = min(share // self.config.index_bits, wish.numel())
-        if self.config.allocation == "divergence":
+        if self.allocation == "divergence":
             count = min(count, round(bits / self.config.index_bits))
         while count and self._cost(count) > share:
             count -= 1
@@ -116,7 +117,7 @@ class Search(Steering):
         return count * self.config.index_bits + (count_bits(count, before) if self.with_counts else 0)
 
     def _select(self, scores: Tensor) -> Tensor:
-        if self.config.selection == "importance":
+        if self.selection == "importance":
             uniform = torch.rand(scores.shape, generator=self._generator, dtype=torch.float64).clamp(min=1e-300)
             scores = scores - (-uniform.log()).log().to(scores)
         return scores.argmax(1)

@@ -11,18 +11,16 @@ is the entries, which is LoRA as it is known and draws no seed.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vov_lightning.bitstream.header import HashScheme
 from vov_lightning.errors import SettingError
 from vov_lightning.randomness import HASH_STREAM, random_words
 from vov_lightning.vector.unilora import unilora_index
-
-HashScheme = Literal["v1", "unilora_numpy", "lora"]
 
 
 def v1_uses(k: int, num_entries: int, seed: int) -> np.ndarray:

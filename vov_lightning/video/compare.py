@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from vov_lightning.errors import SignalError
 from vov_lightning.video.signal import Signal
 
 
@@ -14,7 +15,14 @@ class SquaredError:
         self.total, self.count = 0, 0
 
     def add(self, decoded: Signal, target: Signal) -> None:
-        """Count a part in."""
+        """Count a part in.
+
+        Raises:
+            SignalError: If the two differ in size.
+        """
+        found, wanted = list(decoded.frames.shape), list(target.frames.shape)
+        if found != wanted:  # torch would repeat an image for every frame of a clip
+            raise SignalError(f"{decoded!r} has frames of shape {found}, {target!r} {wanted}; give two of one size")
         difference = decoded.frames.short() - target.frames.short()
         self.total += int(difference.int().square().sum(dtype=torch.int64))
         self.count += difference.numel()
@@ -26,7 +34,11 @@ class SquaredError:
 
 
 def psnr_db(decoded: Signal, target: Signal) -> float:
-    """PSNR of 8-bit frames, from the mean squared error over all of them, as in the paper; infinite when equal."""
+    """PSNR of 8-bit frames, from the mean squared error over all of them, as in the paper; infinite when equal.
+
+    Raises:
+        SignalError: If the two differ in size.
+    """
     error = SquaredError()
     error.add(decoded, target)
     return error.psnr_db

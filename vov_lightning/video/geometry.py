@@ -37,6 +37,11 @@ class Fitted:
     signal: Signal
     padding: Padding
 
+    @property
+    def num_frames(self) -> int:
+        """Number of frames, without padding."""
+        return self.signal.num_frames - self.padding.frames
+
 
 def fit_signal(
     signal: Signal,

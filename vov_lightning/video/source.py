@@ -99,7 +99,7 @@ class Clip:
     @property
     def is_one_segment(self) -> bool:
         """Whether the first segment is the whole clip."""
-        return self.first.signal.num_frames - self.first.padding.frames == self.num_frames
+        return self.first.num_frames == self.num_frames
 
     @property
     def height(self) -> int:

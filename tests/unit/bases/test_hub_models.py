@@ -20,7 +20,8 @@ from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.build import build_file
-from vov_lightning.codec.decode import adapted, decode, sample, scaling_of
+from vov_lightning.codec.decode import adapted, decode, sample
+from vov_lightning.codec.settings import steering_of
 from vov_lightning.codec.steer import steer
 from vov_lightning.errors import BaseModelError, SettingError
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
@@ -228,7 +229,7 @@ class TestFiles:
         scaled = steer(file, base, source, ScalingConfig(bits=2000, allocation="even"))
         clean = base.encode(source.frames)
         indices = [torch.from_numpy(step) for step in scaled.indices]
-        replay = Replay(scaling_of(scaled.header), clean.numel(), scaled.header.seed, indices)
+        replay = Replay(steering_of(scaled.header), clean.numel(), scaled.header.seed, indices)
         distances = [(sample(file, base, steering) - clean).square().mean() for steering in (None, replay)]
         assert distances[1] < 0.8 * distances[0]
 

@@ -7,10 +7,11 @@ import torch
 
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.codec.build import build_file
-from vov_lightning.codec.decode import decode, sampler_of, scaling_of, tiling
+from vov_lightning.codec.decode import decode, tiling
 from vov_lightning.codec.scale import scale
+from vov_lightning.codec.settings import sampler_of, steering_of
 from vov_lightning.evaluation.baselines.base import Baseline, Coded, Task, UnreachableError
-from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import fit_signal
 
@@ -45,7 +46,7 @@ class Indices(Baseline):
                 f"{self.label}: {task.num_bytes} bytes leave nothing for indices: header and caption alone take "
                 f"{smallest}; compare at a higher rate, or leave this baseline out"
             )
-        scaling = replace(scaling_of(header), target_bpp=8 * task.num_bytes / task.source.num_pixels)
+        scaling = ScalingConfig.like(steering_of(header), target_bpp=8 * task.num_bytes / task.source.num_pixels)
         start = time.perf_counter()
         file = VovFile.from_bytes(scale(plain, task.base, source, scaling).to_bytes())
         scaled = time.perf_counter()
