@@ -1,11 +1,12 @@
 """Time and peak memory of a clip's encoder and decoder by its length, and encoding against decoding.
 
     python tools/studies/memory.py --clips DIR            3, 10, 30 and 60 seconds of 256x144
-    python tools/studies/memory.py --clips DIR --ratio    one pass of each at all 25 steps, on a short clip
+    python tools/studies/memory.py --clips DIR --ratio    encoding over decoding, at all 25 steps on a short clip
 
 The source is the folder's clips one after the other, as 640x360 at 30 fps with AAC sound. Both commands run as a user
 runs them, each in a process of its own, whose peak memory the system tells. Few steps make long clips affordable:
-memory does not depend on steps, and the sampler's time is proportional to them.
+memory does not depend on steps, and the sampler's time is proportional to them. The quotient is of processor time in
+one process that has done both before, so that imports and the load of the machine are not in it.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from datetime import date
 from itertools import cycle, islice
 from pathlib import Path
 
+import torch
 from quality import Row, markdown
 
 MACHINE = "2 cores of a Xeon (one thread used)"
@@ -31,26 +33,35 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, required=True, help="Folder of videos.")
     parser.add_argument("--seconds", type=float, nargs="+", help="Lengths; 3, 10, 30 and 60, or 1.5 with --ratio.")
     parser.add_argument("--steps", type=int, help="Of the sampler; 2, or 25 with --ratio.")
-    parser.add_argument("--ratio", action="store_true", help="Measure the seconds inside both commands.")
-    parser.add_argument("--out", type=Path, default=Path("results/whole_clips_memory.json"), help="File of the results.")
+    parser.add_argument("--height", type=int, default=144, help="Rows that are coded.")
+    parser.add_argument("--ratio", action="store_true", help="Measure encoding over decoding instead.")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/whole_clips_memory.json"), help="File of the results."
+    )
     options = parser.parse_args()
-    lengths = options.seconds or ([1.5] if options.ratio else [3, 10, 30, 60])
     steps = options.steps or (25 if options.ratio else 2)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for seconds in lengths:
-            rows.append(measure(make_source(options.clips, Path(folder), seconds), seconds, steps))
+        for seconds in options.seconds or ([1.5] if options.ratio else [3, 10, 30, 60]):
+            source = make_source(options.clips, Path(folder), seconds)
+            rows.append((measure_ratio if options.ratio else measure)(source, seconds, options.height, steps))
             print(markdown(rows[-1:]).splitlines()[-1], flush=True)
+            save(options.out, "ratio" if options.ratio else "lengths", rows)
     print("\n" + markdown(rows))
-    results = json.loads(options.out.read_text()) if options.out.exists() else {}
-    results["ratio" if options.ratio else "lengths"] = {
+
+
+def save(path: Path, study: str, rows: list[Row]) -> None:
+    """Write the rows of ``study``; those of the other study stay, and so do rows of other sizes."""
+    results = json.loads(path.read_text()) if path.exists() else {}
+    known = {(row["rows"], row["seconds"]): row for row in [*results.get(study, {}).get("rows", []), *rows]}
+    results[study] = {
         "machine": MACHINE,
         "date": date.today().isoformat(),
         "command": shlex.join(["python", *sys.argv]),
-        "rows": rows,
+        "rows": [known[size] for size in sorted(known)],
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def make_source(clips: Path, folder: Path, seconds: float) -> Path:
@@ -69,20 +80,43 @@ def make_source(clips: Path, folder: Path, seconds: float) -> Path:
     return path
 
 
-def measure(source: Path, seconds: float, steps: int) -> Row:
+def measure(source: Path, seconds: float, height: int, steps: int) -> Row:
     """Seconds and peak megabytes of ``vov-fit --config instant.yaml`` and ``vov-decode`` of ``source``."""
-    runs = source.parent / "runs"
-    size = ["--data.height=144", f"--model.sampler.steps={steps}"]
-    fit = ["vov-fit", "--config=instant.yaml", str(source), *size, f"--runs={runs}", f"--name={source.stem}"]
-    row: Row = {"seconds": seconds, "steps": steps}
-    encode_s, encode_mb, encode_cpu_s = timed(fit)
-    found = json.loads((runs / source.stem / "metrics.json").read_text())
-    file = next((runs / source.stem).glob("*.vov"))
-    decode_s, decode_mb, decode_cpu_s = timed(["vov-decode", str(file), "-o", str(source.with_name("decoded.mp4"))])
+    fit, decode, run = commands(source, source.stem, height, steps)
+    row: Row = {"rows": height, "seconds": seconds, "steps": steps}
+    encode_s, encode_mb, encode_cpu_s = timed(["vov-fit", *fit])
+    found = json.loads((run / "metrics.json").read_text())
+    decode_s, decode_mb, decode_cpu_s = timed(["vov-decode", *decode])
     row |= {"frames": found["frames"], "segments": len(found["segments"]), "bytes": found["bytes"]}
     row |= {"encode_s": encode_s, "encode_cpu_s": encode_cpu_s, "encode_mb": encode_mb}
-    row |= {"decode_s": decode_s, "decode_cpu_s": decode_cpu_s, "decode_mb": decode_mb}
-    return row | {"cpu_ratio": encode_cpu_s / decode_cpu_s}
+    return row | {"decode_s": decode_s, "decode_cpu_s": decode_cpu_s, "decode_mb": decode_mb}
+
+
+def measure_ratio(source: Path, seconds: float, height: int, steps: int) -> Row:
+    """Processor time of both commands on ``source``, within this process and after a short run of each."""
+    from vov_lightning.cli import decode, fit  # `measure` needs no memory for them
+
+    torch.set_num_threads(1)
+    took_s = []
+    for name, more in (("warm", ["--data.frames=9"]), ("measured", [])):
+        fit_arguments, decode_arguments, _ = commands(source, name, height, steps)
+        for command, arguments in ((fit, [*fit_arguments, *more]), (decode, decode_arguments)):
+            started_s = time.process_time()
+            if status := command.main(arguments):
+                sys.exit(f"{shlex.join(arguments)} ended with status {status}")
+            took_s.append(time.process_time() - started_s)
+    encode_cpu_s, decode_cpu_s = took_s[2:]
+    row: Row = {"rows": height, "seconds": seconds, "steps": steps, "encode_cpu_s": encode_cpu_s}
+    return row | {"decode_cpu_s": decode_cpu_s, "ratio": encode_cpu_s / decode_cpu_s}
+
+
+def commands(source: Path, name: str, height: int, steps: int) -> tuple[list[str], list[str], Path]:
+    """Arguments of ``vov-fit`` and of ``vov-decode``, and the folder of the run called ``name``."""
+    runs = source.parent / "runs"
+    size = [f"--data.height={height}", f"--model.sampler.steps={steps}"]
+    fit = ["--config=instant.yaml", f"--data.path={source}", *size, f"--runs={runs}", f"--name={name}"]
+    run = runs / name
+    return fit, [str(run / f"{source.stem}.vov"), f"--output={source.with_name('decoded.mp4')}"], run
 
 
 def timed(command: list[str]) -> tuple[float, float, float]:
