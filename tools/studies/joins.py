@@ -13,7 +13,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from datetime import date
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import fmean
 
@@ -80,7 +80,7 @@ def kinds_of(file: VovFile) -> list[str]:
 def changes(frames: Tensor) -> list[dict[str, float]]:
     """What changes from each frame of [T, 3, H, W] uint8 to the next: of 255, and in LPIPS (AlexNet)."""
     found = []
-    for before, after in zip(frames[:-1], frames[1:], strict=True):
+    for before, after in pairwise(frames):
         step = after.float() - before.float()
         with torch.no_grad():
             distance = lpips(after[None], before[None])
