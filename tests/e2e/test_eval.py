@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import eval as evaluate
 from vov_lightning.evaluation import module
 from vov_lightning.evaluation.baselines import Baseline, Coded, Task, UnreachableError
-from vov_lightning.video import read_signal, write_signal
+from vov_lightning.video import ClipWriter, read_signal, write_signal
 
 FIGURES = ["psnr_db", "psnr_frame_db", "ms_ssim"]
 """Metrics without a network."""
@@ -103,6 +104,17 @@ def test_figures_are_those_of_the_files(sets, run_eval, results, tmp_path):
     assert "<title>" in (tmp_path / "out" / "report.html").read_text()
     for part in ("command", "date", "versions", "machine", "settings"):
         assert found["about"][part]
+
+
+def test_a_scaled_picture_of_wide_pixels_is_measured_whole(clip, run_fit, run_eval, results, tmp_path):
+    wide = tmp_path / "wide.mp4"
+    signal = read_signal(clip)
+    with ClipWriter(wide, signal.height, signal.width, signal.fps, sample_aspect_ratio=Fraction(3, 2)) as writer:
+        writer.write(signal.frames)
+    assert run_fit(f"--data.path={wide}", "--data.width=null") == 0
+    metrics = json.loads((tmp_path / "runs" / "wide" / "metrics.json").read_text())
+    assert run_eval(tmp_path / "runs") == 0
+    assert results()["points"][0]["figures"]["psnr_db"] == pytest.approx(metrics["psnr_db"], abs=1e-4)
 
 
 def test_diagnostics_on_request(sets, run_eval, results):

@@ -19,7 +19,7 @@ from vov_lightning.cli.words import with_flags
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.baselines import BASELINES, make_baselines
 from vov_lightning.evaluation.cache import Cache, Frames
-from vov_lightning.evaluation.entries import Entry, SourceFit, SourceOptions, find_entries
+from vov_lightning.evaluation.entries import Entry, SourceOptions, find_entries
 from vov_lightning.evaluation.metrics import METRICS
 from vov_lightning.evaluation.module import VOV, EvaluationModule
 from vov_lightning.evaluation.report import build_report
@@ -27,6 +27,7 @@ from vov_lightning.evaluation.results import about, assemble, format_results, wr
 from vov_lightning.evaluation.tracking import log_evaluation
 from vov_lightning.files import atomic_write, check_folder
 from vov_lightning.fitting.tracking import RunLogger, end_tracking
+from vov_lightning.video.source import Fit
 
 
 @command
@@ -66,7 +67,7 @@ def parser_of() -> CommandParser:
     parser.add_argument("--config", action=ActionConfigFile, help=EVAL.text_of("--config"))
     parser.add_argument("--sources", type=str | None, default=None, help=EVAL.text_of("--sources"))
     parser.add_argument("--start", type=int, default=0, help=EVAL.text_of("--start"))
-    parser.add_argument("--fit", type=SourceFit, default="resize", help=EVAL.text_of("--fit"))
+    parser.add_argument("--fit", type=Fit | None, default=None, help=EVAL.text_of("--fit"))
     parser.add_argument("--out", type=str, default="runs/evaluation", help=EVAL.text_of("--out"))
     parser.add_argument(
         "--metrics", type=list[str] | None, default=None, help=f"Some of: {', '.join(METRICS)}; empty for all."

@@ -193,7 +193,7 @@ Open report.html; results.json and results.csv hold every figure. The same comma
             "null",
         ),
         Setting("--start", "First frame of sources, for files apart from their run.", "N", "0"),
-        Setting("--fit", "How they were brought to size, likewise.", "MODE", "resize"),
+        Setting("--fit", "How they were brought to size, likewise; null to tell by the sizes.", "MODE", "null"),
         Setting("--out", "Folder of the results.", "FOLDER", "runs/evaluation"),
         Setting("--metrics", "Some of the metrics, which --help_all names; empty for all.", "[NAME,...]", "null"),
         Setting(

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -15,9 +15,7 @@ from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.joint import source_name
 from vov_lightning.runs.sets import read_set
 from vov_lightning.runs.source import SAMPLE
-
-SourceFit = Literal["resize", "crop"]
-"""How a source was brought to the size of its file, where no run folder says it."""
+from vov_lightning.video.source import Fit
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,8 @@ class SourceOptions:
     """Holds ``<name of the file>.mp4``, ``.png``, ... or a folder of that name; None: where the fits found them."""
     start: int = 0
     """First frame, for files that do not lie in their run's folder."""
-    fit: SourceFit = "resize"
-    """How the source was brought to size, likewise."""
+    fit: Fit | None = None
+    """How the source was brought to size, likewise; if None, as the sizes of source and file suggest."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Entry:
     """Name of the set that it was fitted in: the folder above its run's folder, or its own folder."""
     source: Path
     start: int
-    fit: SourceFit
+    fit: Fit | None
 
 
 def find_entries(paths: Iterable[Path], options: SourceOptions = SourceOptions()) -> tuple[list[Entry], dict[str, str]]:
@@ -111,7 +109,7 @@ def _entry(file: Path, rate: str, options: SourceOptions, sources: dict[str, Pat
         _check_source(source, data.get("source_sha256"))
     else:
         raise SettingError("no config.yaml of its fit lies beside it; give --sources FOLDER")
-    fit = options.fit if data.get("fit") in (None, "pad") else data["fit"]
+    fit = data.get("fit") or options.fit
     return Entry(file, file.stem, rate, source, data.get("start", options.start), fit)
 
 

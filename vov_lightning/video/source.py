@@ -18,7 +18,6 @@ from torch import Tensor
 from vov_lightning.errors import SignalError
 from vov_lightning.files import sha256_of
 from vov_lightning.video.geometry import (
-    FitMode,
     Fitted,
     Padding,
     add_padding,
@@ -31,7 +30,7 @@ from vov_lightning.video.scenes import Segmenter
 from vov_lightning.video.signal import Signal
 from vov_lightning.video.stream import open_clip
 
-Fit = FitMode | Literal["scale"]
+Fit = Literal["resize", "crop", "pad", "scale"]
 """``scale``: the whole picture at a height, edges repeated up to the next size that fits; else as of `fit_signal`."""
 
 

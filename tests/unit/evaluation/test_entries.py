@@ -114,7 +114,7 @@ class TestSources:
         make_run(tmp_path / "low" / "bus", "bus")
         make_run(tmp_path / "low" / "foreman", "foreman", path="elsewhere.mp4", start=5, fit="pad")
         entries, _ = find_entries([tmp_path / "low"], SourceOptions(sources, 7, "crop"))
-        assert [(entry.start, entry.fit) for entry in entries] == [(7, "crop"), (5, "crop")]
+        assert [(entry.start, entry.fit) for entry in entries] == [(7, "crop"), (5, "pad")]
 
     def test_a_missing_source_is_one_failure(self, tmp_path: Path, sources: Path) -> None:
         for clip in ("bus", "gone"):

@@ -1,0 +1,110 @@
+"""Whole clips by `instant.yaml` beside x265, SVT-AV1 and VVenC at the same bytes, rate by rate.
+
+    python tools/studies/whole_clips.py --clips DIR --names akiyo_cif foreman_cif --frames 27 --bpp 0.02 0.08
+
+Clips are scaled to --height rows with square pixels and coded without sound. `tools/rd_curve.py` codes and measures
+them, and goes on where it was interrupted; here its results are kept without the frames, and shown as a table whose
+best figure of each rate is bold.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+from vov_lightning.runs.sets import read_set
+
+MACHINE = "2 cores of a Xeon (one thread used)"
+SHOWN = {"psnr_db": "PSNR, dB", "lpips_alex": "LPIPS", "dists": "DISTS", "vmaf": "VMAF", "tlp": "tLP x 100"}
+"""Metrics of the table, and what its columns are called."""
+RD_CURVE = Path(__file__).parents[1] / "rd_curve.py"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, required=True, help="Folder of clips.")
+    parser.add_argument("--names", nargs="+", help="Clips of the folder; all if left out.")
+    parser.add_argument("--frames", type=int, default=27, help="First frames of each clip.")
+    parser.add_argument("--height", type=int, default=144, help="Rows.")
+    parser.add_argument("--bpp", type=float, nargs="+", default=[0.01, 0.02, 0.04, 0.08], help="Bits per pixel.")
+    parser.add_argument("--runs", type=Path, default=Path("runs/whole_clips"), help="Folder of the files.")
+    parser.add_argument("--out", type=Path, default=Path("results/whole_clips.json"), help="File of the results.")
+    options = parser.parse_args()
+    sources = options.runs.with_name(options.runs.name + "_sources")
+    link_sources(options.clips, options.names, sources)
+    command = [sys.executable, str(RD_CURVE), f"--set={sources}", "--config=instant.yaml", f"--runs={options.runs}"]
+    command += ["--target_bpp", *map(str, options.bpp), "--eval", "--eval_config=eval/whole_clips.yaml"]
+    command += [f"--data.height={options.height}", f"--data.frames={options.frames}", "--data.audio=none"]
+    status = subprocess.run(command, check=False).returncode
+    found = json.loads((options.runs / "evaluation" / "results.json").read_text())
+    found["sets"].sort(key=lambda row: float(row["rate"].rpartition("-")[2]))
+    print("\n" + table(found))
+    study = f"{options.height} rows, {options.frames} frames"
+    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    results[study] = {
+        "machine": MACHINE,
+        "date": date.today().isoformat(),
+        "command": shlex.join(["python", *sys.argv]),
+        "versions": found["about"]["versions"],
+        "presets": found["about"]["settings"]["baseline_settings"],
+        "table": table(found).splitlines(),
+        **kept(found),
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    sys.exit(status)
+
+
+def link_sources(clips: Path, names: list[str] | None, folder: Path) -> None:
+    """Make ``folder`` hold links to the clips of those names, or to all, and nothing else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    members = {member.name: member.path.resolve() for member in read_set(clips)}
+    if unknown := set(names or ()) - members.keys():
+        sys.exit(f"--names {' '.join(sorted(unknown))}: {clips} holds {', '.join(members)}")
+    wanted = {members[name].name: members[name] for name in names or members}
+    for old in folder.iterdir():
+        if old.name not in wanted:
+            old.unlink()
+    for name, path in wanted.items():
+        if not (folder / name).exists():
+            (folder / name).symlink_to(path)
+
+
+def kept(found: dict) -> dict:
+    """What of an evaluation's results is worth keeping: a row each point, means, and bytes that were out of reach."""
+    columns = ("clip", "method", "rate", "bytes", "bpp", "frames", "height", "width", "figures", "encode_s", "decode_s")
+    missing = ("clip", "method", "rate", "bytes", "reason")
+    return {
+        "means": found["sets"],
+        "unreachable": [{key: row[key] for key in missing} for row in found["unreachable"]],
+        "failures": found["failures"],
+        "autoencoder_alone": found["bounds"],
+        "rows": [{key: point[key] for key in columns} for point in found["points"]],
+    }
+
+
+def table(found: dict) -> str:
+    """Means over clips in Markdown, the best figure of each rate bold among methods that could code all clips."""
+    lines = [
+        f"| bpp wanted | codec | clips | bpp | {' | '.join(SHOWN.values())} |",
+        "| --- " * (4 + len(SHOWN)) + "|",
+    ]
+    most = max(row["clips"] for row in found["sets"])
+    for row in found["sets"]:
+        others = [one for one in found["sets"] if one["rate"] == row["rate"] and one["clips"] == most]
+        label = found["methods"][row["method"]]["label"]
+        cells = [row["rate"].rpartition("-")[2], label, str(row["clips"]), f"{row['bpp']:.4f}"]
+        for key in SHOWN:
+            info = found["metrics"][key]
+            best = (max if info["higher_is_better"] else min)(one["figures"][key] for one in others)
+            cell = f"{row['figures'][key]:.{info['digits']}f}"
+            cells.append(f"**{cell}**" if row in others and row["figures"][key] == best else cell)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
