@@ -44,7 +44,7 @@ def test_own_base_is_fitted_written_and_decoded(commands, tmp_path, capsys):
     assert decode.main(decode_words) == 0
     decoded = read_signal(tmp_path / "photo_decoded.png")
     assert torch.equal(decoded.frames, read_signal(run / "decoded.png").frames)
-    assert decoded.frames.shape == (1, 3, 64, 64)
+    assert decoded.frames.shape == (1, 3, 64, 72)
 
     # Without --base the file's own name decides, and a name that nobody registers is not imported.
     assert decode.main([word for word in decode_words if word not in ("--base", "my_package.MyBase")]) == 1

@@ -111,7 +111,7 @@ def test_runs_are_one_wandb_group(sweep, monkeypatch, tmp_path):
         ([], "nothing to sweep"),
         (["--bits", "1", "--target_bpp", "0.1"], "not allowed with"),
         (["--k", "a"], "invalid int"),
-        (["--k", "16", "--eval_config", "nowhere.yaml"], "--eval_config nowhere.yaml does not exist"),
+        (["--k", "16", "--eval_config", "nowhere.yaml"], "nowhere.yaml is no file"),
     ],
 )
 def test_options_that_make_no_sweep(more, message, sweep, capsys):

@@ -139,7 +139,7 @@ def test_the_papers_experiment_is_rehearsed_at_its_full_size(tmp_path, one_threa
     ("arguments", "message"),
     [
         (["--data.frames=81"], "81"),  # the clips have 9
-        (["--data.height=90"], "90"),
+        (["--data.frames=9", "--data.height=90"], "90"),
         (["--data.frames=9", "--model.adapter.k=9999999"], "k=9999999"),
         (["--data.frames=9", "--model.sampler.steps=0"], "steps=0"),
         (["--data.frames=9", "--stage1.iterations=-1"], "iterations=-1"),

@@ -70,7 +70,9 @@ def test_a_fit_that_goes_on_shows_how_far_it_is_and_nothing_else(run_fit, tmp_pa
     assert any("| 12/12 [" in line for line in shown)
     assert all("%|" in line for line in shown)  # bars, and nothing else
     assert "/?" not in said.err
-    assert [line.split()[0] for line in said.out.splitlines()] == ["file", "rate", "vector", "PSNR", "seconds", "files"]
+    assert [line.split()[0] for line in said.out.splitlines()] == [
+        "in", "out", "file", "rate", "vector", "PSNR", "seconds", "files",
+    ]  # fmt: skip
 
 
 def test_a_file_without_vector_says_nothing_of_it(run_fit, tmp_path, capfd):

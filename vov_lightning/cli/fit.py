@@ -24,6 +24,7 @@ from vov_lightning.cli.values import check_values
 from vov_lightning.cli.words import with_clip, with_flags
 from vov_lightning.errors import RunError, SettingError, UnfinishedError
 from vov_lightning.files import sha256_of
+from vov_lightning.fitting.checks import check_arithmetic
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.figures import format_metrics
@@ -203,7 +204,9 @@ class FitCLI(LightningCLI):
         """What comes in, what will come out, and how long it takes; of a dry run nothing, which is of other sizes."""
         if self.config.dry_run:
             return
-        timed = self.trainer.strategy.root_device.type == "cpu"
+        device = self.trainer.strategy.root_device
+        check_arithmetic(self.model.sampler.compute_dtype, device)
+        timed = device.type == "cpu"
         for source, member in zip(self.model.sources, self.datamodule.members, strict=True):
             print(describe_plan(source, member.file, self.model.base, self.model.sampler, timed), flush=True)
 

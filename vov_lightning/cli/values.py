@@ -25,7 +25,8 @@ def check_values(config: Namespace) -> None:
     RateConstrained(**config.stage2)
     for part in (model.quantizer, model.objective):
         made(part)
-    for path in data.paths or ([] if data.path == SAMPLE else [data.path]):
-        check_source("--data.path", path)
+    if config.set is None:
+        for path in data.paths or ([] if data.path == SAMPLE else [data.path]):
+            check_source("--data.path", path)
     if not config.dry_run:
         check_accelerator(config.trainer.accelerator, config.trainer.devices, "trainer.")
