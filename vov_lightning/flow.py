@@ -53,7 +53,7 @@ def guide(velocity: Velocity, unconditional: Velocity, guidance: float) -> Veloc
 
 
 def per_sample(t: Tensor, like: Tensor) -> Tensor:
-    """``t`` [B], or [B, T'] with a time a latent frame, shaped to broadcast against ``like`` [B, ...] or [B, C, T', ...]."""
+    """``t`` [B], or [B, T'] with a time a latent frame, shaped to broadcast against ``like`` [B, C, T', ...]."""
     times = t[:, None] if t.ndim == 2 else t
     return times.reshape(*times.shape, *[1] * (like.ndim - times.ndim)).to(like.device)
 

@@ -72,16 +72,17 @@ class FlowModule(L.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Log the mean loss over `GRID`; with context, of latent frames without and with known past."""
+        """Log the mean loss over `GRID`; with context, of latent frames that have all of it, without and with it."""
         latents, rows = batch
-        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(batch_index)).to(latents)
-        times = [t.expand(self._times(latents)).to(latents) for t in GRID]
         pasts: dict[str, Tensor | None] = {"val/loss": None}
         if self.context:
-            known = past_planes(latents, torch.zeros_like(times[0]), self.context)
+            known = past_planes(latents, torch.zeros(self._times(latents)).to(latents), self.context)
+            known, latents = known[:, :, self.context :], latents[:, :, self.context :]
             pasts = {"val/loss": torch.zeros_like(known), "val/loss_given_past": known}
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(batch_index)).to(latents)
         for name, past in pasts.items():
-            losses = [self._losses(latents, t, noise, rows, past)[:, self.context :].mean() for t in times]
+            times = [t.expand(self._times(latents)).to(latents) for t in GRID]
+            losses = [self._losses(latents, t, noise, rows, past).mean() for t in times]
             self.log(name, torch.stack(losses).mean(), prog_bar=True, sync_dist=True)
 
     def _times(self, latents: Tensor) -> tuple[int, ...]:

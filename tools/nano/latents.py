@@ -5,7 +5,6 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, TensorDataset
 from tqdm import tqdm
 

@@ -59,6 +59,9 @@ class Wan(HubModel):
 
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
         states = condition["states"].expand(len(x_t), -1, -1)
+        if t.ndim > 1:  # [B, T'] -> [B, tokens]: diffusers' `expand_timesteps`, as Wan2.2-TI2V-5B was trained
+            _, rows, columns = self.transformer.config.patch_size
+            t = t.repeat_interleave((x_t.shape[3] // rows) * (x_t.shape[4] // columns), dim=1)
         return self.transformer(x_t.to(self.dtype), 1000 * t, states, return_dict=False)[0].float()
 
 
