@@ -207,7 +207,7 @@ class ThisRunsTimer(Timer):
 def stage_trainer(
     stage: Stage, machine: Machine, folder: Path, max_minutes: float | None, callbacks: list[L.Callback]
 ) -> L.Trainer:
-    """Trainer of one stage: a checkpoint every three minutes, validation six times, a CSV log."""
+    """Trainer of one stage: a checkpoint every three minutes, validation four times, a CSV log."""
     checkpoint = ModelCheckpoint(
         folder,
         save_last=True,
@@ -221,7 +221,7 @@ def stage_trainer(
         precision=machine.precision,
         max_steps=stage.steps,
         gradient_clip_val=1.0,
-        val_check_interval=max(1, stage.steps // 6),
+        val_check_interval=max(1, stage.steps // 4),
         check_val_every_n_epoch=None,
         limit_val_batches=8,
         logger=CSVLogger(folder, name="log"),

@@ -71,6 +71,7 @@ class FlowModule(L.LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
+    @torch.compiler.set_stance("force_eager")  # other shapes than in training: compiling them takes longer
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log the mean loss over `GRID`; with context, of latent frames that have all of it, without and with it."""
         latents, rows = batch
