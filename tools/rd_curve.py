@@ -12,15 +12,19 @@ Options that are not named below go to vov-fit as they are: --model.sampler.step
 
 import argparse
 import json
+import math
 import sys
 import traceback
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
+
 from vov_lightning.cli import fit
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import find_configs
+from vov_lightning.cli.stopping import UNFINISHED
 
 SETTINGS = {"lmbda": "stage2.lmbda", "k": "model.adapter.k", "bits": "scaling.bits", "target_bpp": "scaling.target_bpp"}
 """Options of the sweep, and what they set."""
@@ -28,7 +32,7 @@ Combination = dict[str, float | int]
 
 
 def main(args: list[str] | None = None) -> int:
-    """The exit status: 0, 1 if anything failed, 130 if interrupted."""
+    """The exit status: 0, 1 if anything failed or stopped early, 128 and its number if a signal stopped it."""
     options, more = parse(args)
     swept = [name for name in SETTINGS if getattr(options, name) is not None]
     combinations = [
@@ -40,8 +44,8 @@ def main(args: list[str] | None = None) -> int:
         name = name_of(combination)
         print(f"[{number}/{len(combinations)}] {name}", flush=True)
         outcomes[name] = run([*shared, *arguments_of(combination), f"--name={name}"])
-        if outcomes[name] == 130:
-            return 130
+        if outcomes[name] > 128:  # a signal
+            return outcomes[name]
     rows = [row_of(options.runs, combination, outcomes[name_of(combination)]) for combination in combinations]
     print(table(rows))
     folders = [str(options.runs / name_of(row)) for row in combinations if (options.runs / name_of(row)).is_dir()]
@@ -99,8 +103,8 @@ def shared_arguments(options: argparse.Namespace, more: list[str]) -> tuple[list
     configs = [f"--config={config}" for config in options.config]
     shared = [*configs, *more, f"--set={options.set}", f"--runs={options.runs}"]
     logger = fit.FitCLI(with_class_paths(find_configs(shared))).config.trainer.logger
-    if not logger or "group" not in (logger.get("init_args") or {}):
-        return shared, None
+    if not isinstance(logger, Namespace) or "group" not in (logger.get("init_args") or {}):
+        return shared, None  # none, Lightning's own, or a list that has its own groups
     group = options.group or options.runs.resolve().name
     return [*shared, f"--trainer.logger.init_args.group={group}"], group
 
@@ -114,8 +118,8 @@ def run(arguments: list[str]) -> int:
     """Exit status of `vov-fit`, whatever goes wrong in it."""
     try:
         return fit.main(arguments)
-    except SystemExit as ended:  # 2: a setting that does not parse; else Lightning, which was interrupted
-        return 1 if ended.code == 2 else 130
+    except SystemExit:  # a setting that does not parse
+        return 1
     except Exception:
         traceback.print_exc()
         return 1
@@ -127,8 +131,11 @@ def row_of(runs: Path, combination: Combination, outcome: int) -> dict[str, Any]
         summary = json.loads((runs / name_of(combination) / "summary.json").read_text())
     except FileNotFoundError:
         summary = {"clips": [], "mean": {}}
-    figures = {key: summary["mean"].get(key, float("nan")) for key in ("bytes", "bpp", "psnr_db")}
-    return {**combination, "clips": len(summary["clips"]), **figures, "state": "failed" if outcome else "ok"}
+    figures = {key: summary["mean"].get(key, math.nan) for key in ("bytes", "bpp", "psnr_db")}
+    if figures["psnr_db"] is None:  # no loss
+        figures["psnr_db"] = math.inf
+    state = {0: "ok", UNFINISHED: "unfinished"}.get(outcome, "failed")
+    return {**combination, "clips": len(summary["clips"]), **figures, "state": state}
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -41,7 +41,7 @@ class Data:
     validation: Path
     """Folder of clips that are never trained on."""
     frames: int = 9
-    """Frames of a training clip, ``1 + 4 n``."""
+    """Frames of a training clip."""
     size: int = 64
     """Height and width of a training clip in pixels."""
     packed: PackSize = field(default_factory=PackSize)
@@ -140,17 +140,17 @@ def train(
             if stage.compile:
                 module.network.compile()
             # A resumed run draws clips that its first part did not.
-            resumed_at = torch.load(last, weights_only=False)["global_step"] if last.exists() else 0
+            resumed_at = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
             L.seed_everything(seed + resumed_at)
             training = loader("train", stage.batch_size, resumed_at)
-            trainer.fit(module, training, held_out, ckpt_path=last if last.exists() else None, weights_only=False)
+            trainer.fit(module, training, held_out, ckpt_path=last if last.exists() else None, weights_only=True)
             if trainer.global_step < stage.steps:
                 trainer.save_checkpoint(last)
                 raise SystemExit(f"stopped at step {trainer.global_step} of {stage.steps}; the same command goes on")
             if trainer.is_global_zero:
                 torch.save(module.state_dict(), final)
             trainer.strategy.barrier()
-        module.load_state_dict(torch.load(final))
+        module.load_state_dict(torch.load(final, weights_only=True))
         figures = {f"untrained {key}": value for key, value in untrained.items()}
         for name in packs:
             found = trainer.validate(module, loader(name, 8, 0), verbose=False)[0]

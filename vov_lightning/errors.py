@@ -13,6 +13,10 @@ class SignalError(VovError, ValueError):
     """A video, image or folder of frames cannot be read, written or brought to the wanted size."""
 
 
+class SignalWarning(UserWarning):
+    """Something about a video, image or folder of frames that is read nonetheless, and that its owner should know."""
+
+
 class BitstreamError(VovError, ValueError):
     """Bytes are not a valid ``.vov`` file, or exceed the limits that were set for reading it."""
 
@@ -39,3 +43,7 @@ class MetricError(VovError, RuntimeError):
 
 class ExportError(VovError, ValueError):
     """A ``.vov`` file cannot be exported as asked, or what was given is none."""
+
+
+class UnfinishedError(VovError, RuntimeError):
+    """A fit stopped before the end of its schedule; it can be continued, and what it has so far is kept."""

@@ -57,7 +57,7 @@ def test_decoder_in_a_fresh_process_shows_the_measured_frames(run_fit, tmp_path,
 
 def test_checkpoint_holds_only_what_is_fitted(run_fit, tmp_path):
     assert run_fit() == 0
-    checkpoint = torch.load(tmp_path / "runs" / "ramp" / "checkpoints" / "last.ckpt", weights_only=False)
+    checkpoint = torch.load(tmp_path / "runs" / "ramp" / "checkpoints" / "last.ckpt", weights_only=True)
     names = set(checkpoint["state_dict"])
     assert "vector" in names
     assert "quantizer.raw_step" in names

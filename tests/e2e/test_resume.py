@@ -90,7 +90,7 @@ def test_killed_process_resumes_to_the_same_bytes(fit_arguments, tmp_path):
 
 
 def _step(checkpoint) -> int:
-    return torch.load(checkpoint, weights_only=False)["global_step"]
+    return torch.load(checkpoint, weights_only=True)["global_step"]
 
 
 def test_finished_run_is_verified_and_skipped(run_fit, tmp_path, capsys):

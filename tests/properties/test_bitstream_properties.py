@@ -3,7 +3,7 @@
 import string
 import time
 import tracemalloc
-import zlib
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from vov_lightning.bitstream import (
     BitstreamError,
+    FrameTimes,
     Header,
     Limits,
+    Segment,
     VovFile,
     decode_symbols,
     encode_symbols,
@@ -23,16 +25,31 @@ from vov_lightning.bitstream import (
 )
 from vov_lightning.bitstream import describe as describe_file
 from vov_lightning.bitstream.counts import CountTable
+from vov_lightning.bitstream.head import Head, read_head
 from vov_lightning.bitstream.indices import decode_indices, encode_indices
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS
-from vov_lightning.bitstream.wire import Reader, write_varint
+from vov_lightning.bitstream.parts import write_parts
+from vov_lightning.bitstream.times import decode_times, encode_times
+from vov_lightning.bitstream.version1 import read_header, write_header
+from vov_lightning.bitstream.vocabulary import ATTRIBUTES, sentence
 
 ANY = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 MANY = settings(ANY, max_examples=400)
 
 floats = st.floats(2.0**-100, 2.0**100, width=32)
 seeds = st.integers(0, 2**64 - 1)
-captions = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+ratios = st.builds(Fraction, st.integers(1, 2**32 - 1), st.integers(1, 2**32 - 1))
+rates = st.one_of(
+    ratios, st.builds(Fraction, st.integers(1, 130)), st.sampled_from([Fraction(30000, 1001), Fraction(1)])
+)
+windows = st.one_of(
+    st.just(()),
+    st.tuples(*[st.integers(1, 2**16 - 1)] * 3).flatmap(
+        lambda size: st.tuples(*map(st.just, size), st.integers(0, size[0] - 1), st.integers(0, min(size[1:]) - 1))
+    ),
+)
+vocabulary = st.fixed_dictionaries({}, optional={name: st.sampled_from(words) for name, words in ATTRIBUTES.items()})
+captions = st.one_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), vocabulary.map(sentence))
 symbol_lists = st.one_of(
     st.lists(st.integers(-3, 3), max_size=200),
     st.lists(st.integers(-(2**15), 2**15), max_size=60),
@@ -41,7 +58,7 @@ symbol_lists = st.one_of(
 
 
 @st.composite
-def headers(draw, k: int | None = None, steps: int | None = None, **more) -> Header:
+def headers(draw, k: int | None = None, steps: int | None = None, frames: int | None = None, **more) -> Header:
     k = draw(st.integers(0, 2**32 - 1)) if k is None else k
     grid = draw(st.sampled_from(["linear", "shifted"]))
     vector = {}
@@ -61,38 +78,56 @@ def headers(draw, k: int | None = None, steps: int | None = None, **more) -> Hea
                 st.text("0123456789abcdef", min_size=40, max_size=40),
             )
         ),
-        base_fingerprint=draw(st.binary(min_size=8, max_size=8)),
-        frames=draw(st.integers(1, 600)),
+        base_fingerprint=draw(st.binary(min_size=4, max_size=8)),
+        frames=draw(st.integers(1, 600)) if frames is None else frames,
         height=draw(st.integers(1, 1000)),
         width=draw(st.integers(1, 1000)),
-        fps=Fraction(draw(st.integers(1, 2**32 - 1)), draw(st.integers(1, 2**32 - 1))),
+        fps=draw(rates),
         compute_dtype=draw(st.sampled_from(["float32", "bfloat16", "float16"])),
         grid=grid,
         shift=draw(floats) if grid == "shifted" else 3.0,
         k=k,
         guidance=draw(st.one_of(st.just(0.0), floats)),
         steps=draw(st.integers(1, 1000)) if steps is None else steps,
-        pad_frames=draw(st.integers(0, 16)),
         pad_height=draw(st.integers(0, 16)),
         pad_width=draw(st.integers(0, 16)),
         vae_tiling=draw(st.booleans()),
         seed=draw(seeds),
+        window=draw(windows),
+        sample_aspect_ratio=draw(ratios),
         **vector,
         **more,
     )
 
 
 @st.composite
+def segment_lists(draw, index_bits: int) -> tuple[Segment, ...]:
+    step = st.lists(st.integers(0, 2**index_bits - 1), max_size=5)
+    indices = st.lists(step.map(lambda values: np.array(values, np.int64)), max_size=8).map(tuple)
+    segment = st.builds(Segment, st.integers(1, 300), st.sampled_from([0, 0, 1, 16]), indices)
+    return tuple(draw(st.lists(segment, min_size=1, max_size=5)))
+
+
+@st.composite
+def times_of(draw, frames: int) -> FrameTimes:
+    gaps = draw(st.lists(st.sampled_from([20, 40, 1, 2**40]), min_size=1, max_size=4))
+    return FrameTimes(draw(ratios), np.cumsum([0] + [gaps[i % len(gaps)] for i in range(frames - 1)]))
+
+
+@st.composite
 def files(draw) -> VovFile:
     symbols = draw(symbol_lists)
     index_bits = draw(st.integers(1, 24))
-    step = st.lists(st.integers(0, 2**index_bits - 1), max_size=5)
-    indices = [np.array(values, np.int64) for values in draw(st.lists(step, max_size=8))]
+    segments = draw(segment_lists(index_bits))
+    frames = sum(segment.frames for segment in segments)
+    pads = {"pad_frames": segments[0].pad_frames} if len(segments) == 1 else {}
     scaling = {}
-    if any(map(len, indices)):
+    if any(len(step) for segment in segments for step in segment.indices):
         scaling = {"steps": 9, "index_bits": index_bits, "codebook": draw(st.sampled_from(["hadamard", "iid"]))}
         scaling |= draw(st.sampled_from([{"kernel": "ancestral", "eta": 0.5}, {"kernel": "euler_maruyama"}]))
-    return VovFile(draw(headers(k=len(symbols), **scaling)), draw(captions), symbols, indices)
+    header = draw(headers(k=len(symbols), frames=frames, **scaling, **pads))
+    times = draw(st.one_of(st.none(), times_of(frames))) if frames > 1 else None
+    return VovFile(header, draw(captions), symbols, segments, draw(st.binary(max_size=50)), times)
 
 
 def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> VovFile | None:
@@ -104,25 +139,6 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> VovFile | None:
         return None
     finally:
         assert time.perf_counter() - start < 3.0  # milliseconds on an idle machine
-
-
-def with_checksums(sections: list[tuple[int, bytes]]) -> bytes:
-    """A file around any sections, with lengths, checksums and the mark of the last section in order."""
-    data = b"VOV\x01"
-    for i, (number, content) in enumerate(sections):
-        part = bytes([number | 128 * (i == len(sections) - 1)]) + write_varint(len(content)) + content
-        data += part + zlib.crc32(part).to_bytes(4, "little")
-    return data
-
-
-def split(data: bytes) -> list[tuple[int, bytes]]:
-    """The sections of a sound file."""
-    reader, sections = Reader(data[4:], "test"), []
-    while reader.position < len(reader.data):
-        number = reader.take(1)[0] & 127
-        sections.append((number, reader.take(reader.varint())))
-        reader.take(4)
-    return sections
 
 
 SMALL = VovFile(
@@ -141,9 +157,11 @@ SMALL = VovFile(
         kernel="ancestral",
         eta=1.0,
     ),
-    "red, still",
+    "a cat",
     np.array([0, 1, 0, -1, 0, 0, 2, 0, -1, 0, 1, 0]),
-    [np.array([3]), np.array([], np.int64), np.array([200, 7])],
+    (Segment(5, 3, (np.array([3]), np.array([], np.int64), np.array([200, 7]))), Segment(4, 0, (np.array([1]),))),
+    b"OggS",
+    FrameTimes(Fraction(1, 600), np.array([0, 20, 40, 60, 80, 120, 140, 160, 180])),
 )
 
 
@@ -151,17 +169,40 @@ SMALL = VovFile(
 @given(files())
 def test_any_file_comes_back(file):
     data = file.to_bytes()
-    again = VovFile.from_bytes(data, Limits(output_samples=2**40, candidates=2**40))
+    again = VovFile.from_bytes(data, Limits(output_samples=2**60, candidates=2**40))
     assert again == file
-    assert VovFile(again.header, again.caption, again.symbols, again.indices).to_bytes() == data
+    assert replace(again).to_bytes() == data
     assert sum(again.section_bytes().values()) == len(data)
     assert all(line.isprintable() for line in format_description(describe_file(again)).splitlines())
 
 
 @ANY
+@given(files())
+def test_the_parts_of_any_file_come_back_alone(file):
+    for number, segment in enumerate(file.segments):
+        part = VovFile.from_bytes(file.part(number).to_bytes(), Limits(output_samples=2**60, candidates=2**40))
+        assert part.segments == (segment,)
+        assert (part.caption, part.header.seed) == (file.caption, (file.header.seed + number) % 2**64)
+
+
+@ANY
 @given(headers())
 def test_any_header_comes_back(header):
-    assert Header.from_bytes(header.to_bytes()) == header
+    head = Head(header, (header.frames,), (0,), vector=b"v" if header.k else b"")
+    limits = Limits(output_samples=2**60, k=2**32)
+    assert read_head(head.to_bytes(), limits).header == header
+    old = replace(header, window=(), sample_aspect_ratio=Fraction(1))
+    assert read_header(write_header(old, bytes(old.base_fingerprint) + bytes(4))) == old
+
+
+@ANY
+@given(st.integers(2, 500).flatmap(times_of))
+def test_any_times_come_back(times):
+    data = encode_times(times)
+    assert decode_times(data, len(times.ticks)) == times
+    for frames in {2, len(times.ticks) - 1, len(times.ticks) + 1} - {1, len(times.ticks)}:
+        with pytest.raises(BitstreamError):
+            decode_times(data, frames)
 
 
 @ANY
@@ -210,43 +251,21 @@ def test_decoded_indices_encode_to_the_same_bytes(data, index_bits):
 
 @MANY
 @given(st.binary(max_size=80))
-def test_any_bytes_are_one_header_or_none(data):
-    head = SMALL.header.to_bytes()[:20]
-    for candidate in (data, head + data):
+def test_any_bytes_are_one_head_or_none(data):
+    start = Head(SMALL.header, (9,), (0,), vector=b"v").to_bytes()[:12]
+    for candidate in (data, start + data):
         try:
-            header = Header.from_bytes(candidate)
+            head = read_head(candidate, DEFAULT_LIMITS)
         except BitstreamError:
             continue
-        assert header.to_bytes() == candidate
+        assert head.to_bytes() == candidate
 
 
 @MANY
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_file_or_refused(data):
-    for candidate in (data, b"VOV\x01" + data, b"VOV\x01\x81" + data):
+    for candidate in (data, b"VOV\x01" + data, b"VOV\x01\x81" + data, b"VOV\x02" + data):
         parse(candidate)
-
-
-@MANY
-@given(st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=50)), max_size=5))
-def test_any_sections_in_sound_frames_are_a_file_or_refused(sections):
-    parse(with_checksums(sections))
-
-
-@settings(MANY, max_examples=800)
-@given(st.data())
-def test_mutations_behind_right_checksums_are_a_file_or_refused(data):
-    sections = split(SMALL.to_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        which = data.draw(st.integers(0, len(sections) - 1))
-        number, content = sections[which]
-        at = data.draw(st.integers(0, len(content)))
-        removed = data.draw(st.integers(0, 3))
-        sections[which] = (number, content[:at] + data.draw(st.binary(max_size=3)) + content[at + removed :])
-    limits = Limits(k=2**20)
-    file = parse(with_checksums(sections), limits)
-    if file is not None:
-        assert VovFile.from_bytes(file.to_bytes(), limits) == file
 
 
 def test_every_truncation_is_refused():
@@ -267,7 +286,7 @@ def test_every_flipped_bit_is_refused():
 
 def hostile(k: int, vector: bytes) -> bytes:
     header = Header("nano", "1", bytes(8), frames=1, height=8, width=8, fps=Fraction(1), k=k, step=0.5)
-    return with_checksums([(1, header.to_bytes()), (3, vector)])
+    return write_parts(Head(header, (1,), (0,), vector=vector).to_bytes(), [])
 
 
 @pytest.mark.parametrize("k", [2**24, 2**24 + 1, 2**32 - 1])

@@ -133,8 +133,8 @@ class Study:
             if not reading.vector:
                 header = replace(header, k=0, step=1.0, targets=1, rank=1, hash_seed=0)
                 symbols = symbols[:0]
-            plain = keep_steps(VovFile(header, self.fitted.caption, symbols, self.fitted.indices), 0)
-            plain = VovFile(replace(plain.header, seed=seed), plain.caption, plain.symbols)
+            plain = keep_steps(replace(self.fitted, header=header, symbols=symbols), 0)
+            plain = replace(plain, header=replace(plain.header, seed=seed))
             if reading.indices:
                 bits = header.index_bits * sum(map(len, self.fitted.indices))
                 plain = steer(plain, self.base, self.source, replace(scaling_of(header), bits=bits))

@@ -3,7 +3,7 @@
 A ``.yuv`` is pixels and nothing else, so its name and its length are all there is to check; a ``.y4m`` has a header.
 Neither states a colour matrix, and FFmpeg would take BT.601 at every size: the table says which one is meant. The
 range is limited. The conversion is swscale's accurate one: its fast one, which ``read_signal`` takes to agree with
-decord, is one grey level darker on the mean (measured: -1.0 to -1.3), too much for a reference.
+ffmpeg, is one grey level darker on the mean (measured: -1.0 to -1.3), too much for a reference.
 """
 
 import re

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from vov_lightning.bases.windows import Windows
 from vov_lightning.errors import BaseModelError
 from vov_lightning.flow import Velocity
 
@@ -44,7 +45,10 @@ class BaseModel(nn.Module, ABC):
     max_frames: ClassVar[int | None] = None
     """Most frames; 1 for a model of images."""
     max_positions: ClassVar[int | None] = None
-    """Most steps of `size_multiple` and of `temporal_factor` along a side and in time, of a model that counts them."""
+    """Most steps of `size_multiple` along a side, of a model that counts them."""
+    window: Windows | None = None
+    """Windows in which latents are evaluated that are larger than what the model was made for, unless told otherwise;
+    nothing for a model that is always evaluated at once."""
     negative_prompt: ClassVar[str] = ""
     """What guidance under another prompt leads away from, unless something else is given."""
     per_frame_times: bool = False
@@ -134,42 +138,55 @@ class BaseModel(nn.Module, ABC):
         """Refuse a size that the model cannot take.
 
         Raises:
-            BaseModelError: If ``size`` breaks `size_multiple` or `temporal_factor`, or is too large.
+            BaseModelError: If ``size`` breaks `size_multiple` or `temporal_factor`, or is beyond `max_frames` or
+                `max_positions`.
         """
         rows, columns = self.size_multiple
         fits = not (size.height % rows or size.width % columns or (size.frames - 1) % self.temporal_factor)
         nearest = self.nearest_size(size)
         remedy = f"nearest: {nearest.frames} frame{'s' * (nearest.frames > 1)} of {nearest.width}x{nearest.height}"
         if not fits or min(size.frames, size.height, size.width) < 1:
+            frames = f"1 + a multiple of {self.temporal_factor}" if self.temporal_factor > 1 else "1 or more"
             raise BaseModelError(
                 f"size {size.frames} x {size.height} x {size.width} does not suit base model {self.name}: frames must "
-                f"be 1 + a multiple of {self.temporal_factor}, height a multiple of {rows}, width of {columns}; none "
-                f"0; {remedy}"
+                f"be {frames}, height a multiple of {rows}, width of {columns}; none 0; {remedy}"
             )
         if self.max_frames is not None and size.frames > self.max_frames:
             raise BaseModelError(
                 f"{size.frames} frames do not suit base model {self.name}, which takes {self.max_frames}; {remedy}"
             )
-        positions = (1 + (size.frames - 1) // self.temporal_factor, size.height // rows, size.width // columns)
-        if self.max_positions is not None and max(positions) > self.max_positions:
+        if self.max_positions is not None and max(size.height // rows, size.width // columns) > self.max_positions:
             raise BaseModelError(
                 f"size {size.frames} x {size.height} x {size.width} does not suit base model {self.name}, whose "
-                f"positions end at {1 + (self.max_positions - 1) * self.temporal_factor} frames, height "
-                f"{self.max_positions * rows} and width {self.max_positions * columns}; {remedy}"
+                f"positions end at height {self.max_positions * rows} and width {self.max_positions * columns}; "
+                f"{remedy}"
             )
 
     def nearest_size(self, size: ClipSize) -> ClipSize:
         """The size nearest to ``size`` that `check_size` takes; of two as near, the larger."""
-        most = self.max_positions or sys.maxsize
-        most_times = most if self.max_frames is None else min(most, 1 + (self.max_frames - 1) // self.temporal_factor)
-        rows, columns = self.size_multiple
+        most_sides, most_frames = self.max_positions or sys.maxsize, self.max_frames or sys.maxsize
+        factor, (rows, columns) = self.temporal_factor, self.size_multiple
         return ClipSize(
-            1
-            + self.temporal_factor
-            * (_nearest(size.frames + self.temporal_factor - 1, self.temporal_factor, most_times) - 1),
-            rows * _nearest(size.height, rows, most),
-            columns * _nearest(size.width, columns, most),
+            1 + factor * (_nearest(size.frames + factor - 1, factor, 1 + (most_frames - 1) // factor) - 1),
+            rows * _nearest(size.height, rows, most_sides),
+            columns * _nearest(size.width, columns, most_sides),
         )
+
+    def check_windows(self, windows: Windows) -> None:
+        """Refuse windows that the model cannot take.
+
+        Raises:
+            BaseModelError: If sizes or overlaps are not whole tokens of the model.
+        """
+        # Latents that one token spans: a window that begins within a token would cut it otherwise than its neighbour.
+        _, _, *token = self.latent_shape(ClipSize(1, *self.size_multiple))
+        lengths = (windows.rows, windows.columns, windows.overlap_space, windows.overlap_space)
+        if any(length % step for length, step in zip(lengths, 2 * token, strict=True)):
+            raise BaseModelError(
+                f"windows of {windows} latents with overlap {windows.overlap_space} do not suit base model "
+                f"{self.name}: rows and overlap must be multiples of {token[0]}, columns and overlap of {token[1]}"
+                + (f"; its own are {self.window} with overlap {self.window.overlap_space}" if self.window else "")
+            )
 
     def use_vae_tiling(self, enabled: bool) -> None:
         """Encode and decode in tiles, or at once.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vov_lightning.bases.base import ClipSize
 from vov_lightning.bases.hub import HubModel, Sizes
+from vov_lightning.bases.windows import Windows
 
 FRAMES_PER_SECOND = 25
 """Of the rotary embedding; the model knows the frame rate only through it."""
@@ -27,6 +28,8 @@ class LTXVideo(HubModel):
     )
     default_targets = target_kinds[:8]
     default_size = ClipSize(frames=81, height=480, width=832)
+    # The latents of the default size, with a quarter of overlap.
+    window = Windows(frames=11, rows=15, columns=26, overlap_frames=3, overlap_space=4)
 
     repository = "Lightricks/LTX-Video"
     pinned_revision = "8984fa25007f376c1a299016d0957a37a2f797bb"

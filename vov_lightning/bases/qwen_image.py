@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vov_lightning.bases.base import ClipSize
 from vov_lightning.bases.hub import HubModel, Sizes
+from vov_lightning.bases.windows import Windows
 
 PATCH = 2
 """Latents a side of a token."""
@@ -27,6 +28,8 @@ class QwenImage(HubModel):
     )
     default_targets = target_kinds[:4]
     default_size = ClipSize(frames=1, height=512, width=768)
+    # The latents of the default size, with a quarter of overlap: whole tokens, which are 2 x 2 latents.
+    window = Windows(frames=1, rows=64, columns=96, overlap_space=16)
 
     repository = "Qwen/Qwen-Image"
     pinned_revision = "75e0b4be04f60ec59a75f475837eced720f823b6"

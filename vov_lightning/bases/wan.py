@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vov_lightning.bases.base import ClipSize
 from vov_lightning.bases.hub import HubModel, Sizes
+from vov_lightning.bases.windows import Windows
 
 NEGATIVE_PROMPT = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，"  # noqa: RUF001  # Chinese
@@ -14,6 +15,8 @@ NEGATIVE_PROMPT = (
     "三条腿，背景人很多，倒着走"  # noqa: RUF001  # Chinese
 )
 """Of the authors' own scripts (Wan2.1, ``wan/configs/shared_config.py``)."""
+MAX_POSITIONS = 1024
+"""Tokens along an axis that the transformer's rotary embedding counts."""
 
 
 class Wan(HubModel):
@@ -21,7 +24,8 @@ class Wan(HubModel):
 
     temporal_factor = 4
     size_multiple = (16, 16)
-    max_positions = 1024
+    max_frames = 1 + (MAX_POSITIONS - 1) * 4
+    max_positions = MAX_POSITIONS
     negative_prompt = NEGATIVE_PROMPT
     target_kinds = tuple(
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
@@ -29,6 +33,8 @@ class Wan(HubModel):
     )
     default_targets = target_kinds[:8]  # self- and cross-attention, as in the paper
     default_size = ClipSize(frames=81, height=480, width=832)
+    # The latents of the default size, with a quarter of overlap: whole tokens, which are 2 x 2 latents.
+    window = Windows(frames=21, rows=60, columns=104, overlap_frames=5, overlap_space=16)
 
     pipeline_name = "WanPipeline"
     text_encoder_name = "UMT5EncoderModel"

@@ -1,14 +1,15 @@
-"""The caption as bytes: UTF-8, deflated where that is shorter.
+"""The caption as bytes: a number where nano's vocabulary says it, else UTF-8, deflated where that is shorter.
 
 Captions are short, so deflate starts from a dictionary of words that captions use; it is part of the format
-(FORMAT.md prints it). A first byte tells the two forms apart.
+(FORMAT.md prints it). A first byte tells the three forms apart.
 """
 
 import zlib
 
+from vov_lightning.bitstream.vocabulary import caption_of, number_of
 from vov_lightning.errors import BitstreamError
 
-PLAIN, DEFLATED = 0, 1
+PLAIN, DEFLATED, NUMBERED = 0, 1, 2
 
 DICTIONARY = (
     b"professional photograph, illustration, landscape, mountains, background, foreground, beautiful, cinematic, "
@@ -26,18 +27,23 @@ DICTIONARY = (
     b"smooth, zooming out, zooming in, moving down, moving up, moving right, moving left, fast, slow, still, "
     b"bright, moderate, gray, detailed, slow, moving right, dark, flat, gray, smooth, still"
 )
-"""The preset dictionary of version 1; what is likeliest stands last, where a reference to it is shortest."""
+"""The preset dictionary; what is likeliest stands last, where a reference to it is shortest."""
 
 
 def encode_caption(caption: str) -> bytes:
-    """The caption section's content; empty (no section) for an empty caption.
+    """The caption's content in a file; nothing for an empty caption.
 
     Example:
         >>> len(encode_caption("bright, moderate, green, detailed, slow"))  # of 39 bytes
-        10
+        3
+        >>> len(encode_caption("a photo of the beach at sunset"))  # of 30 bytes
+        13
     """
     if not caption:
         return b""
+    number = number_of(caption)
+    if number is not None:
+        return bytes([NUMBERED]) + number.to_bytes(2, "little")
     try:
         plain = caption.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -48,19 +54,26 @@ def encode_caption(caption: str) -> bytes:
 
 
 def decode_caption(data: bytes, max_bytes: int) -> str:
-    """The caption behind a section's content; at most ``max_bytes`` of UTF-8, whatever ``data`` claims."""
+    """The caption behind its content in a file; at most ``max_bytes`` of UTF-8, whatever ``data`` claims."""
     form, body = data[:1], data[1:]
-    if form == bytes([DEFLATED]):
+    if form == bytes([NUMBERED]):
+        caption = caption_of(int.from_bytes(body, "little")) if len(body) == 2 else None
+        if not caption:
+            raise BitstreamError(f"caption number {body.hex()} says no words of the vocabulary; the file is damaged")
+        body = caption.encode()
+    elif form == bytes([DEFLATED]):
         body = _inflate(body, max_bytes)
     elif form != bytes([PLAIN]):
-        raise BitstreamError(f"caption starts with {form.hex() or 'nothing'}, wanted 00 (plain) or 01 (deflated)")
+        raise BitstreamError(
+            f"caption starts with {form.hex() or 'nothing'}, wanted 00 (plain), 01 (deflated) or 02 (a number)"
+        )
     if len(body) > max_bytes:
         raise BitstreamError(
             f"caption_bytes={len(body)} is above the limit of {max_bytes}; for a file you trust: "
             f"--limits.caption_bytes {len(body)}"
         )
     if not body:
-        raise BitstreamError("caption section is empty; a file without a caption has no such section")
+        raise BitstreamError("caption is empty; a file without a caption has no such part")
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -79,5 +92,5 @@ def _inflate(body: bytes, max_bytes: int) -> bytes:
             f"--limits.caption_bytes {2 * max_bytes}"
         )
     if not decompressor.eof or decompressor.unused_data:
-        raise BitstreamError("caption's deflate stream does not end where its section ends; the file is damaged")
+        raise BitstreamError("caption's deflate stream does not end where the caption ends; the file is damaged")
     return plain

@@ -1,15 +1,16 @@
-"""The ``.vov`` file: magic, version, and up to four checked sections (FORMAT.md).
+"""The ``.vov`` file: a head, then times, segments and sound, each with its own checksum (FORMAT.md, "File").
 
-    V O V 1 | header | caption (omitted if empty) | vector (omitted if k = 0) | indices (omitted if kernel = ode)
+    V O V 2 | length of the head | head | CRC-32 | times | CRC-32 | segment 0 | CRC-32 | ... | sound | CRC-32
 
-A section is ``id, length, content, CRC-32``; its checksum covers all three, and the last section's id carries a mark,
-so that a file which was cut between two sections is known to be cut. Sections stand in the order of their ids. Parsing
-is total: any bytes give a ``VovFile`` or a ``BitstreamError``, in time and memory bounded by the file and the limits.
+The head says where every part lies, so a damaged segment never hides the others, and a file that is cut keeps its
+first ones. Parsing is total: any bytes give a ``VovFile`` or a ``BitstreamError``, in time and memory bounded by the
+file and the limits. Files of version 1 (``version1.py``) are read as clips of one segment.
 """
 
 import os
-import zlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -17,116 +18,204 @@ import numpy as np
 from vov_lightning.bitstream.caption import decode_caption, encode_caption
 from vov_lightning.bitstream.coder import decode_symbols, encode_symbols
 from vov_lightning.bitstream.counts import check_symbols
+from vov_lightning.bitstream.head import Head, read_head
 from vov_lightning.bitstream.header import Header
-from vov_lightning.bitstream.indices import Indices, check_indices, decode_indices, encode_indices
+from vov_lightning.bitstream.indices import Indices, decode_indices, encode_indices
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS, Limits
-from vov_lightning.bitstream.wire import Reader, write_varint
+from vov_lightning.bitstream.parts import Part, read_head_bytes, read_parts, write_parts
+from vov_lightning.bitstream.segments import Segment, check_segments, mark_checked, without_indices
+from vov_lightning.bitstream.times import FrameTimes, decode_times, encode_times
+from vov_lightning.bitstream.version1 import read_sections
 from vov_lightning.errors import BitstreamError
 from vov_lightning.files import atomic_write
 
 MAGIC = b"VOV"
-VERSION = 1
-SECTIONS = {1: "header", 2: "caption", 3: "vector", 4: "indices"}
-LAST = 0x80
-"""Set in the id of the last section."""
+VERSION = 2
+"""What is written; files of version 1 are read, too."""
 
 
 @dataclass(frozen=True, eq=False)
 class VovFile:
-    """What a ``.vov`` file says. ``symbols`` is the quantised vector, int32 ``[k]``, ``indices`` those of each step.
+    """What a ``.vov`` file says.
+
+    ``symbols`` is the quantised vector, int32 ``[k]``; ``segments`` are one for a file without any. ``sound`` is the
+    content of a small audio file, opaque here; ``times`` those of the frames where their rate varies. ``lost`` says
+    which of the two were damaged in a file that was read with ``strict=False``.
 
     Example:
         >>> from fractions import Fraction
-        >>> header = Header("nano", "1", bytes(8), frames=9, height=64, width=64, fps=Fraction(24), k=4, step=0.5)
+        >>> header = Header("nano", "2", bytes(8), frames=9, height=64, width=64, fps=Fraction(24), k=4, step=0.5)
         >>> file = VovFile(header, "red, still", np.array([0, -1, 2, 0]))
         >>> VovFile.from_bytes(file.to_bytes()) == file
         True
-        >>> file.section_bytes()
-        {'container': 22, 'header': 24, 'caption': 7, 'count_table': 7, 'vector': 4, 'indices': 0}
+        >>> {name: size for name, size in file.section_bytes().items() if size}
+        {'container': 10, 'header': 16, 'caption': 3, 'count_table': 7, 'vector': 4}
     """
 
     header: Header
     caption: str = ""
     symbols: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
-    indices: Indices = ()
+    segments: tuple[Segment, ...] = ()
+    sound: bytes = b""
+    times: FrameTimes | None = None
+    lost: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        symbols = check_symbols(self.symbols).copy()  # the bytes are kept, so the symbols must not change
-        if len(symbols) != self.header.k:
-            raise BitstreamError(f"header says k={self.header.k}, but {len(symbols)} symbols are given")
-        symbols.setflags(write=False)
-        object.__setattr__(self, "symbols", symbols)
-        indices = check_indices(self.indices, self.header.index_bits)
-        if bool(indices) != (self.header.kernel != "ode") or len(indices) > self.header.steps - 1:
-            raise BitstreamError(
-                f"header says kernel={self.header.kernel}, steps={self.header.steps}, but indices of {len(indices)} "
-                "steps are given; ode takes none, another kernel some for all steps but the last"
-            )
-        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "symbols", _own(check_symbols(self.symbols)))
+        if len(self.symbols) != self.header.k:
+            raise BitstreamError(f"header says k={self.header.k}, but {len(self.symbols)} symbols are given")
+        object.__setattr__(self, "segments", check_segments(self.segments, self.header))
+        if not isinstance(self.sound, bytes):
+            raise BitstreamError(f"sound is {type(self.sound).__name__}, wanted bytes")
+        if self.times is not None and len(self.times.ticks) != self.header.frames:
+            raise BitstreamError(f"times are of {len(self.times.ticks)} frames, the header says {self.header.frames}")
+
+    @classmethod
+    def single(
+        cls, header: Header, caption: str = "", symbols: np.ndarray | None = None, indices: Sequence[np.ndarray] = ()
+    ) -> "VovFile":
+        """A file of one segment, with ``indices`` for each of its steps."""
+        segment = Segment(header.frames, header.pad_frames, tuple(indices))
+        return cls(header, caption, np.zeros(0, np.int32) if symbols is None else symbols, (segment,))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VovFile):
             return NotImplemented
-        same_words = (self.header, self.caption) == (other.header, other.caption)
-        same_steps = len(self.indices) == len(other.indices) and all(map(np.array_equal, self.indices, other.indices))
-        return same_words and same_steps and np.array_equal(self.symbols, other.symbols)
+        same = (self.header, self.caption, self.segments) == (other.header, other.caption, other.segments)
+        same = same and (self.sound, self.times) == (other.sound, other.times)
+        return same and np.array_equal(self.symbols, other.symbols)
 
     def __hash__(self) -> int:
-        return hash((self.header, self.caption, self.symbols.tobytes()))
+        return hash((self.header, self.caption, self.symbols.tobytes(), self.segments))
+
+    @property
+    def indices(self) -> Indices:
+        """Indices of the only segment.
+
+        Raises:
+            BitstreamError: If there are several.
+        """
+        if len(self.segments) > 1:
+            raise BitstreamError(
+                f"the file has {len(self.segments)} segments with their own indices; take one by part()"
+            )
+        return self.segments[0].indices
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds; the last frame is shown for 1 / fps."""
+        if self.times is None:
+            return self.header.frames / self.header.fps
+        return int(self.times.ticks[-1]) * self.times.time_base + 1 / self.header.fps
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """Everything that the file should hold and cannot give, one line each; empty for a sound file."""
+        segments = enumerate(self.segments)
+        return (*(f"segment {number}: {one.damage}" for number, one in segments if one.damage), *self.lost)
+
+    def part(self, number: int) -> "VovFile":
+        """Segment ``number`` (from 0) as a file of its own, without sound.
+
+        Its seed is the file's plus ``number``, modulo 2^64.
+
+        Raises:
+            BitstreamError: If there is no such segment, or it is damaged.
+        """
+        return self.cut(number, number + 1)
+
+    def cut(self, start: int, stop: int) -> "VovFile":
+        """The segments from ``start`` to before ``stop`` as a file of their own, without sound.
+
+        Raises:
+            BitstreamError: If there are no such segments, or one of them is damaged.
+        """
+        if not 0 <= start < stop <= len(self.segments):
+            raise BitstreamError(
+                f"segments {start} to {stop - 1} were asked for, the file has 0 to {len(self.segments) - 1}"
+            )
+        segments, first = self.segments[start:stop], sum(segment.frames for segment in self.segments[:start])
+        for number, segment in enumerate(segments, start):
+            if segment.damage:
+                raise BitstreamError(f"segment {number} cannot be decoded: {segment.damage}")
+        header = replace(
+            self.header if any(segment.indices for segment in segments) else without_indices(self.header),
+            frames=sum(segment.frames for segment in segments),
+            pad_frames=segments[0].pad_frames if len(segments) == 1 else 0,
+            seed=(self.header.seed + start) % 2**64,
+        )
+        times = None if self.times is None else self.times.between(first, first + header.frames)
+        return VovFile(header, self.caption, self.symbols, segments, times=times)
+
+    def keep_steps(self, number: int) -> "VovFile":
+        """The file with the indices of the first ``number`` steps of each segment only: shorter, and still valid."""
+        segments = tuple(replace(segment, indices=segment.indices[:number]) for segment in self.segments)
+        steered = any(segment.damage or any(map(len, segment.indices)) for segment in segments)
+        header = self.header if steered else without_indices(self.header)
+        return replace(self, header=header, segments=segments)
 
     @cached_property
     def _encoded(self) -> tuple[bytes, dict[str, int]]:
         """The file, and the bytes of each of its parts. A file that was read keeps the bytes that it was read from."""
-        header, caption = self.header.to_bytes(), encode_caption(self.caption)
+        for number, segment in enumerate(self.segments):
+            if segment.damage:
+                raise BitstreamError(f"segment {number} cannot be written: {segment.damage}; leave it out by cut()")
+        contents = {"times": encode_times(self.times)} if self.times else {}
+        if self.header.kernel != "ode":
+            for number, segment in enumerate(self.segments):
+                contents[f"segment {number}"] = encode_indices(segment.indices, self.header.index_bits)
+        contents |= {"sound": self.sound} if self.sound else {}
         table, payload = encode_symbols(self.symbols)
-        indices = encode_indices(self.indices, self.header.index_bits)
-        contents = {1: header, 2: caption, 3: table + payload, 4: indices}
-        present = [number for number, content in contents.items() if content]
-        data = MAGIC + bytes([VERSION])
-        for number in present:
-            mark = LAST if number == present[-1] else 0
-            section = bytes([number | mark]) + write_varint(len(contents[number])) + contents[number]
-            data += section + zlib.crc32(section).to_bytes(4, "little")
-        return data, _sizes(data, header, caption, len(table), len(payload), len(indices))
+        head = Head(
+            self.header,
+            tuple(segment.frames for segment in self.segments),
+            tuple(segment.pad_frames for segment in self.segments),
+            self.times is not None,
+            bool(self.sound),
+            tuple(map(len, contents.values()))[:-1],
+            encode_caption(self.caption),
+            table + payload,
+        )
+        data = write_parts(head.to_bytes(), list(contents.values()))
+        return data, _sizes(data, head, len(table), {name: len(content) for name, content in contents.items()})
 
     def to_bytes(self) -> bytes:
         """The file."""
         return self._encoded[0]
 
+    @property
+    def version(self) -> int:
+        """Version of the format: 1 for a file that was read in it, else what is written."""
+        return self.to_bytes()[len(MAGIC)]
+
     def section_bytes(self) -> dict[str, int]:
         """Bytes of each part of the file; they sum to its size.
 
-        ``container`` (magic, ids, lengths, checksums), ``header``, ``caption``, ``count_table``, ``vector`` and
-        ``indices``.
+        ``container`` (magic, lengths, checksums), ``header``, ``caption``, ``count_table``, ``vector``, ``indices`` (of
+        all segments), ``times`` and ``sound``.
         """
         return dict(self._encoded[1])
 
     @classmethod
-    def from_bytes(cls, data: bytes, limits: Limits = DEFAULT_LIMITS) -> "VovFile":
-        """The file behind ``data``; ``BitstreamError`` says what is wrong with any other bytes."""
+    def from_bytes(cls, data: bytes, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> "VovFile":
+        """The file behind ``data``.
+
+        Args:
+            data: A whole file.
+            limits: What the reader is willing to handle.
+            strict: Refuse a file with a damaged or missing part. Otherwise that segment gets its ``damage``, and a
+                lost sound or time is named by ``lost``; only a file whose head is damaged is refused.
+
+        Raises:
+            BitstreamError: What is wrong with any other bytes.
+        """
         data = bytes(data)
-        contents = _split(data, limits)
-        header = Header.from_bytes(contents["header"])
-        limits.check_header(header)
-        for name, title, wanted, reason in (
-            ("vector", "a vector section", header.k > 0, f"k={header.k}"),
-            ("indices", "an index section", header.kernel != "ode", f"kernel={header.kernel}"),
-        ):
-            if (name in contents) != wanted:
-                have = "has" if name in contents else "lacks"
-                raise BitstreamError(f"header says {reason}, but the file {have} {title}")
-        coded_caption, coded_vector = contents.get("caption"), contents.get("vector", b"")
-        caption = "" if coded_caption is None else decode_caption(coded_caption, limits.caption_bytes)
-        symbols, table_size = decode_symbols(coded_vector, header.k)
-        coded_indices = contents.get("indices", b"")
-        indices: Indices = ()
-        if coded_indices:
-            most = min(limits.indices, limits.candidates >> header.index_bits)
-            indices = decode_indices(coded_indices, header.index_bits, header.steps - 1, most)
-        file = cls(header, caption, symbols, indices)
-        parts = (coded_caption or b"", table_size, len(coded_vector) - table_size, len(coded_indices))
-        sizes = _sizes(data, contents["header"], *parts)
-        file.__dict__["_encoded"] = (data, sizes)  # fills the cached property
+        limits.check("file_bytes", len(data))
+        if check_magic(data) == 1:
+            return _read_version1(data, limits)
+        file = _read(data, limits)
+        if strict and file.damage:
+            raise BitstreamError(file.damage[0])
         return file
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -134,77 +223,135 @@ class VovFile:
         atomic_write(path, self.to_bytes())
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> "VovFile":
+    def open(cls, path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> "VovFile":
         """Read the file at ``path``; at most ``limits.file_bytes`` of it are ever in memory.
 
         Raises:
-            BitstreamError: If it cannot be read or is not a valid file; the message begins with the path.
+            BitstreamError: If it cannot be read or is not a valid file (see `from_bytes`); the message begins with the
+                path.
         """
         try:
             with open(path, "rb") as stream:
                 limits.check("file_bytes", os.fstat(stream.fileno()).st_size)
-                return cls.from_bytes(stream.read(limits.file_bytes + 1), limits)
+                return cls.from_bytes(stream.read(limits.file_bytes + 1), limits, strict)
         except OSError as error:
             raise BitstreamError(f"{path} cannot be read: {error.strerror}") from error
         except BitstreamError as error:
             raise BitstreamError(f"{path}: {error}") from error
 
 
-def _sizes(data: bytes, header: bytes, caption: bytes, table: int, payload: int, indices: int) -> dict[str, int]:
-    contents = {"header": len(header), "caption": len(caption), "count_table": table, "vector": payload}
-    contents["indices"] = indices
-    return {"container": len(data) - sum(contents.values()), **contents}
-
-
-def _split(data: bytes, limits: Limits) -> dict[str, bytes]:
-    """Contents of the sections by name, once the frame around them is found to be sound."""
-    limits.check("file_bytes", len(data))
-    _check_magic(data)
-    contents: dict[str, bytes] = {}
-    position, previous, mark = len(MAGIC) + 1, 0, 0
-    while not mark:
-        if position == len(data):
-            raise BitstreamError(f"file ends after {position} bytes, but more sections follow; the file is truncated")
-        number, mark = data[position] & ~LAST, data[position] & LAST
-        name = SECTIONS.get(number)
-        if name is None:
-            raise BitstreamError(f"section {number} is unknown to version {VERSION} of the format; the file is damaged")
-        if number <= previous:
-            raise BitstreamError(f"section {name} is repeated or out of order; the file is damaged")
-        if not contents and name != "header":
-            raise BitstreamError(f"file starts with section {name}, wanted header; the file is damaged")
-        contents[name], position = _section(data, position, name)
-        previous = number
-    if position != len(data):
-        raise BitstreamError(f"file goes on for {len(data) - position} bytes after its last section; it is damaged")
-    return contents
-
-
-def _section(data: bytes, start: int, name: str) -> tuple[bytes, int]:
-    """Content of the section at ``start`` and the position after it."""
-    reader = Reader(data[start : start + 11], f"the frame of section {name}")  # an id and a varint
-    reader.take(1)
-    size = reader.varint()
-    content = start + reader.position
-    end = content + size + 4
-    if end > len(data):
-        raise BitstreamError(f"{name} section announces {end} bytes, file holds {len(data)}; the file is truncated")
-    wanted, found = int.from_bytes(data[end - 4 : end], "little"), zlib.crc32(data[start : end - 4])
-    if wanted != found:
-        raise BitstreamError(f"{name} section has checksum {found:08x}, wanted {wanted:08x}; the file is damaged")
-    return data[content : end - 4], end
-
-
-def _check_magic(data: bytes) -> None:
+def check_magic(data: bytes) -> int:
+    """Version of a file, once it is found to be one that this package reads."""
     if data[:3] != MAGIC:
         start = f"starts with {data[:8]!r}" if data else "is empty"
         raise BitstreamError(f"not a .vov file: {start}, wanted {MAGIC!r}")
     if len(data) == 3:
         raise BitstreamError("file ends after 3 bytes; the file is truncated")
-    if data[3] > VERSION:
+    version = data[3]
+    if version > VERSION:
         raise BitstreamError(
-            f"file is in version {data[3]} of the .vov format, this vov_lightning reads up to {VERSION}; "
+            f"file is in version {version} of the .vov format, this vov_lightning reads up to {VERSION}; "
             "upgrade it: pip install --upgrade vov_lightning"
         )
-    if data[3] != VERSION:
-        raise BitstreamError(f"file is in version {data[3]} of the .vov format, which does not exist; it is damaged")
+    if version == 0:
+        raise BitstreamError("file is in version 0 of the .vov format, which does not exist; it is damaged")
+    return version
+
+
+def _read(data: bytes, limits: Limits) -> VovFile:
+    """A file of version 2, whatever parts of it are damaged."""
+    content, start = read_head_bytes(data)
+    head = read_head(content, limits)
+    names = head.part_names
+    parts = dict(zip(names, read_parts(data, start, names, head.lengths), strict=True))
+    caption = decode_caption(head.caption, limits.caption_bytes) if head.caption else ""
+    symbols, table_size = decode_symbols(head.vector, head.header.k)
+    sound, times, lost = parts.get("sound", Part(b"")), None, []
+    limits.check("sound_bytes", len(sound.content))
+    if "sound" in parts and not sound.content and not sound.damage:
+        raise BitstreamError("the head announces sound, and there is none; the file is damaged")
+    if "times" in parts:
+        times, damage = _times(parts["times"], head.header.frames)
+        lost += [f"times: {damage}"] if damage else []
+    lost += [f"sound: {sound.damage}"] if sound.damage else []
+    file = VovFile(
+        head.header,
+        caption,
+        symbols,
+        _segments(head, parts, limits),
+        b"" if sound.damage else sound.content,
+        times,
+        tuple(lost),
+    )
+    sizes = _sizes(data, head, table_size, {name: len(part.content) for name, part in parts.items()})
+    file.__dict__["_encoded"] = (data, sizes)  # fills the cached property
+    return file
+
+
+def _times(part: Part, frames: int) -> tuple[FrameTimes | None, str]:
+    """Times, or why there are none."""
+    if part.damage:
+        return None, part.damage
+    try:
+        return decode_times(part.content, frames), ""
+    except BitstreamError as error:
+        return None, str(error)
+
+
+def _segments(head: Head, parts: dict[str, Part], limits: Limits) -> tuple[Segment, ...]:
+    """The segments with their indices, or with what is wrong with them."""
+    header, found, num_indices, num_steps = head.header, [], 0, 0
+    most = min(limits.indices, limits.candidates >> header.index_bits)
+    for number, (frames, pad_frames) in enumerate(zip(head.frames, head.pad_frames, strict=True)):
+        part = parts.get(f"segment {number}", Part(b"\0"))
+        indices: Indices = ()
+        damage = part.damage
+        if not damage:
+            try:
+                indices = decode_indices(part.content, header.index_bits, header.steps - 1, most)
+            except BitstreamError as error:
+                damage = str(error)
+        num_indices, num_steps = num_indices + sum(map(len, indices)), num_steps + len(indices)
+        limits.check("all_indices", num_indices)
+        limits.check("all_steps", num_steps)
+        segment = Segment(frames, pad_frames, indices, damage)
+        found.append(segment if damage else mark_checked(segment, header))
+    return tuple(found)
+
+
+def _read_version1(data: bytes, limits: Limits) -> VovFile:
+    header, contents = read_sections(data)
+    limits.check_header(header)
+    caption, vector = contents.get("caption", b""), contents.get("vector", b"")
+    symbols, table_size = decode_symbols(vector, header.k)
+    indices: Indices = ()
+    if "indices" in contents:
+        most = min(limits.indices, limits.candidates >> header.index_bits)
+        indices = decode_indices(contents["indices"], header.index_bits, header.steps - 1, most)
+    file = VovFile.single(header, decode_caption(caption, limits.caption_bytes) if caption else "", symbols, indices)
+    sizes = {"header": len(contents["header"]), "caption": len(caption), "count_table": table_size}
+    sizes |= {"vector": len(vector) - table_size, "indices": len(contents.get("indices", b"")), "times": 0, "sound": 0}
+    file.__dict__["_encoded"] = (data, {"container": len(data) - sum(sizes.values()), **sizes})
+    return file
+
+
+def _sizes(data: bytes, head: Head, table_size: int, parts: dict[str, int]) -> dict[str, int]:
+    """Bytes of each part of a version 2 file of this head; what is left is the container."""
+    sizes = {
+        "header": len(head.field_bytes()),
+        "caption": len(head.caption),
+        "count_table": table_size,
+        "vector": len(head.vector) - table_size,
+        "indices": sum(size for name, size in parts.items() if name not in ("times", "sound")),
+        "times": parts.get("times", 0),
+        "sound": parts.get("sound", 0),
+    }
+    return {"container": len(data) - sum(sizes.values()), **sizes}
+
+
+def _own(symbols: np.ndarray) -> np.ndarray:
+    """``symbols`` that nobody can change, because the file keeps its bytes: a copy where they could be."""
+    if symbols.flags.writeable or symbols.base is not None:
+        symbols = symbols.copy()
+        symbols.setflags(write=False)
+    return symbols

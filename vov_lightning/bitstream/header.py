@@ -1,19 +1,16 @@
-"""The header: whatever decoding needs besides the caption and the vector (FORMAT.md, "Header").
+"""The header: whatever decoding needs besides caption, vector and indices (FORMAT.md, "Fields").
 
 Each field is declared once, below, with its wire type, its limits, its default and its words for ``vov-info``; writer,
-reader and ``describe`` walk that one list (as in Cool-Chic's header). The fields without a default are always written.
-The others share one varint of *flags*, lowest bits first in the order of declaration: a ``Choice`` lives in its flag
-bits whole, a number owns one bit that says "written, because not the default". So a file at the defaults pays two or
-three bytes for twenty fields.
-
-There is exactly one byte string for each header: the reader writes what it has read and compares.
+reader and ``describe`` walk that one list (as in Cool-Chic's header). How the fields are laid out in a file is said by
+``head.py`` (version 2) and ``version1.py``.
 """
 
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal
 
-from vov_lightning.bitstream.wire import Choice, Fixed, Float32, Ratio, Reader, Revision, Text, Unsigned, write_varint
+from vov_lightning.bitstream.codes import Name, Rate, Window
+from vov_lightning.bitstream.wire import Choice, Float32, Prefix, Ratio, Revision, Unsigned
 from vov_lightning.errors import BitstreamError
 
 ComputeDtype = Literal["float32", "bfloat16", "float16"]
@@ -31,23 +28,23 @@ def _wire(kind: Any, words: str, default: Any = MISSING) -> Any:
 class Header:
     """All fields of a header, checked and in canonical form from the moment it exists.
 
-    ``BitstreamError`` names the field, the value and what was wanted. Floats are rounded to float32 (read them back
-    from the header before use). ``k = 0`` means that no vector is sent; the fields that describe it stay at their
-    defaults. The defaults below are part of the format: they can never change in version 1.
+    ``BitstreamError`` names the field, the value and what was wanted. Floats are rounded to float32 and fingerprints
+    cut to four bytes (read them back from the header before use). ``k = 0`` means that no vector is sent; the fields
+    that describe it stay at their defaults. The defaults below are part of the format: they can never change.
 
     Example:
-        >>> header = Header("nano", "1", bytes(8), frames=9, height=64, width=64, fps=Fraction(24), k=4096, step=0.5)
-        >>> len(header.to_bytes()), Header.from_bytes(header.to_bytes()) == header
-        (25, True)
+        >>> header = Header("nano", "2", bytes(8), frames=9, height=64, width=64, fps=Fraction(24), k=4096, step=0.5)
+        >>> header.base_fingerprint, header.window, header.steps
+        (b'\\x00\\x00\\x00\\x00', (), 25)
     """
 
-    base_name: str = _wire(Text(r"[a-z0-9._-]{1,64}", "1 to 64 characters of a-z 0-9 . _ -"), "base model")
+    base_name: str = _wire(Name(), "base model")
     base_revision: str = _wire(Revision(), "base revision")
-    base_fingerprint: bytes = _wire(Fixed(8), "base fingerprint")
+    base_fingerprint: bytes = _wire(Prefix(4), "base fingerprint")
     frames: int = _wire(Unsigned(1, 2**32 - 1), "frames")
     height: int = _wire(Unsigned(1, 2**32 - 1), "height")
     width: int = _wire(Unsigned(1, 2**32 - 1), "width")
-    fps: Fraction = _wire(Ratio(), "frames per second")
+    fps: Fraction = _wire(Rate(), "frames per second")
 
     compute_dtype: ComputeDtype = _wire(Choice(2, ("float32", "bfloat16", "float16")), "compute dtype", "float32")
     grid: Literal["linear", "shifted"] = _wire(Choice(1, ("shifted", "linear")), "time grid", "shifted")
@@ -72,6 +69,9 @@ class Header:
     hash_scheme: HashScheme = _wire(Choice(2, ("v1", "unilora_numpy", "lora")), "hash scheme", "v1")
     codebook: Literal["hadamard", "iid"] = _wire(Choice(2, ("hadamard", "iid")), "codebook of the indices", "hadamard")
     index_bits: int = _wire(Unsigned(1, 24), "bits an index", 8)
+
+    window: tuple[int, ...] = _wire(Window(), "windows of the base model", ())
+    sample_aspect_ratio: Fraction = _wire(Ratio(), "sample aspect ratio", Fraction(1))
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -102,56 +102,6 @@ class Header:
             if item.name in names and value != item.default:
                 raise BitstreamError(f"header field {item.name}: {value!r}, but {reason}; leave it at {item.default!r}")
 
-    @property
-    def output_samples(self) -> int:
-        """Numbers in the decoded frames before the padding is cut off: 3 x frames x height x width."""
-        frames = self.frames + self.pad_frames
-        return 3 * frames * (self.height + self.pad_height) * (self.width + self.pad_width)
-
-    def to_bytes(self) -> bytes:
-        """The header as bytes: the fields without a default, the flags, the fields that differ from their default."""
-        required, optional = _field_groups()
-        head = b"".join(item.metadata["kind"].write(getattr(self, item.name)) for item in required)
-        flags, shift, body = 0, 0, b""
-        for item in optional:
-            kind, value = item.metadata["kind"], getattr(self, item.name)
-            if isinstance(kind, Choice):
-                flags |= kind.values.index(value) << shift
-                shift += kind.flag_bits
-            else:
-                flags |= (value != item.default) << shift
-                shift += 1
-                body += kind.write(value) if value != item.default else b""
-        return head + write_varint(flags) + body
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Header":
-        """The header that ``to_bytes`` wrote; anything else raises ``BitstreamError``."""
-        required, optional = _field_groups()
-        reader = Reader(data, "the header")
-        values = {item.name: item.metadata["kind"].read(reader) for item in required}
-        flags = reader.varint()
-        for item in optional:
-            kind = item.metadata["kind"]
-            bits = kind.flag_bits if isinstance(kind, Choice) else 1
-            flag, flags = flags & ((1 << bits) - 1), flags >> bits
-            if not isinstance(kind, Choice):
-                values[item.name] = kind.read(reader) if flag else item.default
-                continue
-            try:
-                values[item.name] = kind.from_index(flag)
-            except BitstreamError as error:
-                raise BitstreamError(f"header field {item.name}: {error}") from None
-        if flags:
-            raise BitstreamError("the header sets flags that this version of vov_lightning does not know; upgrade it")
-        reader.finish()
-        header = cls(**values)
-        if header.to_bytes() != data:
-            raise BitstreamError("the header is not in its canonical form; the file was not written by this format")
-        return header
-
-
-def _field_groups() -> tuple[list[Field], list[Field]]:
-    """The declared fields: those always written, and those with a default."""
-    declared = fields(Header)
-    return [f for f in declared if f.default is MISSING], [f for f in declared if f.default is not MISSING]
+    def names_model(self, name: str, fingerprint: bytes) -> bool:
+        """Whether a base model of this name and (whole) fingerprint is the one that the file was made for."""
+        return (self.base_name, self.base_fingerprint) == (name, fingerprint[: len(self.base_fingerprint)])

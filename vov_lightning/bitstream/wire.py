@@ -42,6 +42,10 @@ class Reader:
                 return value
         raise BitstreamError(f"{self.what} holds a varint that is over-long or above 64 bits; the file is damaged")
 
+    def rest(self) -> bytes:
+        """All bytes that are left."""
+        return self.take(len(self.data) - self.position)
+
     def finish(self) -> None:
         """Refuse bytes that nothing has read."""
         left_over = len(self.data) - self.position
@@ -104,15 +108,15 @@ class Revision(Text):
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """Bytes of a fixed size."""
+class Prefix:
+    """The first ``size`` bytes of a longer value; the rest is dropped when a header is made."""
 
     size: int
 
     def check(self, value: Any) -> bytes:
-        if not isinstance(value, bytes) or len(value) != self.size:
-            raise BitstreamError(f"{value!r} is not {self.size} bytes")
-        return value
+        if not isinstance(value, bytes) or len(value) < self.size:
+            raise BitstreamError(f"{value!r} is not {self.size} bytes or more")
+        return value[: self.size]
 
     def write(self, value: bytes) -> bytes:
         return value
@@ -207,12 +211,6 @@ class Choice:
         if not any(type(value) is type(known) and value == known for known in self.values):
             raise BitstreamError(f"{value!r} is not one of {', '.join(map(repr, self.values))}")
         return value
-
-    def from_index(self, index: int) -> Any:
-        """The value behind an index; one that this version does not know is refused."""
-        if index >= len(self.values):
-            raise BitstreamError(f"choice {index} is unknown to this version of vov_lightning; upgrade the package")
-        return self.values[index]
 
 
 def short_float32(value: float, mantissa_bits: int = 12) -> float:

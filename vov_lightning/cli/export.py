@@ -79,7 +79,7 @@ def write_adapter(options: Namespace) -> None:
     output = Path(options.output)
     written = sum(path.stat().st_size for path in (output.iterdir() if output.is_dir() else [output]))
     print(f"{output}: {written} bytes{f', {note}' if note else ''}; the .vov file has {len(file.to_bytes())}")
-    if file.indices:
+    if file.header.kernel != "ode":
         print(f"{options.source} has index bits, which are not exported: the clip that it decodes to needs them")
     if options.license == UNKNOWN_LICENCE:
         print("the licence is written as unknown; --license states one")

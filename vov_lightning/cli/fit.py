@@ -14,16 +14,20 @@ from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
 from vov_lightning.cli.common import add_flag, class_path, command, find_configs, own_error
-from vov_lightning.errors import RunError, SettingError
+from vov_lightning.cli.stopping import UNFINISHED, stoppable
+from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress
+from vov_lightning.errors import RunError, SettingError, UnfinishedError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.drift import DriftMonitor
+from vov_lightning.fitting.figures import format_metrics
 from vov_lightning.fitting.history import History
+from vov_lightning.fitting.interruption import Interrupted
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.objectives import FlowMatching
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.rehearsal import check_clips, check_disk, scratch_folder, shrink
-from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, format_metrics, train_and_finish
+from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, train_and_finish
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.tracking import RunLogger, TrackFit, end_tracking
 from vov_lightning.runs.folder import RunFolder
@@ -117,7 +121,7 @@ class FitCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Not yet: see `fit`."""
 
-    def _open_folder(self) -> None:
+    def _open_folder(self, member: bool) -> None:
         config = self.config
         source = source_name(config.data.path, config.data.paths)
         name = config.name or source
@@ -136,18 +140,18 @@ class FitCLI(LightningCLI):
         self.identity = self._identity()
         self.finished = self.folder.inspect(self.identity, config.overwrite)
         config.trainer.default_root_dir = str(self.folder.path)
-        logger = config.trainer.logger
-        if logger and "save_dir" in (logger.get("init_args") or {}):
-            logger.init_args.save_dir = str(self.folder.path)
-            logger.init_args.name = logger.init_args.name or name
+        place_loggers(config.trainer, self.folder.path, name, member)
+        if config.trainer.enable_checkpointing is False:
+            raise SettingError("trainer.enable_checkpointing=false would lose a fit that is stopped; leave it out")
 
-    def fit(self, bases: SharedBase) -> dict[str, Any]:
+    def fit(self, bases: SharedBase, member: bool = False) -> dict[str, Any]:
         """Figures of the finished run; of a dry run also ``disk_bytes``, what the fit may write.
 
         Args:
             bases: Where the base model comes from.
+            member: Whether the run is one of a set.
         """
-        self._open_folder()
+        self._open_folder(member)
         if self.finished is not None:
             print(f"{self.folder.path} is finished and intact; nothing to do")
             return self.finished
@@ -175,10 +179,11 @@ class FitCLI(LightningCLI):
         callbacks = [checkpoint_callback(self.folder), History(self.folder.history), TrackFit()]
         if self.config_init.drift.enabled:
             callbacks.append(self.config_init.drift)
-        if self.config.trainer.enable_progress_bar is not False:
+        if self.config.trainer.enable_progress_bar is not False and not shows_progress(self.config_init.trainer):
             callbacks.append(FitProgress())
         self.trainer_defaults["callbacks"] = callbacks
-        return super().instantiate_trainer(**kwargs)
+        with one_line_errors():
+            return super().instantiate_trainer(**kwargs)
 
     def reuse_caption(self) -> None:
         """Where a run goes on, its captioner is not asked again: the folder has the first answers."""
@@ -207,6 +212,7 @@ class FitCLI(LightningCLI):
 
 
 @command
+@stoppable
 def main(args: list[str] | None = None) -> int:
     args = with_class_paths(find_configs(sys.argv[1:] if args is None else args))
     cli = FitCLI(args)
@@ -231,7 +237,11 @@ def fit_clip(cli: FitCLI) -> int:
 
 
 def fit_set(cli: FitCLI, args: list[str]) -> int:
-    """Fit the members of ``set`` in turn, each by a command line like ``args``; the exit status, 1 if one failed."""
+    """Fit the members of ``set`` in turn, each by a command line like ``args``.
+
+    Returns:
+        The exit status: 1 if one failed, `UNFINISHED` if one stopped early.
+    """
     config = cli.config
     if config.data.path != SAMPLE or config.data.paths is not None or config.ckpt_path not in (None, "last"):
         raise SettingError(
@@ -245,12 +255,20 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
     name = config.name or source.resolve().name
     folder = Path(config.runs) / name
     failed: dict[str, str] = {}
+    stopped = False
     disk_bytes = 0
     for number, member in enumerate(part, start=1):
         print(f"[{number}/{len(part)}] {member.name}", flush=True)
         try:
             member_cli = FitCLI([*args, *member_arguments(member, name), f"--runs={config.runs}"])
-            disk_bytes += member_cli.fit(bases).get("disk_bytes", 0)
+            disk_bytes += member_cli.fit(bases, member=True).get("disk_bytes", 0)
+        except UnfinishedError as error:
+            stopped = True
+            print(f"{member.name} {error}", file=sys.stderr)
+        except Interrupted as stop:
+            stop.where = f"at clip {number} of {len(part)}, {member.name}, {stop.where or 'before its first iteration'}"
+            summarize(folder, members, failed)
+            raise
         except Exception as error:
             if bases.loading:  # and it would not load for the next clip either
                 raise
@@ -269,7 +287,7 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
         print(f"dry run {passed}: {len(part) - len(failed)} of {len(part)} clips, {check_disk(folder, disk_bytes)}")
     else:
         print(f"{format_summary(summary)}\n{'files':<8} {folder}")
-    return 1 if failed else 0
+    return 1 if failed else UNFINISHED if stopped else 0
 
 
 def member_arguments(member: Member, set_name: str) -> list[str]:

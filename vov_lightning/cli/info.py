@@ -47,7 +47,7 @@ def main(args: list[str] | None = None) -> None:
         costs, size = costs_of(options)
         print(json.dumps(vars(costs), indent=2) if options.json else format_costs(costs, size, options))
         return
-    description = describe(VovFile.open(options.file, options.limits))
+    description = describe(VovFile.open(options.file, options.limits, strict=False))
     print(json.dumps(description, indent=2) if options.json else format_description(description))
 
 

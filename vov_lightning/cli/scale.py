@@ -65,7 +65,7 @@ def main(args: list[str] | None = None) -> None:
 
     plain = keep_steps(file, 0)
     if options.steps is not None:
-        plain = VovFile(replace(plain.header, steps=options.steps), file.caption, file.symbols)
+        plain = replace(plain, header=replace(plain.header, steps=options.steps))
     scaled = scale(plain, base, source, options.scaling, progress=step_bar("scale"))
     scaled.save(options.output)
     now_db, before_db = (psnr_db(decode(shown, base), target) for shown in (scaled, file))

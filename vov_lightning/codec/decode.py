@@ -337,8 +337,8 @@ def check_base(header: Header, base: BaseModel) -> None:
         BaseModelMismatchError: If name or fingerprint differ.
     """
     wanted = f"{header.base_name}@{header.base_revision} ({header.base_fingerprint.hex()})"
-    loaded = f"{base.name}@{base.revision} ({base.fingerprint().hex()})"
-    if (header.base_name, header.base_fingerprint) != (base.name, base.fingerprint()):
+    loaded = f"{base.name}@{base.revision} ({base.fingerprint()[: len(header.base_fingerprint)].hex()})"
+    if not header.names_model(base.name, base.fingerprint()):
         raise BaseModelMismatchError(
             f"the file was fitted on base model {wanted}, loaded is {loaded}; "
             f"install the vov_lightning version that carries {header.base_name}@{header.base_revision}, "

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 
 from vov_lightning.bases import BaseModel, ClipSize
-from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream import VovFile, without_indices
 from vov_lightning.bitstream.indices import Indices, check_indices
-from vov_lightning.codec.decode import checked_size, decode, sample, sampler_of, scaling_of
+from vov_lightning.codec.decode import checked_size, decode, sample, sampler_of
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import Progress
 from vov_lightning.sampling.config import ScalingConfig, check_scaling
@@ -99,16 +99,16 @@ def keep_steps(file: VovFile, number: int) -> VovFile:
     """
     if number < 0:
         raise SettingError(f"keep_steps={number} is below 0; 0 drops all indices")
-    return with_indices(file, file.indices[:number], scaling_of(file.header))
+    return file.keep_steps(number)
 
 
 def with_indices(file: VovFile, indices: Indices, config: ScalingConfig) -> VovFile:
-    """``file`` with ``indices`` in place of its own; without any, its kernel is the plain one."""
-    header = replace(file.header, kernel="ode", eta=0.0, codebook="hadamard", index_bits=8)
+    """``file`` of one segment with ``indices`` in place of its own; without any, its kernel is the plain one."""
+    header = without_indices(file.header)
     if any(map(len, indices)):
         eta = config.eta if config.kernel == "ancestral" else 0.0
         header = replace(header, kernel=config.kernel, eta=eta, codebook=config.codebook, index_bits=config.index_bits)
-    return VovFile(header, file.caption, file.symbols, indices)
+    return replace(file, header=header, segments=(replace(file.segments[0], indices=indices),))
 
 
 def scale_to_bpp(

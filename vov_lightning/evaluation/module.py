@@ -271,7 +271,9 @@ def in_words(file: VovFile) -> str:
     """What the decoder reads from the header, in a line."""
     header = file.header
     vector = f"k = {header.k}, rank {header.rank}" if header.k else "no vector"
-    indices = f", {header.index_bits}-bit indices ({header.codebook}, {header.kernel})" if file.indices else ""
+    indices = (
+        f", {header.index_bits}-bit indices ({header.codebook}, {header.kernel})" if header.kernel != "ode" else ""
+    )
     return (
         f"{header.base_name}@{header.base_revision}, {vector}, {header.steps} steps, seed {header.seed}{indices}, "
         f"caption {file.caption!r}"

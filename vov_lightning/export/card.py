@@ -22,6 +22,7 @@ from vov_lightning.bitstream import Limits, VovFile
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS
 from vov_lightning.errors import BaseModelError, ExportError
 from vov_lightning.export.provenance import UNKNOWN_LICENCE, checked_licence, repository_of
+from vov_lightning.runs.figures import format_db, mean
 
 CARD = "README.md"
 PREVIEWS = ("preview.png", "preview.mp4")
@@ -87,7 +88,7 @@ def read_metrics(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text())
         figures = [found[name] for name in ("psnr_db", "autoencoder_psnr_db")]
-        if not isinstance(found["sha256"], str) or not all(isinstance(figure, float) for figure in figures):
+        if not isinstance(found["sha256"], str) or not all(isinstance(figure, float | None) for figure in figures):
             raise TypeError(f"sha256 {found['sha256']!r} and figures {figures}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{path} is not what vov-fit writes ({error!r}); remove it, or fit again") from error
@@ -147,7 +148,7 @@ def _files(entries: list[Entry]) -> str:
     rows += [[cell(entry) for cell in columns.values()] for entry in entries]
     measured = [entry.metrics["psnr_db"] for entry in entries if entry.metrics]
     total, mean_bpp = sum(entry.total_bytes for entry in entries), sum(entry.bpp for entry in entries) / len(entries)
-    quality = f"{sum(measured) / len(measured):.2f} dB over {len(measured)} of {len(entries)}" if measured else ABSENT
+    quality = f"{format_db(mean(measured))} over {len(measured)} of {len(entries)}" if measured else ABSENT
     return (
         "## Files\n\n"
         + "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -210,7 +211,7 @@ def _size(file: VovFile) -> str:
 
 
 def _figure(entry: Entry, name: str) -> str:
-    return f"{entry.metrics[name]:.2f}" if entry.metrics else ABSENT
+    return format_db(entry.metrics[name], "") if entry.metrics else ABSENT
 
 
 def _counted(count: int, one: str, many: str) -> str:

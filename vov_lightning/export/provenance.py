@@ -28,7 +28,7 @@ def provenance(file: VovFile, base: BaseModel, licence: str = UNKNOWN_LICENCE) -
         "generator": f"vov_lightning {version('vov_lightning')}",
         "base_model": header.base_name,
         "base_model_revision": header.base_revision,
-        "base_model_fingerprint": words["base_fingerprint"],
+        "base_model_fingerprint": base.fingerprint().hex(),
         "vov_sha256": hashlib.sha256(file.to_bytes()).hexdigest(),
         "vov_header": json.dumps(words, sort_keys=True),
         "caption": file.caption,
@@ -37,8 +37,9 @@ def provenance(file: VovFile, base: BaseModel, licence: str = UNKNOWN_LICENCE) -
     }
     if repository := repository_of(base):
         found["base_model_repository"] = repository
-    if file.indices:
-        found["left_out"] = f"the index bits of {len(file.indices)} denoising steps, which only the .vov file holds"
+    if header.kernel != "ode":
+        steps = max(len(segment.indices) for segment in file.segments)
+        found["left_out"] = f"the index bits of {steps} denoising steps, which only the .vov file holds"
     return found
 
 

@@ -31,6 +31,7 @@ from vov_lightning.files import atomic_write
 from vov_lightning.fitting.curves import draw_curves
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.stages import total_iterations
+from vov_lightning.runs.figures import finite
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Signal
 from vov_lightning.video.compare import psnr_db
@@ -130,7 +131,8 @@ class DriftMonitor(L.Callback):
             self._measure_once(trainer, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._measure_once(trainer, pl_module)
+        if trainer.global_step >= total_iterations(trainer):  # or the fit goes on later, without this row
+            self._measure_once(trainer, pl_module)
 
     def report(self, trainer: L.Trainer) -> dict[str, Any]:
         """For ``metrics.json``: the last row, and why the fit stopped early, null where it did not."""
@@ -145,6 +147,10 @@ class DriftMonitor(L.Callback):
                 f"drift {last['drift']:.3f} is above drift.limit={self.limit} after {last['iteration']} iterations"
             )
         return {**last, "limit": self.limit, "stopped": stopped}
+
+    def stopped(self, trainer: L.Trainer) -> bool:
+        """Whether the limit has ended the fit."""
+        return bool(self.rows) and self._beyond_limit(trainer)
 
     def _measure_once(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, VOVModule)
@@ -184,11 +190,10 @@ class DriftMonitor(L.Callback):
             )
         pairs = zip(files, module.sources, strict=True)
         shown = [psnr_db(decode(file, module.base), source.target) for file, source in pairs]
-        equal = torch.equal(clips.frames, clips_before.frames)
         return {
             "drift": float(((latents - before).square().mean() / apart).sqrt()),
-            "prompts_psnr_db": None if equal else psnr_db(clips, clips_before),
-            "psnr_db": sum(shown) / len(shown),
+            "prompts_psnr_db": finite(psnr_db(clips, clips_before)),
+            "psnr_db": finite(sum(shown) / len(shown)),
         }
 
     def _generate(

@@ -14,6 +14,7 @@ divides the number of batches, as in every shipped configuration.
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from vov_lightning.errors import RunError
 from vov_lightning.files import atomic_write
 from vov_lightning.fitting.checkpoints import validates_after
 from vov_lightning.fitting.stages import stage_at, stages_of, total_iterations
+from vov_lightning.runs.figures import finite
 
 MOST_ROWS = 100
 """Rows of a fit without a validation, at most."""
@@ -75,9 +77,9 @@ class History(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            self._add(trainer, {name: float(trainer.callback_metrics[name]) for name in FIGURES})
+            self._add(trainer, {name: finite(float(trainer.callback_metrics[name])) for name in FIGURES})
 
-    def _add(self, trainer: L.Trainer, figures: dict[str, float]) -> None:
+    def _add(self, trainer: L.Trainer, figures: Mapping[str, float | None]) -> None:
         step, stages = trainer.global_step, stages_of(trainer)
         stage = stage_at(trainer, max(step - 1, 0))
         assert stage is not None
@@ -87,7 +89,7 @@ class History(L.Callback):
         if self._count:
             row[DISTORTION] = self._sum / self._count
         elapsed_s = sum(stage.elapsed_s for stage in stages)
-        self.rows.append(row | figures | {"elapsed_s": round(elapsed_s, 3)})
+        self.rows.append({**row, **figures, "elapsed_s": round(elapsed_s, 3)})
         self._sum, self._count = 0.0, 0
         self._write()
 

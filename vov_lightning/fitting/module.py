@@ -16,6 +16,7 @@ from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits, VovFile, short_float32
 from vov_lightning.codec.decode import build_file, decode, guided_velocity
 from vov_lightning.errors import RunError
+from vov_lightning.fitting.checks import check_trainer
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
 from vov_lightning.fitting.stages import RateControlled
@@ -121,13 +122,7 @@ class VOVModule(RateControlled):
         check_captions({source.name: source.caption for source in self.sources}, self.base)
 
     def setup(self, stage: str) -> None:
-        if self.trainer.world_size > 1:
-            raise RunError(f"trainer.devices gives {self.trainer.world_size} processes; a vector is fitted by one")
-        if self.trainer.precision.endswith("-true") and self.trainer.precision != "32-true":
-            raise RunError(
-                f"trainer.precision={self.trainer.precision} would change the vector or the base model's weights; "
-                "use bf16-mixed, 16-mixed or 32-true"
-            )
+        check_trainer(self.trainer)
         if not self._sources:
             self.prepare(self.trainer.datamodule)  # type: ignore[attr-defined]  # set by Trainer.fit(datamodule=...)
 
@@ -224,6 +219,8 @@ class VOVModule(RateControlled):
     @torch.no_grad()
     def estimated_bits(self) -> float:
         """Bits of the rounded vector under the learned density; the file's own coder needs about as many."""
+        if not len(self.vector):
+            return 0.0
         symbols = quantize(self.vector, self._step(), self.quantizer.limit)
         return float(self.rate.bits(symbols.float()))
 

@@ -1,32 +1,32 @@
 """A whole fit: train, write the file, decode it, measure what the decoder shows."""
 
-import hashlib
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 
 from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import decode
 from vov_lightning.codec.scale import scale
-from vov_lightning.errors import SettingError
-from vov_lightning.fitting.checkpoints import Checkpoints
+from vov_lightning.errors import SettingError, UnfinishedError
+from vov_lightning.fitting.checkpoints import Checkpoints, check_checkpoint
+from vov_lightning.fitting.checks import check_checkpointing, check_trainer
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.drift import DriftMonitor
+from vov_lightning.fitting.ending import Ending, format_early
+from vov_lightning.fitting.figures import measure, rounded
 from vov_lightning.fitting.history import History
+from vov_lightning.fitting.interruption import locating
 from vov_lightning.fitting.module import VOVModule
-from vov_lightning.fitting.stages import Stage, stages_of
+from vov_lightning.fitting.stages import Stage, stages_of, total_iterations
 from vov_lightning.progress import step_bar
 from vov_lightning.runs.folder import RunFolder
-from vov_lightning.runs.joint import format_joint, joint_metrics
+from vov_lightning.runs.joint import joint_metrics
 from vov_lightning.sampling.config import ScalingConfig, check_scaling
-from vov_lightning.video import Signal, remove_padding, side_by_side, viewing_ending, write_signal
-from vov_lightning.video.compare import psnr_db
+from vov_lightning.video import Signal, side_by_side, viewing_ending, write_signal
 
 CHECKPOINT_EVERY = 25
 """Optimizer steps between checkpoints: what a crash can cost."""
@@ -107,28 +107,25 @@ def train_and_finish(
     """Train from ``checkpoint`` or from the start, add indices, then write and measure everything in ``run``.
 
     ``metrics.json`` is written last: without it the run counts as unfinished.
+
+    Raises:
+        UnfinishedError: If the fit stopped before its end.
     """
     check_scaling(module.sampler, scaling)
     check_gpu_memory(module.base, trainer.strategy.root_device, module.base.name)
-    run.metrics.unlink(missing_ok=True)
-    seconds: dict[str, float] = {}
-    more: dict[str, Any] = {}
+    run.reopen()
     if module.adapter_config.k:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False)
-        trainer.save_checkpoint(run.last_checkpoint, weights_only=False)
-        seconds = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}
-        if (monitor := DriftMonitor.of(trainer)) is not None:
-            seconds["drift"] = monitor.elapsed_s
-            more["drift"] = monitor.report(trainer)
+        seconds, more = train(trainer, module, data, run, checkpoint)
     else:  # nothing to fit: the file holds caption and indices
         if DriftMonitor.of(trainer) is not None:
             raise SettingError("drift is of a fitted vector and there is none with k = 0; leave --drift out")
         module.prepare(data)
+        seconds, more = {}, {}
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
     shown = trainer.progress_bar_callback is not None
     parts = run.parts([source.name for source in module.sources])
-    for number, part in enumerate(parts):
-        module.to_file(number).save(part.file)  # nothing is lost if a target turns out to be beyond reach
+    if scaling.seeks:  # nothing is lost if a target turns out to be beyond reach
+        save_unfinished(module, parts, {"stopped": "index bits are not added yet"})
     if len(parts) == 1:
         return finish(module, 0, run, scaling, seconds, more, shown)
     results = [finish(module, number, part, scaling, {}, {}, shown) for number, part in enumerate(parts)]
@@ -136,6 +133,52 @@ def train_and_finish(
     metrics |= more | {"seconds": rounded(seconds)}
     run.write_metrics(metrics)
     return FitResult(results[0].file, results[0].decoded, metrics, results[0].path, tuple(results))
+
+
+def train(
+    trainer: L.Trainer, module: VOVModule, data: SignalData, run: RunFolder, checkpoint: Path | None
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Fit the vector from ``checkpoint`` or from the start.
+
+    Returns:
+        Seconds by part, and further figures for ``metrics.json``.
+
+    Raises:
+        UnfinishedError: If the fit stopped before its end; checkpoint, file and ``unfinished.json`` are there.
+        Interrupted: If a signal stopped it; the checkpoint is there.
+    """
+    check_trainer(trainer)
+    check_checkpointing(trainer)
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
+    ending, checkpoints = Ending(trainer), Checkpoints.of(trainer)
+    total = total_iterations(trainer)
+    with locating(lambda: f"at iteration {checkpoints.saved_step} of {total}" if checkpoints.saved_step else ""):
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if (early := ending.early(trainer)) is not None:
+        parts = run.parts([source.name for source in module.sources])
+        save_unfinished(module, parts if parts == [run] else [*parts, run], early)
+        raise UnfinishedError(format_early(early, run.path))
+    trainer.save_checkpoint(run.last_checkpoint, weights_only=False)  # of the fit, not the vector alone
+    seconds, more = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}, {}
+    if (monitor := DriftMonitor.of(trainer)) is not None:
+        seconds["drift"] = monitor.elapsed_s
+        more["drift"] = monitor.report(trainer)
+    return seconds, more
+
+
+def save_unfinished(module: VOVModule, folders: list[RunFolder], why: dict[str, Any]) -> None:
+    """Write the file of each source as the vector is now, without indices, and mark ``folders`` as unfinished.
+
+    Args:
+        module: With its vector.
+        folders: Of the sources, in their order, and of the run if that is another one.
+        why: What ``unfinished.json`` holds.
+    """
+    for run in folders:
+        run.mark_unfinished(why)
+    for number in range(len(module.sources)):
+        module.to_file(number).save(folders[number].file)
 
 
 def finish(
@@ -162,75 +205,19 @@ def finish(
     fitted = module.to_file(number)
     if scaling.enabled:
         started_s = time.perf_counter()
-        fitted = scale(fitted, module.base, source.fitted, scaling, progress=step_bar("scale", shown))
+        with locating("while index bits were added"):
+            fitted = scale(fitted, module.base, source.fitted, scaling, progress=step_bar("scale", shown))
         seconds["scale"] = time.perf_counter() - started_s
     fitted.save(run.file)
 
-    file = VovFile.open(run.file)
-    started_s = time.perf_counter()
-    decoded = decode(file, module.base, progress=step_bar("decode", shown))
-    seconds["decode"] = time.perf_counter() - started_s
+    with locating("while the file was decoded"):
+        file = VovFile.open(run.file)
+        started_s = time.perf_counter()
+        decoded = decode(file, module.base, progress=step_bar("decode", shown))
+        seconds["decode"] = time.perf_counter() - started_s
 
-    for clip, name in ((decoded, "decoded"), (side_by_side(source.target, decoded), "preview")):
-        write_signal(clip, run.path / f"{name}{viewing_ending(clip)}")
-    metrics = measure(module, file, decoded, number) | more | {"seconds": rounded(seconds)}
-    run.write_metrics(metrics)
+        for clip, name in ((decoded, "decoded"), (side_by_side(source.target, decoded), "preview")):
+            write_signal(clip, run.path / f"{name}{viewing_ending(clip)}")
+        metrics = measure(module, file, decoded, number) | more | {"seconds": rounded(seconds)}
+        run.write_metrics(metrics)
     return FitResult(file, decoded, metrics, run.file)
-
-
-def rounded(seconds: dict[str, float]) -> dict[str, float]:
-    """``seconds`` to milliseconds."""
-    return {name: round(value, 3) for name, value in seconds.items()}
-
-
-def measure(module: VOVModule, file: VovFile, decoded: Signal, number: int = 0) -> dict[str, Any]:
-    """Figures of a finished fit; rates count every byte of the file, PSNR is of the decoder's 8-bit frames.
-
-    Args:
-        module: What was fitted.
-        file: The source's file.
-        decoded: What it decodes to.
-        number: Of the source.
-    """
-    source = module.sources[number]
-    target, data = source.target, file.to_bytes()
-    sections = file.section_bytes()
-    overhead_bits = 8 * (len(data) - sections["vector"] - sections["count_table"])
-    frames = source.fitted.signal.frames
-    autoencoded = module.base.decode(module.base.encode(frames), len(frames))
-    bound = remove_padding(Signal(autoencoded, target.fps, "autoencoded"), source.fitted.padding)
-    return {
-        "name": target.name,
-        "base": f"{file.header.base_name}@{file.header.base_revision}",
-        "caption": file.caption,
-        "frames": target.num_frames,
-        "height": target.height,
-        "width": target.width,
-        "bytes": len(data),
-        "section_bytes": sections,
-        "bpp": 8 * len(data) / target.num_pixels,
-        "bpp_estimated": (module.estimated_bits() + overhead_bits) / target.num_pixels,
-        "bits_per_entry": 8 * sections["vector"] / max(1, file.header.k),
-        "psnr_db": psnr_db(decoded, target),
-        "autoencoder_psnr_db": psnr_db(bound, target),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "versions": {"vov_lightning": version("vov_lightning"), "torch": torch.__version__, "lightning": L.__version__},
-    }
-
-
-def format_metrics(metrics: dict[str, Any]) -> str:
-    """The table that ends a fit."""
-    stopped = (metrics.get("drift") or {}).get("stopped")
-    last = [f"{'stopped':<8} {stopped}"] if stopped else []
-    if "sources" in metrics:
-        return "\n".join([format_joint(metrics), *last])
-    sections = ", ".join(f"{name} {size}" for name, size in metrics["section_bytes"].items())
-    seconds = ", ".join(f"{name} {value:.1f}" for name, value in metrics["seconds"].items())
-    rows = [
-        ("file", f"{metrics['bytes']} bytes ({sections})"),
-        ("rate", f"{metrics['bpp']:.4f} bpp from the file, {metrics['bpp_estimated']:.4f} by the learned density"),
-        ("vector", f"{metrics['bits_per_entry']:.3f} bits per entry"),
-        ("PSNR", f"{metrics['psnr_db']:.2f} dB decoded, {metrics['autoencoder_psnr_db']:.2f} dB the autoencoder alone"),
-        ("seconds", seconds),
-    ]
-    return "\n".join([*(f"{name:<8} {value}" for name, value in rows), *last])

@@ -2,8 +2,9 @@
 
 A run is finished when ``metrics.json`` exists, which is written last. An
 unfinished run goes on from its last checkpoint, a finished one is verified and
-left alone, and a run with other settings is never touched. A joint run has a
-folder for each of its sources.
+left alone, and a run with other settings is never touched. ``unfinished.json``
+says of a ``.vov`` file that is there already why it is not the last word. A
+joint run has a folder for each of its sources.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ import yaml
 from vov_lightning.bitstream import VovFile
 from vov_lightning.errors import BitstreamError, RunError
 from vov_lightning.files import atomic_write
+from vov_lightning.runs.settings import counting
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.json"
+
+    @property
+    def unfinished(self) -> Path:
+        return self.path / "unfinished.json"
 
     @property
     def config(self) -> Path:
@@ -104,12 +110,30 @@ class RunFolder:
         for part, caption in zip(self.parts(list(captions)), captions.values(), strict=True):
             atomic_write(part.caption, f"{caption}\n".encode())
 
+    def reopen(self) -> None:
+        """Mark the run as neither finished nor stopped: work goes on."""
+        for mark in (self.metrics, self.unfinished):
+            mark.unlink(missing_ok=True)
+
+    def mark_unfinished(self, why: dict[str, Any]) -> None:
+        """Mark the run as unfinished, for the reasons in ``why``."""
+        atomic_write(self.unfinished, (json.dumps(why, indent=2) + "\n").encode())
+
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Mark the run as finished."""
-        atomic_write(self.metrics, (json.dumps(metrics, indent=2) + "\n").encode())
+        atomic_write(self.metrics, (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
+        self.unfinished.unlink(missing_ok=True)
+
+    def _stopping_callbacks(self) -> list[str]:
+        """Names of the callbacks that may have stopped the run."""
+        try:
+            return list(json.loads(self.unfinished.read_text())["callbacks"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
 
     def _compare(self, found: Any, wanted: dict[str, Any]) -> None:
-        before, now = _flatten(found), _flatten(wanted)
+        stoppers = self._stopping_callbacks()
+        before, now = (_flatten(counting(settings, stoppers)) for settings in (found, wanted))
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         if changed:
             listing = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])

@@ -17,6 +17,7 @@ from vov_lightning.bases import BaseModel
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.files import sha256_of
+from vov_lightning.runs.figures import format_db, mean
 from vov_lightning.runs.sets import Member
 from vov_lightning.video import Signal
 
@@ -166,7 +167,7 @@ def joint_metrics(name: str, sources: Mapping[str, dict[str, Any]]) -> dict[str,
         "bytes_once": once,
         "bpp": 8 * size / num_pixels,
         "bpp_once": 8 * once / num_pixels,
-        **{key: sum(one[key] for one in each) / len(each) for key in MEANS},
+        **{key: mean(one[key] for one in each) for key in MEANS},
         "versions": each[0]["versions"],
     }
 
@@ -178,5 +179,5 @@ def format_joint(metrics: dict[str, Any]) -> str:
     width = max(map(len, rows))
     lines = [f"{'source':<{width}}{'bytes':>12}{'bpp':>10}{'PSNR, dB':>10}"]
     for name, row in rows.items():
-        lines.append(f"{name:<{width}}{row['bytes']:>12}{row['bpp']:>10.4f}{row['psnr_db']:>10.2f}")
+        lines.append(f"{name:<{width}}{row['bytes']:>12}{row['bpp']:>10.4f}{format_db(row['psnr_db'], ''):>10}")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from typing import Any
 
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.files import atomic_write, sha256_of
+from vov_lightning.runs.figures import format_db, mean
 from vov_lightning.video.images import IMAGE_ENDINGS
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".y4m", ".avi", ".m4v")
@@ -124,8 +125,8 @@ def summarize(folder: Path, members: Iterable[Member], failed: dict[str, str]) -
             unfinished.append(member.name)
             continue
         clips.append({"name": member.name, **{key: found[key] for key in FIGURES}})
-    mean = {key: sum(clip[key] for clip in clips) / len(clips) for key in FIGURES} if clips else {}
-    summary = {"set": folder.name, "clips": clips, "mean": mean, "failed": failed, "unfinished": unfinished}
+    means = {key: mean(clip[key] for clip in clips) for key in FIGURES} if clips else {}
+    summary = {"set": folder.name, "clips": clips, "mean": means, "failed": failed, "unfinished": unfinished}
     atomic_write(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     return summary
 
@@ -136,7 +137,9 @@ def format_summary(summary: dict[str, Any]) -> str:
     lines = [f"{'clip':<{width}}{'bytes':>12}{'bpp':>10}{'PSNR, dB':>10}"]
     means = [{"name": "mean", **summary["mean"]}] if summary["mean"] else []
     for row in [*summary["clips"], *means]:
-        lines.append(f"{row['name']:<{width}}{row['bytes']:>12.0f}{row['bpp']:>10.4f}{row['psnr_db']:>10.2f}")
+        lines.append(
+            f"{row['name']:<{width}}{row['bytes']:>12.0f}{row['bpp']:>10.4f}{format_db(row['psnr_db'], ''):>10}"
+        )
     lines += [f"{name} failed: {error}" for name, error in summary["failed"].items()]
     if summary["unfinished"]:
         lines.append(f"not finished: {', '.join(summary['unfinished'])}")

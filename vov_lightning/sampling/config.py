@@ -121,7 +121,12 @@ class ScalingConfig:
     @property
     def enabled(self) -> bool:
         """Whether there are to be any indices."""
-        return bool(self.bits) or self.target_bpp is not None or self.target_psnr is not None
+        return bool(self.bits) or self.seeks
+
+    @property
+    def seeks(self) -> bool:
+        """Whether their number follows from a target, which may be out of reach."""
+        return self.target_bpp is not None or self.target_psnr is not None
 
     def codebook_of(self, seed: int) -> Codebook:
         """The codebook under the sampler's seed."""
@@ -138,8 +143,7 @@ def check_scaling(sampler: SamplerConfig, scaling: ScalingConfig) -> None:
         return
     if sampler.scheduler != "flow_euler":
         raise SettingError(f"scheduler={sampler.scheduler} takes no indices; use flow_euler, or --scaling.bits 0")
-    targeted = scaling.target_bpp is not None or scaling.target_psnr is not None
-    if sampler.steps < 2 or (not targeted and scaling.bits < scaling.index_bits):
+    if sampler.steps < 2 or (not scaling.seeks and scaling.bits < scaling.index_bits):
         raise SettingError(
             f"scaling.bits={scaling.bits} with index_bits={scaling.index_bits} and {sampler.steps} steps leaves no "
             "index to send; use 25 steps or more, and at least index_bits bits a step"

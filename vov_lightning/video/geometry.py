@@ -177,22 +177,28 @@ def _centre_crop(pixels: Tensor, height: int, width: int, name: str) -> Tensor:
 
 
 def _resize(pixels: Tensor, height: int, width: int) -> Tensor:
-    """``pixels`` cut to the aspect ratio around the centre and resampled to ``[T, 3, height, width]``.
-
-    Means over areas where that shrinks both sides, antialiased bicubic where it enlarges one; computed in float64 and
-    rounded half to even, so that one machine's order of summation and another's give the same bytes.
-    """
+    """``pixels`` cut to the aspect ratio around the centre and resampled to ``[T, 3, height, width]``."""
     source_height, source_width = pixels.shape[2:]
     if source_width * height > source_height * width:
         cut_height, cut_width = source_height, max(1, round(source_height * width / height))
     else:
         cut_height, cut_width = max(1, round(source_width * height / width)), source_width
     pixels = _centre_crop(pixels, cut_height, cut_width, "the signal")
-    if (cut_height, cut_width) == (height, width):
+    return resample(pixels, height, width)
+
+
+def resample(pixels: Tensor, height: int, width: int) -> Tensor:
+    """Frames ``[T, 3, H, W]`` uint8 resampled to ``[T, 3, height, width]``, every pixel of the source counted.
+
+    Means over areas where that shrinks both sides, antialiased bicubic where it enlarges one; computed in float64 and
+    rounded half to even, so that one machine's order of summation and another's give the same bytes.
+    """
+    source_height, source_width = pixels.shape[2:]
+    if (source_height, source_width) == (height, width):
         return pixels
     resized = torch.empty(pixels.shape[0], 3, height, width, dtype=torch.uint8, device=pixels.device)
     for target, frame in zip(resized, pixels, strict=True):  # one by one: float64 takes eight times the memory
-        if height <= cut_height and width <= cut_width:
+        if height <= source_height and width <= source_width:
             values = functional.interpolate(frame[None].double(), (height, width), mode="area")
         else:
             values = functional.interpolate(frame[None].double(), (height, width), mode="bicubic", antialias=True)

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from vov_lightning.errors import SignalError
 
+BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and a value of the second
+
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -56,7 +58,7 @@ def read_image(path: Path) -> Tensor:
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     """``image`` in mode RGB; ``path`` is for messages."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        samples = np.asarray(image).astype(np.int64)
+        samples = _sixteen_bits(image)
         if "transparency" in image.info and (samples == image.info["transparency"]).any():
             raise transparency_error(path, f"{path.stem}_flat.png")
         return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB")
@@ -70,3 +72,19 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
         if np.asarray(image)[..., 3].min() < 255:
             raise transparency_error(path, f"{path.stem}_flat.png")
     return image.convert("RGB")
+
+
+def _sixteen_bits(image: Image.Image) -> np.ndarray:
+    """``[H, W]`` int64 in [0, 65535], 0 is black.
+
+    Pillow unpacks the 9 to 16 bits of a grey TIFF and leaves two tags to its users: how many bits a sample has, and
+    that 0 may be white.
+    """
+    samples = np.asarray(image).astype(np.int64)
+    tags = getattr(image, "tag_v2", {})
+    if image.format == "TIFF":
+        bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+        samples = samples << (16 - bits)
+        if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            samples = (((1 << bits) - 1) << (16 - bits)) - samples
+    return samples

@@ -1,207 +1,268 @@
-"""Video files to RGB bytes: decord where it can be trusted, PyAV for everything else.
+"""Video files, decoded by PyAV (FFmpeg's libraries), frame by frame.
 
-decord seeks to the wanted frames and decodes on several threads, but it has no wheels for some machines, silently
-repeats frames where a container hides some (edit lists, MPEG-TS), returns nothing for rotated video and truncates
-10-bit samples. So PyAV looks at the file first, and decord decodes what both were found to decode alike: 8-bit,
-opaque, upright, in one of ``DECORD_CONTAINERS``. PyAV decodes the rest, and all where decord is missing. On x86 the
-two agree bit for bit (``tests/unit/video/test_read.py``).
+A file is read three times, the first two cheaply: the first frame for its geometry; all packets, undecoded, for their
+timestamps; and the frames themselves. ``pictures.py`` says how they become RGB. Every frame comes once, in the order of
+presentation; a variable frame rate is not resampled.
 
-What comes out:
-
-- Colour: the matrix (BT.601, BT.709, BT.2020) and range that the stream states, and where it states none BT.601 and
-  limited range at every size, as FFmpeg does. HDR is not tone-mapped. 4:2:0 takes swscale's fast conversion, the only
-  one that decord offers: measured on a smooth pattern, one grey level darker and 36 dB where an exact one has 40.
-- Depth: more than 8 bits are converted to 8.
-- Timing: every frame once, in the order of presentation. Variable frame rate is not resampled: the signal's rate is
-  the average rate that the file states.
-- Geometry: rotation by multiples of 90 degrees is applied; pixels are taken to be square.
+A file that ends before the frames that it announces, or in which a frame cannot be decoded, is refused, unless only
+frames before that are wanted: libav takes a broken download for an ordinary end of file.
 """
 
-import re
+import warnings
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
+from functools import cached_property
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
-import torch
-from torch import Tensor
+from av.codec.context import Flags
+from av.stream import Disposition
 
-from vov_lightning.errors import SignalError
+from vov_lightning.errors import SignalError, SignalWarning
+from vov_lightning.video.cropping import container_crop
 from vov_lightning.video.images import transparency_error
+from vov_lightning.video.pictures import PictureConverter, display_matrix, turns_sides
+from vov_lightning.video.stream import ClipReader, TimedFrame, ends_before
+from vov_lightning.video.timeline import Timeline, read_timeline
+from vov_lightning.video.timing import rate_of
 
-DECORD_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
+# Containers in which every packet is one frame, but for codecs that have packets of hidden frames.
+ONE_PACKET_A_FRAME = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "yuv4mpegpipe", "dv")
+HIDDEN_FRAMES = ("vp8",)
 
 # VP8 and VP9 keep alpha in a second stream, which only these decoders return; libav's own drop it silently.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
-def read_video(path: Path, start: int, max_frames: int | None) -> tuple[Tensor, Fraction | None]:
-    """Frames ``[T, 3, H, W]`` uint8 and the average frame rate (``None`` where the file states none).
+class VideoReader(ClipReader):
+    """Frames of a video file.
 
     Args:
         path: An existing file.
-        start: First frame to return, counted in order of presentation from 0.
-        max_frames: How many frames to return at most; all that follow if ``None``.
+        fps: Constant rate that replaces the file's times.
 
     Raises:
-        SignalError: If the file is no video, is damaged, has transparent pixels, or ends before ``start``.
+        SignalError: If the file is no video, is damaged at its beginning, or is of a kind that cannot be shown rightly.
     """
+
+    def __init__(self, path: Path, fps: Fraction | None) -> None:
+        self.path, self.name = path, path.stem
+        with _open(path) as (container, stream):
+            _warn_of_other_videos(path, container, stream)
+            codec = stream.codec_context.name
+            decoder = ALPHA_DECODERS.get(codec)
+            if decoder and any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items()):
+                raise transparency_error(path, f"{path.stem}_flat.mkv", f"-c:v {decoder} ")
+            first = next(_decode(container, stream), None)
+            if first is None:
+                raise ends_before(path, 0, 0)
+            if first.interlaced_frame and codec == "hevc":
+                raise SignalError(
+                    f"{path} codes every field as a picture of its own; wanted whole frames, so join them first: "
+                    f"ffmpeg -i {path.name} -vf weave,bwdif -c:v ffv1 {path.stem}_whole.mkv"
+                )
+            self._crop = container_crop(stream)
+            _, height, width = PictureConverter(path, self._crop)(first).shape
+            self._size = height, width
+            self.has_sound = bool(container.streams.audio)
+            self.sample_aspect_ratio = stream.sample_aspect_ratio or Fraction(1)
+            if turns_sides(display_matrix(first)):
+                self.sample_aspect_ratio = 1 / self.sample_aspect_ratio
+            self._time_base = stream.time_base or Fraction(1, 90000)
+            self._packets_are_frames = container.format.name in ONE_PACKET_A_FRAME and codec not in HIDDEN_FRAMES
+            stated = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
+        with _open(path) as (container, stream):
+            self._packets = read_timeline(path, container, stream)
+        last_duration = self._packets.last_duration
+        rate, self.is_constant_rate = rate_of(self._packets.ticks or (), self._time_base, stated, last_duration)
+        if not self._packets_are_frames and (first.interlaced_frame or not self.is_constant_rate):
+            # A packet may hold a single field, or a frame that is not shown.
+            rate, self.is_constant_rate = rate_of(self._decoded.ticks or (), self._time_base, stated, last_duration)
+        if fps is not None:
+            rate, self.is_constant_rate = fps, True
+        if rate is None:
+            raise SignalError(f"{path} states no frame rate; give it as fps=25 or --data.fps 25")
+        self.fps = rate
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._size
+
+    @property
+    def num_frames(self) -> int:
+        return self._timeline.num_held + self._timeline.num_lost
+
+    @property
+    def times(self) -> list[Fraction]:
+        ticks = self._timeline.ticks
+        if self.is_constant_rate or ticks is None:
+            return super().times
+        return [(tick - ticks[0]) * self._time_base for tick in ticks]
+
+    @property
+    def _timeline(self) -> Timeline:
+        return self._packets if self._packets_are_frames else self._decoded
+
+    @cached_property
+    def _decoded(self) -> Timeline:
+        """The timeline of what decoding gives."""
+        ticks, num_held, is_damaged = array("q"), 0, False
+        for frame in self._decode():
+            if frame is None:
+                is_damaged = True
+                break
+            num_held += 1
+            if frame.pts is not None:
+                ticks.append(frame.pts)
+        is_timed = len(ticks) == num_held and all(a <= b for a, b in pairwise(ticks))
+        num_lost = max(self._packets.num_lost, int(is_damaged))
+        return self._packets._replace(num_held=num_held, num_lost=num_lost, ticks=ticks if is_timed else None)
+
+    def _frames(self, start: int, count: int | None) -> Iterator[TimedFrame]:
+        stop = None if count is None else start + count
+        if self._packets.num_lost and (stop is None or stop > self._packets.num_held):
+            for _ in self._good_frames():  # raises at its end, before anyone has worked on the frames
+                pass
+        convert = PictureConverter(self.path, self._crop)
+        first_tick: int | None = None
+        for index, frame in enumerate(self._good_frames()):
+            first_tick = frame.pts if first_tick is None else first_tick
+            if index >= start:
+                time = index / self.fps
+                if not self.is_constant_rate and frame.pts is not None and first_tick is not None:
+                    time = (frame.pts - first_tick) * self._time_base
+                pixels = convert(frame)
+                if pixels.shape[1:] != self._size:
+                    raise SignalError(
+                        f"{self.path} changes its picture size on the way, from {self.height}x{self.width} to "
+                        f"{pixels.shape[1]}x{pixels.shape[2]} (height x width) at frame {index}; convert it to "
+                        f"one size first: ffmpeg -i {self.path.name} {self.name}_copy.mp4"
+                    )
+                yield TimedFrame(pixels, time)
+            if index + 1 == stop:
+                return
+
+    def _good_frames(self) -> Iterator[av.VideoFrame]:
+        """Decoded frames in order of presentation; raises in place of the first that is damaged or missing."""
+        num_good = 0
+        for frame in self._decode():
+            if frame is None:
+                raise self._cut_short(num_good)
+            yield frame
+            num_good += 1
+        if self._packets_are_frames and num_good < self._packets.num_held:
+            raise self._cut_short(num_good)
+
+    def _cut_short(self, num_good: int) -> SignalError:
+        lost = "those after it are"
+        if self._packets_are_frames or self._packets.num_lost:
+            num_lost = max(self._packets.num_held + self._packets.num_lost - num_good, 1)
+            lost = f"{num_lost} of the {num_good + num_lost} that it announces are"
+        return SignalError(
+            f"{self.path} is truncated or damaged: its first {num_good} frame(s) can be read, {lost} lost or damaged; "
+            f"fetch it again, or read what is left with max_frames={num_good}"
+        )
+
+    def _decode(self) -> Iterator[av.VideoFrame | None]:
+        """Frames in order of presentation; ``None`` stands for the first that is damaged or missing, and ends them."""
+        index = 0
+        with _open(self.path) as (container, stream):
+            frames = _decode(container, stream, self._packets.num_sound_packets)
+            try:
+                for frame in frames:
+                    if not self._belongs(frame, index):
+                        yield None
+                        return
+                    yield frame
+                    index += 1
+            except av.FFmpegError:
+                with suppress(av.FFmpegError):  # frames before the damage, which other threads were busy with
+                    for frame in stream.codec_context.decode(None):
+                        if not self._belongs(frame, index):
+                            break
+                        yield frame
+                        index += 1
+                yield None
+                return
+        if self._packets.num_lost:
+            yield None
+
+    def _belongs(self, frame: av.VideoFrame, index: int) -> bool:
+        """Whether ``frame`` is sound and nothing is missing between the ``index`` frames before and it."""
+        _, _, expected, _, _, safe_tick = self._packets
+        if frame.is_corrupt or (safe_tick is not None and frame.pts is not None and frame.pts > safe_tick):
+            return False
+        return not (self._packets_are_frames and expected and _is_later(frame.pts, expected, index))
+
+
+def _is_later(tick: int | None, expected: array, index: int) -> bool:
+    """Whether a frame shown at ``tick`` is one that belongs after frame ``index``, so that frames between are missing.
+
+    A decoder may give times of its own; those that no frame was announced for tell nothing.
+    """
+    if tick is None or index >= len(expected) or tick <= expected[index]:
+        return False
+    place = bisect_left(expected, tick)
+    return place < len(expected) and expected[place] == tick
+
+
+def _decode(
+    container: av.container.InputContainer, stream: av.VideoStream, max_packets: int | None = None
+) -> Iterator[av.VideoFrame]:
+    # An empty packet (Theora, AVI) says that the frame before stays.
+    packets = (packet for packet in container.demux(stream) if packet.size > 0)
+    for packet in islice(packets, max_packets):
+        yield from packet.decode()
+    yield from stream.codec_context.decode(None)
+
+
+def _warn_of_other_videos(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+    others = len(_videos(container)) - 1
+    if others:
+        warnings.warn(
+            f"{path} holds {others + 1} videos; stream {stream.index} is read, the largest or the one marked as "
+            f"default, not the others; to take out another: ffmpeg -i {path.name} -map 0:v:1 -c copy {path.stem}_1.mkv",
+            SignalWarning,
+            stacklevel=4,
+        )
+
+
+def _videos(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """Video streams without cover pictures and thumbnails."""
+    stills = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & stills]
+
+
+def _weight(stream: av.VideoStream) -> int:
+    """By which ffmpeg chooses among several videos: five million pixels for the mark "default"."""
+    pixels = stream.codec_context.width * stream.codec_context.height if stream.codec_context else 0
+    return pixels + 5_000_000 * bool(stream.disposition & Disposition.default)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """The container and its video, ready to decode; libav's errors become ``SignalError``."""
     try:
-        fps = _frame_rate(path)
-        frames = _decode_with_decord(path, start, max_frames)
-        if frames is None:
-            frames = _decode_with_pyav(path, start, max_frames)
+        # An absolute path, because libav takes "take:2.mp4" for a protocol named "take".
+        with av.open(str(path.absolute())) as container:
+            videos = _videos(container)
+            if not videos:
+                what = "sound and a cover picture, but no video" if container.streams.video else "no video stream"
+                raise SignalError(f"{path} holds {what}; wanted a video, an image or a folder of frames")
+            stream = max(videos, key=_weight)
+            if stream.codec_context is None:
+                raise SignalError(f"{path} uses a video codec that PyAV cannot decode; convert it to H.264 first")
+            stream.thread_type = "AUTO"
+            # Else the left edge of a cropping rectangle moves to a multiple of 32 or so, and the right one with it.
+            stream.codec_context.flags |= Flags.unaligned
+            yield container, stream
     except (av.FFmpegError, OSError) as cause:
         reason = getattr(cause, "strerror", None) or cause
         raise SignalError(
             f"{path} cannot be read as a video ({reason}); wanted an undamaged video, an image or a folder of frames; "
             f"if a player shows it, convert it: ffmpeg -i {path.name} {path.stem}_copy.mp4"
         ) from cause
-    # [T, H, W, 3] -> [T, 3, H, W]
-    return frames.permute(0, 3, 1, 2).contiguous(), fps
-
-
-def _frame_rate(path: Path) -> Fraction | None:
-    """Average frame rate that the file states; refuses files whose alpha no decoder here would show."""
-    with _open(path) as (_, stream):
-        decoder = ALPHA_DECODERS.get(stream.codec_context.name)
-        if decoder and any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items()):
-            raise transparency_error(path, f"{path.stem}_flat.mkv", f"-c:v {decoder} ")
-        return stream.average_rate or stream.guessed_rate
-
-
-def _decode_with_decord(path: Path, start: int, max_frames: int | None) -> Tensor | None:
-    """Frames ``[T, H, W, 3]``, or ``None`` where decord is missing or cannot be trusted with this file."""
-    try:
-        import decord
-    except (ImportError, OSError):  # OSError: installed, but its library does not load
-        return None
-    num_frames = _count_if_plain(path)
-    if num_frames is None:
-        return None
-    decord.logging.set_level(decord.logging.QUIET)
-    try:
-        # fault_tol: refuse frames that decord "recovered" by repeating a neighbour.
-        reader = decord.VideoReader(str(path.absolute()), num_threads=0, fault_tol=1e-9)
-        if len(reader) != num_frames:
-            return None
-        stop = num_frames if max_frames is None else min(num_frames, start + max_frames)
-        if start >= stop:
-            raise ends_before(path, start, num_frames)
-        with decord.bridge.use_torch():
-            return reader.get_batch(range(start, stop))
-    except SignalError:
-        raise
-    except Exception:  # decord raises bare RuntimeError, AssertionError and classes of its own; PyAV tries next
-        return None
-
-
-def _count_if_plain(path: Path) -> int | None:
-    """Number of frames if decord gets every one of them right, else ``None``; reads the file, decodes one frame."""
-    with _open(path) as (container, stream):
-        if container.format.name not in DECORD_CONTAINERS or not _is_plain(stream.codec_context.format):
-            return None
-        first = next(container.decode(stream), None)
-        if first is None or first.rotation:
-            return None
-    with _open(path) as (container, stream):
-        num_frames = end_ticks = 0
-        for packet in container.demux(stream):
-            if packet.is_discard:
-                return None
-            num_frames += packet.size > 0
-            end_ticks = max(end_ticks, _end_ticks(packet))
-        return None if _is_cut_short(container, stream, end_ticks) else num_frames
-
-
-def _is_plain(pixel_format: av.VideoFormat | None) -> bool:
-    """Whether pixels are YUV of 8 bits without alpha; ``None`` stands for a stream in which no picture was found."""
-    return (
-        pixel_format is not None
-        and pixel_format.name.startswith("yuv")
-        and all(component.bits == 8 and not component.is_alpha for component in pixel_format.components)
-    )
-
-
-def _decode_with_pyav(path: Path, start: int, max_frames: int | None) -> Tensor:
-    """Frames ``[T, H, W, 3]``; decodes from the beginning, and stops after the last frame that is wanted."""
-    pictures: list[Tensor] = []
-    num_seen = end_ticks = 0
-    with _open(path) as (container, stream):
-        for packet in container.demux(stream):
-            end_ticks = max(end_ticks, _end_ticks(packet))
-            for frame in packet.decode():
-                num_seen += 1
-                if start < num_seen and len(pictures) != max_frames:
-                    pictures.append(_picture(frame, path))
-            if len(pictures) == max_frames:
-                break
-        else:
-            if num_seen and _is_cut_short(container, stream, end_ticks):
-                raise SignalError(
-                    f"{path} announces more than the {num_seen} frame(s) that it holds; it is truncated or damaged, so "
-                    f"fetch it again, or read what is left with max_frames={num_seen}"
-                )
-    if not pictures:
-        raise ends_before(path, start, num_seen)
-    if len({picture.shape for picture in pictures}) > 1:
-        raise SignalError(f"{path} changes its picture size on the way; convert it to one size first")
-    return torch.stack(pictures)
-
-
-def _picture(frame: av.VideoFrame, path: Path) -> Tensor:
-    """Pixels ``[H, W, 3]`` uint8, turned upright."""
-    quarter_turns, rest = divmod(frame.rotation, 90)
-    if rest:
-        raise SignalError(f"{path} is to be shown rotated by {frame.rotation} degrees; wanted a multiple of 90")
-    if frame.format.has_palette or any(component.is_alpha for component in frame.format.components):
-        pixels = frame.to_ndarray(format="rgba")
-        if pixels[..., 3].min() < 255:
-            raise transparency_error(path, f"{path.stem}_flat.mkv")
-        pixels = pixels[..., :3]
-    else:
-        pixels = frame.to_ndarray(format="rgb24")
-    return torch.from_numpy(pixels).rot90(quarter_turns)
-
-
-def _end_ticks(packet: av.Packet) -> int:
-    return 0 if packet.pts is None else packet.pts + (packet.duration or 0)
-
-
-def _is_cut_short(container: av.container.InputContainer, stream: av.VideoStream, end_ticks: int) -> bool:
-    """Whether the packets end well before the time that the file announces, as in a broken download.
-
-    libav takes that for an ordinary end of file. Only MP4 and Matroska announce a duration of this stream that does
-    not stem from the packets themselves.
-    """
-    duration = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
-    if stream.time_base is None:
-        return False
-    if container.format.name == "mov,mp4,m4a,3gp,3g2,mj2" and stream.duration:
-        announced_s = ((stream.start_time or 0) + stream.duration) * stream.time_base
-    elif container.format.name == "matroska,webm" and duration:
-        announced_s = 3600 * int(duration[1]) + 60 * int(duration[2]) + Fraction(duration[3])
-    else:
-        return False
-    # A last frame of unstated duration and rounded clocks explain a frame or two.
-    return announced_s - end_ticks * stream.time_base > Fraction(5, 2) / (stream.average_rate or 25)
-
-
-def ends_before(path: Path, start: int, num_frames: int) -> SignalError:
-    if num_frames == 0:
-        return SignalError(f"{path} holds no frames; the file is damaged or truncated")
-    return SignalError(f"start={start} is beyond the end of {path}, which has {num_frames} frame(s), counted from 0")
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    # An absolute path, because libav takes "take:2.mp4" for a protocol named "take".
-    with av.open(str(path.absolute())) as container:
-        stream = container.streams.best("video")
-        if stream is None:
-            raise SignalError(f"{path} holds no video stream; wanted a video, an image or a folder of frames")
-        if stream.codec_context is None:
-            raise SignalError(f"{path} uses a video codec that PyAV cannot decode; convert it to H.264 first")
-        stream.thread_type = "AUTO"
-        yield container, stream

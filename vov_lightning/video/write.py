@@ -1,14 +1,19 @@
-"""Write a :class:`~vov_lightning.video.signal.Signal` as an ``.mp4``, a ``.png`` or a folder of PNG files.
+"""Write a clip as an ``.mp4``, an ``.mkv``, a ``.png`` or a folder of PNG files.
 
-PNG keeps every value. The ``.mp4`` is for looking at: H.264 at a quality where its own loss (4:2:0 colour, about 40 dB)
-hides behind this codec's, in the flavour that every player and browser plays. Colours are converted with BT.709 in
-limited range and tagged so. Whatever is written appears whole or not at all (``vov_lightning/files.py``).
+PNG keeps every value. The ``.mp4`` and the ``.mkv`` (``movies.py``) are for looking at: H.264 at a quality where its
+own loss (4:2:0 colour, about 40 dB) hides behind this codec's. :class:`ClipWriter` takes frames as they come and keeps
+none of them; :func:`write_signal` is for frames that are in memory. Whatever is written appears whole or not at all
+(``vov_lightning/files.py``).
 """
 
 import os
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from types import TracebackType
 
 import av
 import torch
@@ -17,11 +22,12 @@ from torch import Tensor
 
 from vov_lightning.errors import SignalError
 from vov_lightning.files import atomic_folder, atomic_path
+from vov_lightning.video.movies import FORMATS, MovieWriter, check_takes_sound
 from vov_lightning.video.signal import Signal
 
 FRAME_NAME = "frame_{:05d}.png"
-BT709 = 1  # the number of BT.709 in all three of H.264's colour fields (ITU-T H.273, tables 2 to 4)
-LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
+SOUND_NAME = "sound.mka"
+TIMES_NAME = "times.txt"
 
 
 def write_signal(signal: Signal, path: str | os.PathLike[str], *, overwrite: bool = True, crf: int = 12) -> None:
@@ -29,11 +35,9 @@ def write_signal(signal: Signal, path: str | os.PathLike[str], *, overwrite: boo
 
     Args:
         signal: What to write.
-        path: ``.mp4``; ``.png`` for a signal of one frame; or a path without ending, or ending in ``/``, for a folder
-            of ``frame_00000.png``, ``frame_00001.png``, ... (which keep no frame rate). Parent folders are created.
-        overwrite: Whether an existing file or folder may be replaced. A folder that holds anything but such frames
-            is never replaced.
-        crf: H.264 quality of an ``.mp4``, 0 (best) to 51.
+        path: As for :class:`ClipWriter`.
+        overwrite: Whether an existing file or folder may be replaced.
+        crf: H.264 quality of an ``.mp4`` or ``.mkv``, 0 (best) to 51.
 
     Raises:
         SignalError: If the ending is unknown, does not suit the signal (several frames as ``.png``, an odd height or
@@ -45,30 +49,208 @@ def write_signal(signal: Signal, path: str | os.PathLike[str], *, overwrite: boo
         >>> image = Signal(torch.zeros(1, 3, 32, 48, dtype=torch.uint8), Fraction(1), "black")
         >>> write_signal(image, Path(tempfile.mkdtemp()) / "black.png")
     """
-    ending = _checked_ending(signal, path)
-    if ending == "":
-        with atomic_folder(path, overwrite=overwrite, replaceable=_is_frame, error=SignalError) as folder:
-            for index, frame in enumerate(signal.frames):
-                _to_pillow(frame).save(folder / FRAME_NAME.format(index))
-        return
-    with atomic_path(path, overwrite=overwrite, error=SignalError) as temporary:
-        if ending == ".png":
-            _to_pillow(signal.frames[0]).save(temporary)
-        else:
-            _write_mp4(signal, temporary, crf)
+    _checked_ending(path, signal.num_frames, signal.height, signal.width, signal.fps, signal.name)
+    with ClipWriter(path, signal.height, signal.width, signal.fps, overwrite=overwrite, crf=crf) as writer:
+        writer.write(signal.frames)
 
 
-def check_output(path: str | os.PathLike[str], num_frames: int, height: int, width: int, fps: Fraction) -> None:
-    """Refuse a ``path`` that `write_signal` would refuse for its ending, before the frames have been computed.
+class ClipWriter:
+    """Writes a clip frame by frame; a context manager, at whose end the file appears.
+
+    An existing file stays as it was until then, and altogether if an error ends the block.
+
+    Args:
+        path: ``.mp4`` or ``.mkv``; ``.png`` for one frame; or a path without ending, or ending in ``/``, for a folder
+            of ``frame_00000.png``, ``frame_00001.png``, ... with the sound beside them as ``sound.mka`` and the times
+            of a variable rate as ``times.txt`` (milliseconds, "timestamp format v2" of MKVToolNix). Parent folders
+            are created. A folder that holds anything else is never replaced.
+        height: Height of the frames in pixels. An ``.mp4`` takes even sides only; an ``.mkv`` of odd sides is 4:4:4.
+        width: Width of the frames in pixels.
+        fps: Frames per second; with ``times`` the average.
+        times: When each frame begins, in seconds and ascending from 0 or later; ``None`` for a constant rate.
+        end: When the last frame ends, where ``times`` are given; by default ``1 / fps`` after its time.
+        sample_aspect_ratio: Width of a pixel divided by its height.
+        sound: Bytes of :func:`~vov_lightning.video.sound.extract_sound`, time 0 being the first frame.
+        overwrite: Whether an existing file or folder may be replaced.
+        crf: H.264 quality of an ``.mp4`` or ``.mkv``, 0 (best) to 51.
 
     Raises:
-        SignalError: If the ending is unknown or does not suit a signal of this size and frame rate.
+        SignalError: If the ending is unknown, does not suit the size, the rate or the sound, or (on entering and
+            later) the path cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from fractions import Fraction
+        >>> path = Path(tempfile.mkdtemp()) / "black.mp4"
+        >>> with ClipWriter(path, 32, 48, Fraction(25)) as writer:
+        ...     for _ in range(3):
+        ...         writer.write(torch.zeros(2, 3, 32, 48, dtype=torch.uint8))
+        >>> path.exists()
+        True
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        height: int,
+        width: int,
+        fps: Fraction,
+        *,
+        times: Sequence[Fraction] | None = None,
+        end: Fraction | None = None,
+        sample_aspect_ratio: Fraction | int = 1,
+        sound: bytes = b"",
+        overwrite: bool = True,
+        crf: int = 12,
+    ) -> None:
+        num_frames = 1 if times is None else len(times)
+        self._ending = _checked_ending(path, num_frames, height, width, fps, "the clip")
+        if times is not None:
+            _check_times(path, times, end)
+        elif end is not None:
+            raise SignalError(f"end={end} without times; at a constant rate the last frame lasts 1 / fps")
+        check_takes_sound(path, sound)
+        self._path, self._height, self._width, self._fps = path, height, width, fps
+        self._times, self._end = times, end
+        self._aspect, self._sound, self._overwrite, self._crf = Fraction(sample_aspect_ratio), sound, overwrite, crf
+        self._num_frames = 0
+        self._stack = ExitStack()
+        self._temporary = Path()
+        self._movie: MovieWriter | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def left_out(self) -> str:
+        """One line on what the output does not carry and how to get it back; empty if nothing is missing."""
+        shape = "" if self._aspect == 1 else f" and pixel shape ({self._aspect.numerator}:{self._aspect.denominator})"
+        if self._ending == ".png":
+            return f"{self._path} keeps no sound" if self._sound else ""
+        if self._ending:
+            return ""
+        folder = str(self._path).rstrip("/" + os.sep)
+        sound = f" -i {folder}/{SOUND_NAME}" if self._sound else ""
+        squeeze = "" if self._aspect == 1 else f" -vf setsar={self._aspect}"
+        times = f", single times are in {TIMES_NAME}" if self._times is not None else ""
+        return (
+            f"{folder}/ keeps no frame rate ({self._fps} fps{times}){shape}; "
+            f"to make a video: ffmpeg -framerate {self._fps} -i {folder}/{FRAME_NAME.replace('{:05d}', '%05d')}"
+            f"{sound}{squeeze} video.mp4"
+        )
+
+    def __enter__(self) -> "ClipWriter":
+        with ExitStack() as stack:
+            if self._ending:
+                self._temporary = stack.enter_context(
+                    atomic_path(self._path, overwrite=self._overwrite, error=SignalError)
+                )
+            else:
+                self._temporary = stack.enter_context(
+                    atomic_folder(self._path, overwrite=self._overwrite, replaceable=_is_ours, error=SignalError)
+                )
+                self._write_beside()
+            if self._ending in FORMATS:
+                with _encoder_errors(self._path):
+                    self._movie = MovieWriter(
+                        self._temporary,
+                        self._height,
+                        self._width,
+                        self._fps,
+                        times=self._times,
+                        end=self._end,
+                        sample_aspect_ratio=self._aspect,
+                        sound=self._sound,
+                        crf=self._crf,
+                    )
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            with self._stack:
+                self._finish()
+            return
+        self._abandon()
+        if error is self._failure:  # an error of writing: it gets its message there
+            self._stack.__exit__(kind, error, trace)
+        else:  # not ours, say of the reader that the frames come from: clean up and let it pass as it is
+            with suppress(_Abandoned), self._stack:
+                raise _Abandoned
+
+    def write(self, frames: Tensor) -> None:
+        """Write frames ``[n, 3, H, W]`` uint8 after those before."""
+        height, width = self._height, self._width
+        if frames.dtype != torch.uint8 or list(frames.shape[1:]) != [3, height, width]:
+            raise SignalError(
+                f"frames are {list(frames.shape)} {frames.dtype}, wanted [n, 3, {height}, {width}] torch.uint8"
+            )
+        if self._times is not None and self._num_frames + len(frames) > len(self._times):
+            raise SignalError(f"more frames than times={len(self._times)} entries were written to {self._path}")
+        try:
+            for frame in frames:
+                self._write_one(frame)
+                self._num_frames += 1
+        except BaseException as cause:
+            self._failure = cause
+            raise
+
+    def _write_one(self, frame: Tensor) -> None:
+        if self._movie:
+            with _encoder_errors(self._path):
+                self._movie.write(frame)
+        elif not self._ending:
+            _to_pillow(frame).save(self._temporary / FRAME_NAME.format(self._num_frames))
+        elif self._num_frames:
+            raise SignalError(f"{self._path} can hold one frame and the clip has more; {_instead_of_png(self._path)}")
+        else:
+            _to_pillow(frame).save(self._temporary)
+
+    def _write_beside(self) -> None:
+        """Fill a folder with what its frames do not carry."""
+        if self._sound:
+            (self._temporary / SOUND_NAME).write_bytes(self._sound)
+        if self._times is not None:
+            lines = ["# timestamp format v2", *(f"{float(1000 * time):.6f}" for time in self._times)]
+            (self._temporary / TIMES_NAME).write_text("\n".join(lines) + "\n")
+
+    def _finish(self) -> None:
+        wanted = None if self._times is None else len(self._times)
+        if not self._num_frames or wanted not in (None, self._num_frames):
+            self._abandon()
+            raise SignalError(
+                f"{self._num_frames} frames were written to {self._path}, wanted {wanted or 'at least 1'}"
+            )
+        if self._movie:
+            try:
+                with _encoder_errors(self._path):
+                    self._movie.close()
+            except BaseException:
+                self._abandon()
+                raise
+
+    def _abandon(self) -> None:
+        if self._movie:
+            self._movie.abandon()
+
+
+class _Abandoned(Exception):
+    """Ends a write for a reason that is not the writer's."""
+
+
+def check_output(
+    path: str | os.PathLike[str], num_frames: int, height: int, width: int, fps: Fraction, sound: bytes = b""
+) -> None:
+    """Refuse a ``path`` that :class:`ClipWriter` would refuse for its ending, before the frames have been computed.
+
+    Raises:
+        SignalError: If the ending is unknown or does not suit a clip of this size, frame rate and sound.
 
     Example:
         >>> check_output("clip.png", 1, 48, 64, Fraction(25))
     """
-    frames = torch.zeros((), dtype=torch.uint8).expand(num_frames, 3, height, width)
-    _checked_ending(Signal(frames, fps, "the clip"), path)
+    _checked_ending(path, num_frames, height, width, fps, "the clip")
+    check_takes_sound(path, sound)
 
 
 def viewing_ending(signal: Signal) -> str:
@@ -76,7 +258,7 @@ def viewing_ending(signal: Signal) -> str:
     if signal.is_image:
         return ".png"
     try:
-        _check_suits_mp4(signal, signal.name)
+        _check_suits_movie(signal.name, ".mp4", signal.height, signal.width, signal.fps)
     except SignalError:
         return ""
     return ".mp4"
@@ -103,8 +285,8 @@ def side_by_side(left: Signal, right: Signal) -> Signal:
     return Signal(torch.cat([left.frames, right.frames], dim=3), left.fps, f"{left.name}_beside_{right.name}")
 
 
-def _is_frame(entry: Path) -> bool:
-    return re.fullmatch(r"frame_\d{5,}\.png", entry.name) is not None
+def _is_ours(entry: Path) -> bool:
+    return entry.name in (SOUND_NAME, TIMES_NAME) or re.fullmatch(r"frame_\d{5,}\.png", entry.name) is not None
 
 
 def _to_pillow(frame: Tensor) -> Image.Image:
@@ -112,56 +294,63 @@ def _to_pillow(frame: Tensor) -> Image.Image:
     return Image.fromarray(frame.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
-def _checked_ending(signal: Signal, path: str | os.PathLike[str]) -> str:
-    """``.png``, ``.mp4``, or nothing for a folder."""
+def _checked_ending(
+    path: str | os.PathLike[str], num_frames: int, height: int, width: int, fps: Fraction, name: str
+) -> str:
+    """``.png``, ``.mp4``, ``.mkv``, or nothing for a folder."""
     ending = Path(path).suffix.lower()
     if str(path).endswith(("/", os.sep)) or not ending:
         return ""
-    if ending == ".png" and not signal.is_image:
-        raise SignalError(
-            f"{path} can hold one frame and {signal.name} has {signal.num_frames}; "
-            f"write {Path(path).with_suffix('')}/ (a folder of PNG files) or {Path(path).with_suffix('.mp4').name}"
-        )
-    if ending == ".mp4":
-        _check_suits_mp4(signal, path)
+    if ending == ".png" and num_frames > 1:
+        raise SignalError(f"{path} can hold one frame and {name} has {num_frames}; {_instead_of_png(path)}")
+    if ending in FORMATS:
+        _check_suits_movie(path, ending, height, width, fps)
     elif ending != ".png":
         raise SignalError(
-            f"{path} ends in {ending}, which cannot be written; use .mp4, .png (one frame), "
+            f"{path} ends in {ending}, which cannot be written; use .mp4, .mkv, .png (one frame), "
             "or a path without ending (or ending in /) for a folder of PNG files"
         )
     return ending
 
 
-def _check_suits_mp4(signal: Signal, path: str | os.PathLike[str]) -> None:
-    folder = f"write {Path(path).with_suffix('')}/ (a folder of PNG files)"
-    if signal.height % 2 or signal.width % 2:
+def _instead_of_png(path: str | os.PathLike[str]) -> str:
+    return f"write {Path(path).with_suffix('')}/ (a folder of PNG files) or {Path(path).with_suffix('.mp4').name}"
+
+
+def _check_suits_movie(path: str | os.PathLike[str], ending: str, height: int, width: int, fps: Fraction) -> None:
+    folder = f"{Path(path).with_suffix('')}/ (a folder of PNG files)"
+    if ending == ".mp4" and (height % 2 or width % 2):
         raise SignalError(
-            f"{path}: height={signal.height} and width={signal.width} must be even in an .mp4 (4:2:0 colour); {folder}"
+            f"{path}: height={height} and width={width} must be even in an .mp4 (4:2:0 colour); write {folder}, "
+            f"or {Path(path).with_suffix('.mkv').name} (4:4:4: VLC, mpv and ffmpeg play it, browsers do not)"
         )
-    # MP4 counts in 32 bits, and its edit list in milliseconds: it would hide a frame shorter than one.
-    if signal.fps > 1000 or max(signal.fps.numerator, signal.fps.denominator) >= 2**31:
-        raise SignalError(f"{path}: fps={signal.fps} does not fit into an .mp4 (at most 1000, 32-bit terms); {folder}")
+    # MP4 counts in 32 bits, Matroska in milliseconds.
+    if fps > 1000 or max(fps.numerator, fps.denominator) >= 2**31:
+        raise SignalError(
+            f"{path}: fps={fps} does not fit into an {ending} (at most 1000, 32-bit terms); write {folder}"
+        )
 
 
-def _write_mp4(signal: Signal, path: Path, crf: int) -> None:
+def _check_times(path: str | os.PathLike[str], times: Sequence[Fraction], end: Fraction | None) -> None:
+    shortest = Fraction(1, 1000)
+    borders = [*times, times[-1] + 1 if end is None else end] if times else []
+    if not borders or borders[0] < 0:
+        raise SignalError(f"{path}: times begin with {borders[:1]}, wanted seconds from 0 or later")
+    for before, after in pairwise(borders):
+        if after - before < shortest:
+            raise SignalError(
+                f"{path}: a frame lasts from {float(before):g} s to {float(after):g} s; wanted a millisecond or more"
+            )
+
+
+@contextmanager
+def _encoder_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=signal.fps, options={"crf": str(crf)})
-            stream.height, stream.width, stream.pix_fmt = signal.height, signal.width, "yuv420p"
-            codec = stream.codec_context
-            codec.colorspace = codec.color_primaries = codec.color_trc = BT709
-            codec.color_range = LIMITED_RANGE
-            for index, frame in enumerate(signal.frames):
-                # [3, H, W] -> [H, W, 3]
-                picture = av.VideoFrame.from_ndarray(frame.permute(1, 2, 0).contiguous().cpu().numpy(), format="rgb24")
-                picture = picture.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE)
-                picture.pts, picture.time_base = index, 1 / signal.fps
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode())
+        yield
     except (av.FFmpegError, ValueError) as cause:  # ValueError: a PyAV built without x264
-        if isinstance(cause, OSError):
+        if isinstance(cause, (OSError, SignalError)):
             raise
         raise SignalError(
-            f"{signal.name} cannot be encoded with libx264 ({cause}); write a folder of PNG files instead, "
+            f"{path} cannot be encoded with libx264 ({cause}); write a folder of PNG files instead, "
             "or install PyAV from PyPI if this one lacks libx264"
         ) from cause

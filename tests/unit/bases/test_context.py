@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vov_lightning.bases.context import with_context
 from vov_lightning.bases.nano.model import Nano, NanoConfig
+from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.errors import BaseModelError, SettingError
 
 PAST = torch.arange(1.0, 13.0).view(1, 3, 2, 1, 2)
@@ -47,6 +48,22 @@ def test_contexts_nest_and_times_of_the_present_may_differ() -> None:
     first, second = PAST[:, :, :1], PAST[:, :, 1:]
     nested = with_context(with_context(velocity, first), second)(PRESENT, torch.full((2,), 0.5))
     assert torch.equal(nested, with_context(velocity, PAST)(PRESENT, torch.full((2, 2), 0.5)))
+
+
+def test_windows_take_past_and_present_at_the_same_place() -> None:
+    def velocity(x_t: Tensor, t: Tensor) -> Tensor:
+        """Of each latent frame: what lies before it, by its time."""
+        return torch.cumsum(x_t * (1 - t)[:, None, :, None, None], dim=2)
+
+    past, present = (
+        torch.randn(1, 3, frames, 11, 9, generator=torch.Generator().manual_seed(frames)) for frames in (2, 1)
+    )
+    t = torch.tensor([0.3])
+    whole = with_context(velocity, past)(present, t)
+    windows = Windows(frames=3, rows=4, columns=4, overlap_space=1)
+    torch.testing.assert_close(with_context(windowed(velocity, windows), past)(present, t), whole)
+    in_time = windowed(velocity, Windows(frames=2, rows=4, columns=4))(torch.cat([past, present], 2), torch.rand(1, 3))
+    assert in_time.shape == (1, 3, 3, 11, 9)
 
 
 def test_without_past_the_velocity_is_the_models_own(tiny_nano_config: NanoConfig) -> None:

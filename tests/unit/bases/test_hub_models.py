@@ -21,7 +21,7 @@ from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import adapted, build_file, decode, sample, scaling_of
 from vov_lightning.codec.scale import steer
-from vov_lightning.errors import SettingError
+from vov_lightning.errors import BaseModelError, SettingError
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.sampling.steering import Replay
@@ -235,3 +235,10 @@ class TestFiles:
         file = plain_file(base, SamplerConfig(steps=8, scheduler="unipc"))
         with pytest.raises(SettingError, match="scheduler=unipc takes no indices"):
             steer(file, base, Signal(frames_of(base), Fraction(16), "noise"), ScalingConfig(bits=100))
+
+
+def test_frames_that_do_not_fit_are_refused():
+    with pytest.raises(BaseModelError, match=r"frames must be 1 \+ a multiple of 4, height a.*; nearest: 9 frames of"):
+        Wan13B.untrained().check_size(ClipSize(8, 64, 64))
+    with pytest.raises(BaseModelError, match=r"4097 frames do not .* which takes 4093; nearest: 4093 frames of 64x64"):
+        Wan13B.untrained().check_size(ClipSize(4097, 64, 64))

@@ -1,4 +1,4 @@
-"""The file: sections that sum to its size, and a refusal in words for everything that is not a ``.vov`` file."""
+"""The file: parts that sum to its size, and a refusal in words for everything that is not a ``.vov`` file."""
 
 import zlib
 from dataclasses import replace
@@ -9,27 +9,13 @@ import pytest
 
 from vov_lightning.bitstream import BitstreamError, Header, Limits, VovFile, short_float32
 from vov_lightning.bitstream.caption import DICTIONARY, decode_caption, encode_caption
-from vov_lightning.bitstream.wire import write_varint
+from vov_lightning.bitstream.head import Head
+from vov_lightning.bitstream.parts import write_parts
 
-HEADER = Header("nano", "1", bytes(range(8)), frames=9, height=64, width=64, fps=Fraction(24), k=6, step=0.5)
+HEADER = Header("nano", "2", bytes(range(8)), frames=9, height=64, width=64, fps=Fraction(24), k=6, step=0.5)
 SYMBOLS = np.array([0, 1, 0, -1, 0, 0], np.int32)
 FILE = VovFile(HEADER, "red, still", SYMBOLS)
 BARE = VovFile(replace(HEADER, k=0, step=1.0))
-
-
-def section(number: int, content: bytes, last: bool = False) -> bytes:
-    data = bytes([number | 128 * last]) + write_varint(len(content)) + content
-    return data + zlib.crc32(data).to_bytes(4, "little")
-
-
-def built(*sections: tuple[int, bytes]) -> bytes:
-    """A file with sound frames around any content."""
-    parts = [section(number, content, i == len(sections) - 1) for i, (number, content) in enumerate(sections)]
-    return b"VOV\x01" + b"".join(parts)
-
-
-COUNTED = bytes.fromhex("01020104" + "01")
-PARTS = ((1, HEADER.to_bytes()), (2, encode_caption(FILE.caption)), (3, FILE.to_bytes()[-4 - 4 - 5 : -4]))
 
 
 @pytest.mark.parametrize("file", [FILE, BARE, replace(BARE, caption="x"), VovFile(HEADER, symbols=SYMBOLS)])
@@ -39,23 +25,19 @@ def test_round_trip(file):
     assert again == file
     assert again.to_bytes() == data
     assert again.section_bytes() == file.section_bytes()
-    assert list(file.section_bytes()) == ["container", "header", "caption", "count_table", "vector", "indices"]
+    names = ["container", "header", "caption", "count_table", "vector", "indices", "times", "sound"]
+    assert list(file.section_bytes()) == names
     assert sum(file.section_bytes().values()) == len(data)
     assert again.symbols.dtype == np.int32
 
 
-def test_the_file_is_what_the_format_says():
-    assert PARTS[2][1][:5] == COUNTED
-    assert FILE.to_bytes() == built(*PARTS)
-
-
 def test_overhead():
-    """What a file costs besides caption, count table and vector: 42 bytes for nano, 93 for the largest usual."""
+    """What a file costs besides caption, count table and vector: 27 bytes for nano, 77 for the largest usual."""
     nano = VovFile(replace(HEADER, k=4096), symbols=np.resize(SYMBOLS, 4096)).section_bytes()
-    assert nano["container"] + nano["header"] <= 50
+    assert nano["container"] + nano["header"] == 27
     header = Header(
         "wan2.1-t2v-1.3b-diff",
-        "0123456789abcdef0123456789abcdef01234567",
+        "0123456779abcdef0123456779abcdef01234567",
         bytes(range(8)),
         frames=81,
         height=480,
@@ -69,7 +51,7 @@ def test_overhead():
         pad_height=8,
     )
     wan = VovFile(header, "a cat", np.resize(SYMBOLS, 131072)).section_bytes()
-    assert wan["container"] + wan["header"] <= 96
+    assert wan["container"] + wan["header"] == 77
 
 
 def test_symbols_are_read_only_and_belong_to_the_file():
@@ -102,51 +84,44 @@ def test_wrong_symbols_are_refused(symbols, message):
         VovFile(HEADER, "", symbols)
 
 
+def damaged(*parts: bytes, head: Head) -> bytes:
+    """A file with right checksums around any head and parts."""
+    return write_parts(head.to_bytes(), parts)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"", "not a .vov file: is empty"),
         (b"VO", "not a .vov file: starts with b'VO'"),
         (b"VOV", "truncated"),
-        (b"VOV\x01", "ends after 4 bytes, but more sections follow; the file is truncated"),
+        (b"VOV\x02", "length of the head ends after 4 bytes"),
         (b"\0\0\0\x20ftypisom" + bytes(90), r"not a .vov file: starts with b'\\x00\\x00\\x00 ftyp'"),
         (b"hello world", "starts with b'hello wo'"),
-        (b"VOV\x02" + bytes(50), "version 2 of the .vov format.*reads up to 1; upgrade it"),
+        (b"VOV\x03" + bytes(50), "version 3 of the .vov format.*reads up to 2; upgrade it"),
         (b"VOV\x00" + bytes(50), "version 0.*does not exist"),
-        (FILE.to_bytes() + b"\0", "goes on for 1 bytes after its last section"),
-        (FILE.to_bytes()[:-1], r"vector section announces \d+ bytes, file holds \d+; the file is truncated"),
-        (b"VOV\x01" + section(*PARTS[0]) + section(*PARTS[1]), "more sections follow; the file is truncated"),
-        (built(*PARTS[:2]), "header says k=6, but the file lacks a vector section"),
-        (built((1, BARE.header.to_bytes()), PARTS[2]), "header says k=0, but the file has a vector section"),
-        (built((1, BARE.header.to_bytes()), (3, b"")), "header says k=0, but the file has a vector section"),
-        (built(PARTS[1], PARTS[2]), "starts with section caption, wanted header"),
-        (built(PARTS[0], PARTS[2], PARTS[1]), "section caption is repeated or out of order"),
-        (built(PARTS[0], PARTS[0], PARTS[2]), "section header is repeated"),
-        (built(*PARTS, (4, b"")), "header says kernel=ode, but the file has an index section"),
-        (built(*PARTS, (5, b"")), "section 5 is unknown to version 1"),
-        (built((0, b""), *PARTS), "section 0 is unknown"),
-        (built(PARTS[0], (2, b""), PARTS[2]), "caption starts with nothing"),
-        (built(PARTS[0], (2, b"\0"), PARTS[2]), "caption section is empty"),
-        (built(PARTS[0], (2, b"\0\xff"), PARTS[2]), "caption is not UTF-8"),
-        (built(PARTS[0], (2, b"\2abc"), PARTS[2]), "caption starts with 02"),
-        (built(PARTS[0], (2, b"\1abc"), PARTS[2]), "caption does not inflate|does not end"),
-        (built(PARTS[0], (2, PARTS[1][1] + b"x"), PARTS[2]), "does not end where its section ends"),
-        (built(PARTS[0], (2, PARTS[1][1][:-1]), PARTS[2]), "does not end where its section ends"),
-        (b"VOV\x01\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "header section announces 18446744073709551634 bytes"),
-        (b"VOV\x01\x81" + b"\xff" * 20, "varint"),
-        (b"VOV\x01\x81", "frame of section header ends"),
+        (FILE.to_bytes() + b"\0", "goes on for 1 bytes after its end"),
+        (FILE.to_bytes()[:-1], r"the head announces \d+ bytes, the file holds \d+; the file is truncated"),
+        (FILE.to_bytes()[:-5] + b"\0" + FILE.to_bytes()[-4:], r"the head has checksum [0-9a-f]{8}, wanted [0-9a-f]{8}"),
+        (b"VOV\x02" + b"\xff" * 9 + b"\x01", "the head announces 18446744073709551633 bytes"),
+        (b"VOV\x02" + b"\xff" * 20, "varint"),
+        (damaged(head=replace(Head(BARE.header, (9,), (0,)), vector=b"x")), "the vector section holds 1 bytes more"),
+        (damaged(head=Head(HEADER, (9,), (0,))), "the vector section ends after 0 bytes"),
+        (damaged(head=Head(BARE.header, (9,), (0,), caption=b"\0")), "caption is empty"),
+        (damaged(head=Head(BARE.header, (9,), (0,), caption=b"\0\xff")), "caption is not UTF-8"),
+        (damaged(head=Head(BARE.header, (9,), (0,), caption=b"\3abc")), "caption starts with 03"),
+        (damaged(head=Head(BARE.header, (9,), (0,), caption=b"\2a")), "caption number 61 says no words"),
+        (damaged(head=Head(BARE.header, (9,), (0,), caption=b"\2\0\0")), "caption number 0000 says no words"),
+        (damaged(head=Head(BARE.header, (9,), (0,), caption=b"\2\0\x87")), "caption number 0087 says no words"),
+        (damaged(head=Head(BARE.header, (9,), (0,), caption=b"\1abc")), "caption does not inflate|does not end"),
+        (damaged(head=Head(BARE.header, (9,), (0,), caption=encode_caption("of the") + b"x")), "does not end where"),
+        (damaged(b"", head=Head(BARE.header, (9,), (0,), sound=True)), "announces sound, and there is none"),
+        (damaged(head=Head(replace(BARE.header, frames=1), (1,), (0,), times=True)), "times of a single frame"),
     ],
 )
 def test_wrong_bytes_are_refused(data, message):
     with pytest.raises(BitstreamError, match=message):
         VovFile.from_bytes(data)
-
-
-def test_a_damaged_section_is_named():
-    data = bytearray(FILE.to_bytes())
-    data[-6] ^= 1
-    with pytest.raises(BitstreamError, match=r"vector section has checksum [0-9a-f]{8}, wanted [0-9a-f]{8}"):
-        VovFile.from_bytes(bytes(data))
 
 
 @pytest.mark.parametrize(
@@ -163,9 +138,10 @@ def test_a_damaged_section_is_named():
     ],
 )
 def test_limits_are_checked_first(change, limits, message):
-    data = built((1, replace(HEADER, **change).to_bytes()), *PARTS[1:])
+    header = replace(HEADER, **change)
+    head = Head(header, (header.frames,), (0,), caption=encode_caption(FILE.caption), vector=b"\0\0")
     with pytest.raises(BitstreamError, match=message):
-        VovFile.from_bytes(data, limits)
+        VovFile.from_bytes(damaged(head=head), limits)
 
 
 def test_the_caption_is_bounded_whatever_it_inflates_to():

@@ -1,151 +1,76 @@
-"""FORMAT.md is enough: a second reader, written from that page in plain integers, reads what the package writes."""
+"""FORMAT.md says what the package does: its tables of fields, and how indices become noise and steps.
+
+The file itself is read by a second reader written from that page alone (``tests/golden/independent_reader.py``).
+"""
 
 import re
-import zlib
-from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 import vov_lightning.bitstream as bitstream
-from vov_lightning.bitstream import Header, VovFile
-from vov_lightning.bitstream.header import _field_groups
+from vov_lightning.bitstream import head, version1
+from vov_lightning.bitstream.flags import DEFAULTS
+from vov_lightning.bitstream.limits import DEFAULT_LIMITS
 from vov_lightning.bitstream.wire import Choice
 from vov_lightning.randomness import normal_table
 from vov_lightning.sampling.candidates import Groups, HadamardCodebook, IidCodebook
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.sampling.steering import Replay
 
-PAGE = (Path(bitstream.__file__).parent / "FORMAT.md").read_text()
+FOLDER = Path(bitstream.__file__).parent
 
 
-def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        value |= (data[at] & 127) << shift
-        shift, at = shift + 7, at + 1
-        if data[at - 1] < 128:
-            return value, at
+def in_table(value: Any) -> str:
+    """A default as the page writes it."""
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
-def read_sections(data: bytes) -> dict[int, bytes]:
-    assert data[:4] == b"VOV\x01"
-    at, sections, last = 4, {}, False
-    while not last:
-        number, last = data[at] % 128, data[at] >= 128
-        size, start = read_varint(data, at + 1)
-        assert zlib.crc32(data[at : start + size]) == int.from_bytes(data[start + size : start + size + 4], "little")
-        sections[number], at = data[start : start + size], start + size + 4
-    assert at == len(data)
-    return sections
-
-
-def read_vector(data: bytes, k: int) -> list[int]:
-    zigzag, at = read_varint(data, 0)
-    span, at = read_varint(data, at)
-    low = zigzag // 2 if zigzag % 2 == 0 else -(zigzag + 1) // 2
-    if span == 0:
-        return [low] * k
-    p = 4 if k <= 2**18 else 3
-    symbol, alphabet, counts = low, [], []
-    while symbol <= low + span:
-        code, at = data[at], at + 1
-        if code == 0:
-            run, at = read_varint(data, at)
-            symbol += run + 1
-            continue
-        alphabet.append(symbol)
-        counts.append(code if code < 2 ** (p + 1) else (2**p + code % 2**p) * 2 ** (code // 2**p - 1))
-        symbol += 1
-    weights = [1 + c * (2**24 - len(counts)) // sum(counts) for c in counts]
-    weights[weights.index(max(weights))] += 2**24 - sum(weights)
-    lefts = [sum(weights[:i]) for i in range(len(weights))]
-    payload = data[at:] + bytes(-len(data[at:]) % 4)
-    words = [int.from_bytes(payload[i : i + 4], "little") for i in range(0, len(payload), 4)]
-    x = 0
-    for _ in range(2):
-        x = x * 2**32 + words.pop() if words else x
-    symbols = []
-    for _ in range(k):
-        q = x % 2**24
-        i = max(i for i, left in enumerate(lefts) if left <= q)
-        symbols.append(alphabet[i])
-        x = x // 2**24 * weights[i] + q - lefts[i]
-        if x < 2**32 and words:
-            x = x * 2**32 + words.pop()
-    assert x == 0
-    assert not words
-    return symbols
-
-
-@pytest.mark.parametrize(("k", "scale"), [(1, 0), (9, 0), (9, 1), (500, 0.3), (2000, 4.0), (2000, 500.0)])
-def test_a_second_reader_reads_the_vector(k, scale):
-    header = Header("nano", "1", bytes(8), frames=1, height=8, width=8, fps=Fraction(1), k=k, step=0.5)
-    symbols = np.rint(np.random.default_rng(k).laplace(size=k) * scale).astype(np.int32)
-    sections = read_sections(VovFile(header, "", symbols).to_bytes())
-    assert sorted(sections) == [1, 3]
-    assert sections[1] == header.to_bytes()
-    assert read_vector(sections[3], k) == symbols.tolist()
-
-
-def test_a_second_reader_reads_the_caption():
-    header = Header("nano", "1", bytes(8), frames=1, height=8, width=8, fps=Fraction(1))
-    text = "a video of a cat, walking slowly on the beach at sunset, cinematic"
-    dictionary = "".join(re.findall(r'^    "(.*)"$', PAGE, re.MULTILINE)).encode()
-    for caption in (text, "x"):
-        content = read_sections(replace(VovFile(header), caption=caption).to_bytes())[2]
-        body = content[1:]
-        if content[0] == 1:
-            body = zlib.decompressobj(wbits=-15, zdict=dictionary).decompress(body)
-        assert body.decode() == caption
-
-
-def test_the_page_lists_every_header_field_with_its_bits_and_default():
-    rows = re.findall(r"^\| ([\d, -]+) \| ([\w, ]+) \| (.*?) \| (.*?) \|", PAGE, re.MULTILINE)
+@pytest.mark.parametrize(("page", "layout"), [("FORMAT.md", head.LAYOUT), ("FORMAT_V1.md", version1.LAYOUT)])
+def test_a_page_lists_every_field_with_its_bits_and_default(page, layout):
+    rows = re.findall(r"^\| ([\d, -]+) \| ([\w, ]+) \| (.*?) \| (.*?) \|", (FOLDER / page).read_text(), re.MULTILINE)
     listed = {}
     for bits, names, _, default in rows:
-        first = re.findall(r"\d+", bits)
+        numbers = re.findall(r"\d+", bits)
         for i, name in enumerate(names.split(", ")):
-            span = (int(first[0]), int(first[-1])) if "-" in bits else (int(first[i]),) * 2
+            span = (int(numbers[0]), int(numbers[-1])) if "-" in bits else (int(numbers[i]),) * 2
             listed[name] = (span, default)
     at = 0
-    for item in _field_groups()[1]:
-        kind = item.metadata["kind"]
+    for name, kind in layout.items():
         size = kind.flag_bits if isinstance(kind, Choice) else 1
-        default = item.default if isinstance(item.default, str) else f"{item.default:g}"
-        assert listed.pop(item.name) == ((at, at + size - 1), default)
+        default = "0" if name in head.PARTS else in_table(DEFAULTS[name])
+        if (page, name) == ("FORMAT.md", "eta"):
+            default = "1 or 0"  # that of the ancestral kernel, and of the others
+        assert listed.pop(name) == ((at, at + size - 1), default)
         at += size
     assert not listed
 
 
-def read_indices(data: bytes, index_bits: int) -> list[list[int]]:
-    steps, at = read_varint(data, 0)
-    bits = "".join(f"{byte:08b}" for byte in data[at:])
-    count, counts, at = 0, [], 0
-    for _ in range(steps):
-        zeros = bits.index("1", at) - at
-        z, at = int(bits[at + zeros : at + 2 * zeros + 1], 2) - 1, at + 2 * zeros + 1
-        count += z // 2 if z % 2 == 0 else -(z + 1) // 2
-        counts.append(count)
-    indices = []
-    for count in counts:
-        indices.append([int(bits[at + n * index_bits : at + (n + 1) * index_bits], 2) for n in range(count)])
-        at += count * index_bits
-    assert set(bits[at:]) <= {"0"}
-    return indices
-
-
-@pytest.mark.parametrize("index_bits", [1, 8, 11])
-def test_a_second_reader_reads_the_indices(index_bits):
-    rng = np.random.default_rng(0)
-    indices = [rng.integers(0, 2**index_bits, count) for count in (0, 2, 7, 7, 3)]
-    plain = Header("nano", "1", bytes(8), frames=1, height=8, width=8, fps=Fraction(1), steps=6)
-    header = replace(plain, kernel="ancestral", eta=1.0, index_bits=index_bits)
-    content = read_sections(VovFile(header, indices=indices).to_bytes())[4]
-    assert read_indices(content, index_bits) == [step.tolist() for step in indices]
+def test_the_page_lists_every_limit():
+    limits = (FOLDER / "FORMAT.md").read_text().partition("## Limits")[2]
+    words = {
+        "file_bytes": "file 2^28 bytes",
+        "segments": "segments 2^12",
+        "k": "k 2^24",
+        "rank": "rank 256",
+        "steps": "steps 1000",
+        "caption_bytes": "caption 4096 bytes",
+        "times": "times 2^20",
+        "sound_bytes": "sound 2^27 bytes",
+        "output_samples": "(padding included) 2^31",
+        "indices": "indices 2^22",
+        "candidates": "2^index_bits 2^28",
+        "all_indices": "of all segments indices 2^24",
+        "all_steps": "steps with indices 2^20",
+    }
+    assert set(words) == set(vars(DEFAULT_LIMITS))
+    for name, said in words.items():
+        assert said in limits
+        number = re.findall(r"\d+\^\d+|\d+", said.partition("index_bits")[2] or said)[0]
+        base, _, power = number.partition("^")
+        assert getattr(DEFAULT_LIMITS, name) == int(base) ** int(power or 1)
 
 
 def mix(z: int) -> int:

@@ -29,7 +29,8 @@ def test_an_index_takes_its_bits_and_a_steady_step_one_more():
 
 def test_steps_without_indices_at_the_end_are_left_out():
     assert len(check_indices([np.array([1]), np.array([], np.int64)], 8)) == 1
-    assert encode_indices((), 8) == b""
+    assert encode_indices((), 8) == b"\0"
+    assert decode_indices(b"\0", 8, max_steps=9, max_indices=100) == ()
 
 
 @pytest.mark.parametrize("bad", [[np.array([256])], [np.array([-1])], [np.array([[1]])], [np.array([3.7])]])
@@ -40,7 +41,7 @@ def test_indices_that_do_not_fit_are_refused(bad):
 
 def test_damage_is_refused():
     data = encode_indices(some_indices([3, 4, 1], 8), 8)
-    for damaged in (b"", b"\0", data[:-1], data + b"\0", b"\x0a" + data[1:], data[:-1] + bytes([data[-1] ^ 1])):
+    for damaged in (b"", b"\0\0", data[:-1], data + b"\0", b"\x0a" + data[1:], data[:-1] + bytes([data[-1] ^ 1])):
         with pytest.raises(BitstreamError):
             decode_indices(damaged, 8, max_steps=5, max_indices=100)
 

@@ -223,7 +223,7 @@ class TestIndices:
         kept, dropped = (edit(file, tiny_nano, "blue", EditConfig(keep_steps=keep)).frames for keep in (None, 0))
         assert torch.equal(dropped, edit(plain, tiny_nano, "blue").frames)
         assert not torch.equal(kept, dropped)
-        first = VovFile(file.header, file.caption, file.symbols, file.indices[:1])
+        first = VovFile.single(file.header, file.caption, file.symbols, file.indices[:1])
         some = edit(file, tiny_nano, CAPTION, EditConfig(keep_steps=1)).frames
         assert torch.equal(some, decode(first, tiny_nano).frames)
 

@@ -148,7 +148,7 @@ def test_the_last_stop_is_the_decoders_end(nano_case):
 
 
 def replace_seed(file: VovFile, seed: int) -> VovFile:
-    return VovFile(replace(file.header, seed=seed), file.caption, file.symbols, file.indices)
+    return replace(file, header=replace(file.header, seed=seed))
 
 
 def test_early_stop_bounds_the_error(nano_case):

@@ -1,7 +1,7 @@
 """Media made on the spot: smooth moving patterns in whatever container, codec and pixel format a test needs."""
 
 import struct
-import sys
+import subprocess
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -83,6 +83,35 @@ class Media:
         return self.folder / name
 
     @staticmethod
+    def ffmpeg(*arguments: str | Path) -> bytes:
+        """What ffmpeg writes to its standard output."""
+        binary = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg brings an ffmpeg").get_ffmpeg_exe()
+        command = [binary, "-v", "error", "-y", "-nostdin", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def source(self, name: str, *options: str, size: str = "48x32", rate: str = "25", frames: int = 3) -> Path:
+        """A moving test pattern, encoded by ffmpeg's ``options``."""
+        # At its own size testsrc2 is even and hardly moves.
+        graph = f"testsrc2=s=320x180:r={rate},format=gbrp,scale={size.replace('x', ':')}"
+        self.ffmpeg("-f", "lavfi", "-i", graph, "-frames:v", str(frames), *options, self.folder / name)
+        return self.folder / name
+
+    def remux(self, source: Path, name: str, *options: str, before: tuple[str, ...] = ()) -> Path:
+        """The same stream in another file, after ``options``, with ``before`` applied to the source."""
+        self.ffmpeg(*before, "-i", source, "-c", "copy", *options, self.folder / name)
+        return self.folder / name
+
+    def ffmpeg_frames(self, path: Path, like: torch.Tensor, *options: str) -> torch.Tensor:
+        """ffmpeg's own frames of a video, of the shape of ``like [T, 3, H, W]``."""
+        raw = ("-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+        data = np.frombuffer(self.ffmpeg("-i", path, "-map", "0:V:0", *options, *raw), np.uint8)
+        num_frames, channels, height, width = like.shape
+        assert data.size == like.numel()
+        return torch.from_numpy(data.reshape(num_frames, height, width, channels).copy()).permute(0, 3, 1, 2)
+
+    @staticmethod
     def patch(path: Path, box: bytes, offset: int, values: bytes) -> None:
         """Overwrite bytes ``offset`` after the name of an MP4 box, for what PyAV has no way to write."""
         data = bytearray(path.read_bytes())
@@ -106,17 +135,10 @@ def media(tmp_path: Path) -> Media:
     return Media(tmp_path)
 
 
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-bf", "2", "-pix_fmt", "yuv420p")
+
+
 @pytest.fixture
-def without_decord(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make ``import decord`` fail, as on machines for which there is no wheel."""
-    monkeypatch.setitem(sys.modules, "decord", None)
-
-
-@pytest.fixture(params=["decord", "pyav"])
-def decoder(request: pytest.FixtureRequest) -> str:
-    """Run a test once as installed and once without decord."""
-    if request.param == "pyav":
-        request.getfixturevalue("without_decord")
-    else:
-        pytest.importorskip("decord", reason="no decord wheel here; PyAV reads everything and is tested alone")
-    return request.param
+def x264() -> tuple[str, ...]:
+    """Options of ffmpeg for H.264 with frames out of order."""
+    return X264

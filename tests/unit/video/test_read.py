@@ -3,7 +3,6 @@
 import os
 import re
 import struct
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,26 +16,6 @@ from vov_lightning.errors import SignalError
 from vov_lightning.video import Signal, read_signal, videos, write_signal
 
 NTSC = Fraction(30000, 1001)
-
-
-def same_with_and_without_decord(
-    path: Path, monkeypatch: pytest.MonkeyPatch, *, uses_decord: bool = True, **arguments: int
-) -> Signal:
-    """Read ``path`` both ways, insist that nothing differs, and return one of the two."""
-    pytest.importorskip("decord", reason="no decord wheel here; PyAV reads everything and is tested alone")
-    decode, decoded = videos._decode_with_decord, []
-    with monkeypatch.context() as patch:
-        patch.setattr(videos, "_decode_with_decord", lambda *args: decoded.append(decode(*args)) or decoded[-1])
-        first = read_signal(path, **arguments)
-    assert any(frames is not None for frames in decoded) == uses_decord
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "decord", None)
-        second = read_signal(path, **arguments)
-    assert first.fps == second.fps
-    # On x86 both use swscale's same fast path; 2 leaves room for a build that takes another.
-    assert first.frames.shape == second.frames.shape
-    assert (first.frames.int() - second.frames.int()).abs().max() <= 2
-    return first
 
 
 class TestSignal:
@@ -65,22 +44,12 @@ class TestSignal:
 
 
 class TestVideo:
-    def test_mp4(self, media, decoder):
+    def test_mp4(self, media):
         pattern = media.pattern(8)
         signal = read_signal(media.video("take:1.mp4", pattern))
         assert (signal.name, signal.fps, signal.num_frames) == ("take:1", NTSC, 8)
         assert signal.frames.is_contiguous()
         assert media.psnr_db(signal.frames, pattern) > 38
-
-    def test_a_decord_that_does_not_load_is_a_missing_decord(self, media, monkeypatch):
-        class Broken:
-            def find_spec(self, name, path=None, target=None):
-                if name == "decord":
-                    raise OSError("libdecord.so: cannot open shared object file")
-
-        monkeypatch.delitem(sys.modules, "decord", raising=False)
-        monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-        assert read_signal(media.video("clip.mp4", media.pattern())).num_frames == 5
 
     @pytest.mark.parametrize(
         ("name", "settings"),
@@ -95,66 +64,64 @@ class TestVideo:
             ("vp9.webm", {"codec": "libvpx-vp9", "options": {"crf": "4", "b": "0", "cpu-used": "8"}}),
         ],
     )
-    def test_colours_are_right_and_decoders_agree(self, media, monkeypatch, name, settings):
+    def test_colours_are_right(self, media, name, settings):
         pattern = media.pattern()
         path = media.video(name, pattern, **settings)
         # The right matrix and range leave 40 dB or more, a wrong one 33.
-        assert media.psnr_db(same_with_and_without_decord(path, monkeypatch).frames, pattern) > 38
+        assert media.psnr_db(read_signal(path).frames, pattern) > 38
 
     @pytest.mark.parametrize(("start", "max_frames"), [(0, 3), (4, 2), (7, 1), (11, None), (17, 9)])
-    def test_part_of_a_video(self, media, monkeypatch, start, max_frames):
+    def test_part_of_a_video(self, media, start, max_frames):
         pattern = media.pattern(18)
         path = media.video("clip.mp4", pattern)
-        signal = same_with_and_without_decord(path, monkeypatch, start=start, max_frames=max_frames)
+        signal = read_signal(path, start=start, max_frames=max_frames)
         wanted = pattern[start:] if max_frames is None else pattern[start : start + max_frames]
         assert signal.num_frames == len(wanted)
         assert media.psnr_db(signal.frames, wanted) > 38
 
-    @pytest.mark.usefixtures("without_decord")
-    def test_stops_decoding_after_the_last_wanted_frame(self, media, monkeypatch):
+    def test_stops_decoding_after_the_last_wanted_frame(self, media):
         path = media.video("clip.mkv", media.pattern(30), codec="ffv1")
         path.write_bytes(path.read_bytes()[:-2000])
         assert read_signal(path, max_frames=2).num_frames == 2
 
-    def test_start_beyond_the_end(self, media, decoder):
+    def test_start_beyond_the_end(self, media):
         path = media.video("clip.mp4", media.pattern(5))
         with pytest.raises(SignalError, match=r"start=5 is beyond the end of .*clip\.mp4, which has 5 frame"):
             read_signal(path, start=5)
 
-    def test_one_frame(self, media, decoder):
+    def test_one_frame(self, media):
         signal = read_signal(media.video("one.mp4", media.pattern(1)))
         assert signal.is_image
         assert signal.fps == NTSC
 
-    def test_odd_size(self, media, monkeypatch):
+    def test_odd_size(self, media):
         pattern = media.pattern(2, 31, 47)
         path = media.video("odd.mp4", pattern, pixels="yuv444p")
-        assert media.psnr_db(same_with_and_without_decord(path, monkeypatch).frames, pattern) > 38
+        assert media.psnr_db(read_signal(path).frames, pattern) > 38
 
     @pytest.mark.parametrize("name", ["vfr.mp4", "vfr.mkv"])
-    def test_variable_frame_rate_keeps_every_frame_once(self, media, monkeypatch, name):
+    def test_variable_frame_rate_keeps_every_frame_once(self, media, name):
         pattern = media.pattern(6)
         path = media.video(name, pattern, times_ms=[0, 40, 80, 200, 210, 500])
-        signal = same_with_and_without_decord(path, monkeypatch)
+        signal = read_signal(path)
         assert media.psnr_db(signal.frames, pattern) > 38
-        with av.open(str(path)) as container:
-            assert signal.fps == container.streams.video[0].average_rate
+        assert signal.fps == 10  # 5 frames from 0 to 0.5 s
 
-    def test_frames_hidden_by_an_edit_list(self, media, monkeypatch):
+    def test_frames_hidden_by_an_edit_list(self, media):
         pattern = media.pattern(12)
         path = media.video("cut.mp4", pattern, options={"crf": "1", "bf": "0", "g": "4"})
         # One entry: 9 frames in milliseconds, from 3 frames in ticks of 1/30000 second.
         media.patch(path, b"elst", 8, struct.pack(">Ii", 301, 3 * 1001))
-        signal = same_with_and_without_decord(path, monkeypatch, uses_decord=False)
+        signal = read_signal(path)
         assert media.psnr_db(signal.frames, pattern[3:]) > 38
 
-    def test_mpegts_which_decord_garbles(self, media, monkeypatch):
+    def test_mpegts(self, media):
         pattern = media.pattern(12)
         path = media.video("clip.ts", pattern)
-        signal = same_with_and_without_decord(path, monkeypatch, uses_decord=False)
+        signal = read_signal(path)
         assert media.psnr_db(signal.frames, pattern) > 38
 
-    def test_rotation_is_applied(self, media, decoder):
+    def test_rotation_is_applied(self, media):
         pattern = media.pattern(2)
         path = media.video("phone.mp4", pattern)
         media.turn_clockwise(path, height=32)
@@ -162,25 +129,25 @@ class TestVideo:
         assert (signal.height, signal.width) == (64, 32)
         assert media.psnr_db(signal.frames, np.rot90(pattern, -1, axes=(1, 2))) > 38
 
-    def test_ten_bits_become_eight(self, media, decoder):
+    def test_ten_bits_become_eight(self, media):
         pattern = media.pattern()
         path = media.video("deep.mp4", pattern, pixels="yuv420p10le")
         assert media.psnr_db(read_signal(path).frames, pattern) > 38
 
-    def test_y4m(self, media, decoder):
+    def test_y4m(self, media):
         pattern = media.pattern()
         signal = read_signal(media.y4m("raw.y4m", pattern))
         assert signal.fps == NTSC
         assert media.psnr_db(signal.frames, pattern) > 38
 
-    def test_rgb_and_opaque_alpha_are_exact(self, media, decoder):
+    def test_rgb_and_opaque_alpha_are_exact(self, media):
         pattern = media.pattern()
         opaque = np.concatenate([pattern, np.full_like(pattern[..., :1], 255)], axis=-1)
         for name, frames, pixels in (("rgb.mov", pattern, "rgb24"), ("rgba.mov", opaque, "rgba")):
             signal = read_signal(media.video(name, frames, codec="png", pixels=pixels))
             assert torch.equal(signal.frames.permute(0, 2, 3, 1), torch.from_numpy(pattern))
 
-    def test_transparent_video_is_refused_with_a_working_remedy(self, media, decoder):
+    def test_transparent_video_is_refused_with_a_working_remedy(self, media):
         pattern = media.pattern(1, 4, 4)
         clear = np.concatenate([pattern, np.full_like(pattern[..., :1], 128)], axis=-1)
         path = media.video("clear.mov", clear, codec="png", pixels="rgba")
@@ -197,7 +164,7 @@ class TestVideo:
         flat = graph.pull().to_ndarray(format="rgb24")
         assert np.abs(flat - pattern[0] * (128 / 255)).max() <= 1
 
-    def test_alpha_hidden_in_vp9_is_refused(self, media, decoder):
+    def test_alpha_hidden_in_vp9_is_refused(self, media):
         pattern = media.pattern(2)
         clear = np.concatenate([pattern, np.full_like(pattern[..., :1], 128)], axis=-1)
         path = media.video("clear.webm", clear, codec="libvpx-vp9", pixels="yuva420p", options={"cpu-used": "8"})
@@ -281,14 +248,14 @@ class TestUnreadable:
         with pytest.raises(SignalError, match=rf"{name} is empty \(0 bytes\)"):
             read_signal(tmp_path / name)
 
-    def test_noise_without_a_word_on_stderr(self, tmp_path, decoder, capfd):
+    def test_noise_without_a_word_on_stderr(self, tmp_path, capfd):
         for name in ("noise.mp4", "noise.mkv", "noise", "noise.png"):
             (tmp_path / name).write_bytes(np.random.default_rng(0).bytes(3000))
             with pytest.raises(SignalError, match=f"{name} cannot be read as a"):
                 read_signal(tmp_path / name)
         assert capfd.readouterr() == ("", "")
 
-    def test_truncated_and_damaged_without_a_word_on_stderr(self, media, decoder, capfd):
+    def test_truncated_and_damaged_without_a_word_on_stderr(self, media, capfd):
         mp4, mkv = media.video("cut.mp4", media.pattern()), media.video("bad.mkv", media.pattern(), codec="ffv1")
         mp4.write_bytes(mp4.read_bytes()[:-300])
         data = bytearray(mkv.read_bytes())
@@ -300,13 +267,11 @@ class TestUnreadable:
         png.write_bytes(png.read_bytes()[:-30])
         capfd.readouterr()
         for path in (mp4, mkv, png):
-            with pytest.raises(
-                SignalError, match=rf"{path.name} (cannot be read as a|announces more than .* truncated or damaged)"
-            ):
+            with pytest.raises(SignalError, match=rf"{path.name} (cannot be read as a|is truncated or damaged)"):
                 read_signal(path)
         assert capfd.readouterr() == ("", "")
 
-    def test_a_broken_mp4_download_is_not_a_short_video(self, media, decoder):
+    def test_a_broken_mp4_download_is_not_a_short_video(self, media):
         path = media.folder / "cut.mp4"
         write_signal(media.signal(20), path)  # its index comes first and survives
         path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
@@ -314,7 +279,7 @@ class TestUnreadable:
         with pytest.raises(SignalError, match=r"cannot be read as a video|truncated or damaged"):
             read_signal(path)
 
-    def test_a_broken_matroska_download_is_not_a_short_video(self, media, decoder):
+    def test_a_broken_matroska_download_is_not_a_short_video(self, media):
         path = media.video("cut.mkv", media.pattern(20))
         path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
         with pytest.raises(
@@ -325,7 +290,7 @@ class TestUnreadable:
         assert 3 < left < 18
         assert read_signal(path, max_frames=left).num_frames == left
 
-    def test_sound_without_pictures(self, tmp_path, decoder):
+    def test_sound_without_pictures(self, tmp_path):
         with av.open(str(tmp_path / "sound.wav"), "w") as container:
             stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
             sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
@@ -335,7 +300,7 @@ class TestUnreadable:
         with pytest.raises(SignalError, match="holds no video stream"):
             read_signal(tmp_path / "sound.wav")
 
-    def test_no_frames(self, tmp_path, decoder):
+    def test_no_frames(self, tmp_path):
         (tmp_path / "none.y4m").write_bytes(b"YUV4MPEG2 W4 H4 F25:1 Ip A1:1 C420jpeg\n")
         with pytest.raises(SignalError, match=r"none\.y4m (holds no frames|cannot be read)"):
             read_signal(tmp_path / "none.y4m")

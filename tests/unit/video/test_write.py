@@ -164,7 +164,9 @@ class TestFolder:
 class TestPaths:
     @pytest.mark.parametrize("name", ["clip.avi", "clip.jpg", "clip.vov"])
     def test_unknown_endings_list_the_known(self, media, tmp_path, name):
-        with pytest.raises(SignalError, match=r"cannot be written; use \.mp4, \.png \(one frame\), or a path without"):
+        with pytest.raises(
+            SignalError, match=r"cannot be written; use \.mp4, \.mkv, \.png \(one frame\), or a path without"
+        ):
             write_signal(media.signal(1), tmp_path / name)
 
     @pytest.mark.parametrize("name", ["clip.mp4", "still.png", "frames"])

@@ -24,11 +24,15 @@ from torch import Tensor, nn
 from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES, AutoencoderConfig, LappedAutoencoder
 from vov_lightning.bases.nano.past import past_channels, past_planes
-from vov_lightning.bases.nano.vocabulary import ATTRIBUTES, describe, parse
+from vov_lightning.bases.nano.vocabulary import describe, parse
+from vov_lightning.bases.windows import Windows
+from vov_lightning.bitstream.vocabulary import ATTRIBUTES
 from vov_lightning.errors import BaseModelError
 
 POSITION_WAVES = 4
 """Cosines along each axis whose products tell the transformer where a token lies."""
+MAX_POSITIONS = 1024
+"""Latents along an axis that the transformer's rotary embedding counts."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +134,17 @@ class WordEmbedding(nn.Module):
 
 
 class Nano(BaseModel):
-    """The bundled model: clips of ``1 + 4 n`` frames, sides multiples of 8; made for 9 x 64 x 64.
+    """The bundled model: clips of any number of frames, sides multiples of 8; made for 9 x 64 x 64.
 
     Args:
         weights: Folder with ``config.json``, ``weights.safetensors``; empty for the bundled one.
     """
 
     name = "nano"
-    temporal_factor = 4  # as Wan's
-    max_positions = 1024
+    temporal_factor = 1
+    max_frames = MAX_POSITIONS * BLOCK_FRAMES
+    max_positions = MAX_POSITIONS
+    window = Windows(frames=1, rows=8, columns=8, overlap_space=2)
     target_kinds = tuple(
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
         + ["ffn.net.0.proj", "ffn.net.2"]
@@ -190,6 +196,8 @@ class Nano(BaseModel):
         self.size_multiple = (config.autoencoder.spatial_factor,) * 2
         self.context = config.context
         self.per_frame_times = config.context > 0
+        # A latent frame and its past.
+        self.window = dataclasses.replace(self.window, frames=1 + config.context)
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``weights.safetensors`` (float16) to ``folder``."""

@@ -14,18 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vov_lightning.bitstream.vocabulary import ATTRIBUTES, sentence
 from vov_lightning.errors import BaseModelError
-
-ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "brightness": ("dark", "dim", "bright"),
-    "contrast": ("flat", "moderate", "contrasty"),
-    "hue": ("gray", "red", "orange", "yellow", "green", "cyan", "blue", "purple"),
-    "texture": ("smooth", "textured", "detailed"),
-    "motion": ("still", "slow", "fast"),
-    "direction": ("left", "right", "up", "down"),
-    "zoom": ("in", "out"),
-}
-"""Words of each attribute; the order is part of the model (it indexes the embedding table)."""
 
 FILLERS = frozenset(
     ["a", "an", "and", "the", "of", "with", "clip", "video", "image", "photo", "scene", "picture", "moving", "zooming"]
@@ -69,8 +59,7 @@ def describe(frames: Tensor) -> str:
         >>> describe(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
         'dark, flat, gray, smooth, still'
     """
-    fillers = {"direction": "moving ", "zoom": "zooming "}
-    return ", ".join(fillers.get(name, "") + word for name, word in measure(frames).items())
+    return sentence(measure(frames))
 
 
 def measure(frames: Tensor) -> dict[str, str]:

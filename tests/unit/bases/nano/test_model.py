@@ -41,11 +41,11 @@ class TestSizes:
     def test_sizes_that_fit_are_accepted(self, tiny_nano: Nano, size: ClipSize) -> None:
         tiny_nano.check_size(size)
 
-    @pytest.mark.parametrize("size", [ClipSize(8, 64, 64), ClipSize(9, 60, 64), ClipSize(9, 64, 63)])
+    @pytest.mark.parametrize("size", [ClipSize(0, 64, 64), ClipSize(9, 60, 64), ClipSize(9, 64, 63)])
     def test_sizes_that_do_not_fit_are_refused(self, tiny_nano: Nano, size: ClipSize) -> None:
         message = (
             rf"size {size.frames} x {size.height} x {size.width} does not suit base model nano: "
-            "frames must be 1 \\+ a multiple of 4, height a multiple of 8, width of 8"
+            "frames must be 1 or more, height a multiple of 8, width of 8; none 0"
         )
         with pytest.raises(BaseModelError, match=message):
             tiny_nano.check_size(size)
@@ -53,9 +53,10 @@ class TestSizes:
     @pytest.mark.parametrize(
         ("size", "nearest"),
         [
-            (ClipSize(80, 480, 830), "81 frames of 832x480"),
-            (ClipSize(79, 4, 3), "81 frames of 8x8"),
-            (ClipSize(78, -3, 0), "77 frames of 8x8"),
+            (ClipSize(80, 480, 830), "80 frames of 832x480"),
+            (ClipSize(79, 4, 3), "79 frames of 8x8"),
+            (ClipSize(78, -3, 0), "78 frames of 8x8"),
+            (ClipSize(9217, 64, 64), "9216 frames of 64x64"),
             (ClipSize(0, 61, 59), "1 frame of 56x64"),
         ],
     )
@@ -67,11 +68,15 @@ class TestSizes:
         self, tiny_nano: Nano, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Nano, "max_positions", 10)
-        for size in (ClipSize(81, 64, 64), ClipSize(80, 64, 64)):
-            with pytest.raises(BaseModelError, match=r"; nearest: 37 frames of 64x64$"):
-                tiny_nano.check_size(size)
+        with pytest.raises(BaseModelError, match=r"end at height 80 and width 80; nearest: 9 frames of 80x64$"):
+            tiny_nano.check_size(ClipSize(9, 64, 88))
         monkeypatch.setattr(Nano, "max_frames", 11)
-        assert tiny_nano.nearest_size(ClipSize(81, 999, 64)) == ClipSize(9, 80, 64)
+        assert tiny_nano.nearest_size(ClipSize(81, 999, 64)) == ClipSize(11, 80, 64)
+
+    def test_the_last_clip_that_is_taken_fills_the_positions_of_the_transformer(self, tiny_nano: Nano) -> None:
+        size = ClipSize(Nano.max_frames, 8 * Nano.max_positions, 64)
+        tiny_nano.check_size(size)
+        assert tiny_nano.latent_shape(size)[1:3] == (1024, 1024) == 2 * (tiny_nano.transformer.rope.max_seq_len,)
 
 
 class TestPositions:

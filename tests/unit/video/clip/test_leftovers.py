@@ -1,0 +1,46 @@
+"""Whatever else a file holds is named."""
+
+import subprocess
+
+import pytest
+from PIL import Image
+
+from vov_lightning.video.leftovers import left_behind
+
+
+def ffmpeg(*arguments: str) -> None:
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="its FFmpeg makes files of many streams")
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments], check=True)
+
+
+def test_nothing(clips):
+    assert left_behind(clips.make("a.mp4")) == ""
+    assert left_behind(clips.folder) == ""
+    assert left_behind(clips.folder / "no.mp4") == ""
+    assert left_behind(clips.folder / "photo.jpg") == ""
+
+
+def test_second_language_and_subtitles(clips):
+    first, second = str(clips.make("a.mkv")), str(clips.make("b.mkv", audio="flac"))
+    subtitles, path = clips.folder / "a.srt", clips.folder / "c.mkv"
+    subtitles.write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n\n")
+    ffmpeg(
+        *("-i", first, "-i", second, "-i", str(subtitles), "-map", "0", "-map", "1:a", "-map", "2", "-c", "copy"),
+        *("-metadata:s:a:1", "language=deu", "-disposition:a:0", "default", str(path)),
+    )
+    assert left_behind(path) == (
+        f"{path} also holds what is not coded: an audio stream (flac in deu), a subtitle stream (srt)"
+    )
+
+
+def test_chapters_and_cover(clips):
+    chapters, cover, path = clips.folder / "a.txt", clips.folder / "cover.png", clips.folder / "b.mp4"
+    chapters.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=First\n")
+    Image.new("RGB", (16, 16)).save(cover)
+    source = str(clips.make("a.mp4"))
+    ffmpeg(
+        *("-i", source, "-i", str(cover), "-i", str(chapters), "-map", "0", "-map", "1", "-map_metadata", "2"),
+        *("-c", "copy", "-disposition:v:1", "attached_pic", str(path)),
+    )
+    assert "a cover picture (png)" in left_behind(path)
+    assert left_behind(path).endswith("1 chapter mark")
