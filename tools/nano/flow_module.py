@@ -24,9 +24,12 @@ Batch = tuple[Tensor, Tensor]
 GRID = torch.linspace(0.05, 0.95, 10)
 """Times at which the validation loss is measured."""
 
-EXACT_PAST, NOISY_PAST = 0.5, 0.3
-"""Fraction of clips that see the frames before exactly, and with noise of random levels; the others see them as noisy
-as the frame itself."""
+EXACT_PAST, NOISY_PAST, JOINT_PAST = 0.55, 0.25, 0.1
+"""Fraction of clips that see the frames before exactly, with noise of random levels, and as noisy as the frame itself;
+the others do not see them."""
+
+ENTRY_RATE = 8
+"""Learning rate of the input's weights, relative to the others."""
 
 
 class FlowModule(L.LightningModule):
@@ -64,9 +67,11 @@ class FlowModule(L.LightningModule):
         latents, rows = batch
         t = shift_time(stratified(*self._times(latents)).to(latents), self.hparams.shift)
         noise = torch.randn_like(latents)
-        past = None
+        past: Tensor | None = None
         if self.context:
             t, past = draw_past(latents, t, noise, self.context)
+            # The first latent frame of a clip has no past; of the others, some are drawn without.
+            latents, t, noise, past = latents[:, :, 1:], t[:, 1:], noise[:, :, 1:], past[:, :, 1:]
         loss = self._losses(latents, t, noise, self._drop(rows), past).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
@@ -103,8 +108,12 @@ class FlowModule(L.LightningModule):
         return torch.where(dropped, self.unsaid, rows)
 
     def configure_optimizers(self):
-        parameters = [*self.transformer.parameters(), *self.words.parameters()]
-        optimizer = torch.optim.AdamW(parameters, lr=self.hparams.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+        # With context, the input's weights for the past begin at 0, and Adam moves a weight by its rate a step at most.
+        entry = [self.transformer.patch_embedding.weight]
+        others = [weight for weight in self.parameters() if weight is not entry[0]]
+        rate = self.hparams.learning_rate
+        groups = [{"params": others, "lr": rate}, {"params": entry, "lr": rate * (ENTRY_RATE if self.context else 1)}]
+        optimizer = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.98))
         return warmup_cosine(optimizer, self.trainer.max_steps)
 
 
@@ -117,10 +126,10 @@ def stratified(*shape: int) -> Tensor:
 def draw_past(latents: Tensor, t: Tensor, noise: Tensor, context: int) -> tuple[Tensor, Tensor]:
     """Times of the latent frames and `past_planes` for training on ``latents`` [B, z, T', h, w].
 
-    Three kinds of draws, a clip each: the past exact, as when blocks are coded
+    Four kinds of draws, a clip each: the past exact, as when blocks are coded
     one after the other; each frame of it at a noise level of its own, low ones
     more often, as decoded past is inexact; past and present at one time and
-    with the same noise, as when blocks are sampled together.
+    with the same noise, as when blocks are sampled together; no past.
 
     Args:
         latents: Clean latents.
@@ -128,12 +137,18 @@ def draw_past(latents: Tensor, t: Tensor, noise: Tensor, context: int) -> tuple[
         noise: Of the present.
         context: Latent frames to look back.
     """
-    kind = torch.rand(len(t), 1, device=t.device)
-    joint = kind >= EXACT_PAST + NOISY_PAST
+    exact, noisy, joint = draw_kinds(len(t), EXACT_PAST, NOISY_PAST, JOINT_PAST).to(t.device)
     t = torch.where(joint, t[:, :1], t)
-    level = torch.where(kind < EXACT_PAST, torch.zeros_like(t), torch.where(joint, t, torch.rand_like(t).square()))
+    level = torch.where(exact, 0, torch.where(noisy, torch.rand_like(t).square(), torch.where(joint, t, 1)))
     noise = torch.where(joint.view(-1, 1, 1, 1, 1), noise, torch.randn_like(noise))
     return t, past_planes(interpolate(latents, noise, level), level, context)
+
+
+def draw_kinds(count: int, *shares: float) -> Tensor:
+    """Masks ``[kinds, count, 1]``: each of ``count`` clips is of one kind, or of none, by ``shares``."""
+    bounds = torch.tensor((0.0, *shares)).cumsum(0).view(-1, 1, 1)
+    drawn = torch.rand(count, 1)
+    return (bounds[:-1] <= drawn) & (drawn < bounds[1:])
 
 
 def start_from(module: FlowModule, model: Nano) -> None:
