@@ -2,7 +2,7 @@
 
 Diffusers' own `WanTransformer3DModel` at a small configuration, over the
 latents of `LappedAutoencoder` with their positions, conditioned on the closed
-vocabulary of `vov_lightning.bases.nano.vocabulary`. Weights and card lie in ``vov_lightning/assets/nano``;
+vocabulary of `vov_lightning.bases.nano.vocabulary`. Weights and cards lie in ``vov_lightning/assets``;
 ``tools/train_nano.py`` makes them.
 """
 
@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -140,6 +140,9 @@ class Nano(BaseModel):
         weights: Folder with ``config.json``, ``weights.safetensors``; empty for the bundled one.
     """
 
+    assets: ClassVar[str] = "nano"
+    """Folder of the bundled weights."""
+
     name = "nano"
     temporal_factor = 1
     max_frames = MAX_POSITIONS * BLOCK_FRAMES
@@ -160,7 +163,7 @@ class Nano(BaseModel):
 
     def __init__(self, weights: str = "") -> None:
         super().__init__()
-        folder = Path(weights) if weights else Path(str(resources.files("vov_lightning"))) / "assets" / "nano"
+        folder = Path(weights) if weights else Path(str(resources.files("vov_lightning"))) / "assets" / self.assets
         try:
             settings = json.loads((folder / "config.json").read_text())
             tensors = load_file(folder / "weights.safetensors")
@@ -258,6 +261,13 @@ class Nano(BaseModel):
         """Velocity of the latent frames from ``first`` on; the frames before it are looked at."""
         past = past_planes(x_t, t, self.context)
         return transformer_velocity(self._transformer, x_t[:, :, first:], t[:, first:], words, past[:, :, first:])
+
+
+class Nano3(Nano):
+    """Revision 3: each latent frame is told of the two before it; made for whole clips in windows."""
+
+    assets = "nano3"
+    name = "nano-3"
 
 
 def _autoencoder_config(settings: dict) -> AutoencoderConfig:
