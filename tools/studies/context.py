@@ -8,6 +8,7 @@ with the exact past. Then the index bits that each model and context needs at eq
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -29,6 +30,17 @@ from vov_lightning.video import read_signal
 
 Point = dict[str, Any]
 """Clip, method, bits per pixel and PSNR, as `bd_rates` takes them."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How blocks are coded."""
+
+    label: str
+    blocks_at_once: int = 1
+    past_time: float | None = None
+    """Time at which the decoded blocks before are declared; none: they are not given."""
+
 
 TIMES = [0.05 + 0.1 * number for number in range(10)]
 
@@ -56,15 +68,19 @@ def main() -> None:
         for name, base in models.items():
             velocity = windowed(base.velocity(""), windows)
             print_losses(name, path.stem, base, velocity, frames)
-            contexts = [None, *(options.past_times if base.context else [])]
-            for past_time in contexts:
-                method = name if past_time is None else f"{name}, past at {past_time}"
-                psnr_db = [code(base, velocity, frames, bpp, past_time, options.stop_at) for bpp in options.bpp]
+            methods = [Method(name)]
+            if base.context:
+                methods += [Method(f"{name}, past at {t}", past_time=t) for t in options.past_times]
+                methods += [Method(f"{name}, {options.blocks} blocks at once", blocks_at_once=options.blocks)]
+            for method in methods:
+                psnr_db = [code(base, velocity, frames, bpp, method, options.stop_at) for bpp in options.bpp]
                 points += [
-                    {"clip": path.stem, "method": method, "bpp": bpp, "figures": {"psnr_db": value}}
+                    {"clip": path.stem, "method": method.label, "bpp": bpp, "figures": {"psnr_db": value}}
                     for bpp, value in zip(options.bpp, psnr_db, strict=True)
                 ]
-                print(f"{path.stem:20s} {method:24s} " + " ".join(f"{value:6.2f}" for value in psnr_db), flush=True)
+                print(
+                    f"{path.stem:20s} {method.label:24s} " + " ".join(f"{value:6.2f}" for value in psnr_db), flush=True
+                )
     print_summary(points)
 
 
@@ -78,21 +94,22 @@ def square(frames: Tensor, rows: int, side: int) -> Tensor:
 
 
 @torch.no_grad()
-def code(base: Nano, velocity: Velocity, frames: Tensor, bpp: float, past_time: float | None, stop_at: float) -> float:
-    """PSNR in dB of ``frames`` after coding at ``bpp``; with ``past_time``, given the decoded blocks before."""
+def code(base: Nano, velocity: Velocity, frames: Tensor, bpp: float, method: Method, stop_at: float) -> float:
+    """PSNR in dB of ``frames`` after coding them with ``bpp`` index bits a pixel."""
     times = SamplerConfig(steps=25).times().tolist()
     decoded: list[Tensor] = []
     errors = []
-    for number, block in enumerate(frames.split(BLOCK_FRAMES)):
+    for number, block in enumerate(frames.split(BLOCK_FRAMES * method.blocks_at_once)):
         latents = base.encode(block)
         bits = round(bpp * block.numel() / 3)
         search = Search(ScalingConfig(bits=bits), latents, number, len(times) - 1)
-        past = decoded[-base.context :] if past_time is not None else []
-        field = with_context(velocity, torch.cat(past, dim=2), past_time or 0.0) if past else velocity
+        field = velocity
+        if decoded and method.past_time is not None:
+            field = with_context(velocity, torch.cat(decoded[-base.context :], dim=2), method.past_time)
         with torch.autocast("cpu", torch.bfloat16):
             decoded.append(integrate(field, initial_noise(number, latents.shape[1:]), times, stop_at, steering=search))
-        errors.append((base.decode(decoded[-1], len(block)).float() - block.float()).square().mean())
-    return float(10 * torch.log10(255**2 / torch.stack(errors).mean()))
+        errors.append((base.decode(decoded[-1], len(block)).float() - block.float()).square())
+    return float(10 * torch.log10(255**2 / torch.cat(errors).mean()))
 
 
 @torch.no_grad()
