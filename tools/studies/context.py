@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from vov_lightning.bases.context import with_context
 from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES
 from vov_lightning.bases.nano.model import Nano
+from vov_lightning.bases.nano.vocabulary import measure
 from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.evaluation.report.bd_rate import bd_rates
 from vov_lightning.flow import Velocity, interpolate
@@ -82,6 +83,9 @@ def main() -> None:
                     f"{path.stem:20s} {method.label:24s} " + " ".join(f"{value:6.2f}" for value in psnr_db), flush=True
                 )
     print_summary(points)
+    for name, base in models.items():
+        if base.context:
+            print_directions(name, base, paths, options.rows)
 
 
 def square(frames: Tensor, rows: int, side: int) -> Tensor:
@@ -130,6 +134,29 @@ def print_losses(name: str, clip: str, base: Nano, velocity: Velocity, frames: T
             ]
     ratio = "".join(f"; ratio {mean(losses[kind]) / mean(losses['alone']):.2f}" for kind in list(losses)[1:])
     print(f"{clip:20s} {name:24s} loss " + ", ".join(f"{kind} {mean(x):.3f}" for kind, x in losses.items()) + ratio)
+
+
+@torch.no_grad()
+def print_directions(name: str, base: Nano, paths: Sequence[Path], rows: int) -> None:
+    """Print how often a sampled block moves as the clip does: where the clip moves, alone and given the exact past."""
+    length = BLOCK_FRAMES * (1 + base.context)
+    crops = []
+    for path in paths:
+        frames = square(read_signal(path).frames[:length], rows, 128)
+        crops += [frames[..., y : y + 64, x : x + 64] for y in (0, 32, 64) for x in (0, 32, 64)]
+    crops = [crop for crop in crops if "direction" in measure(crop[-BLOCK_FRAMES:])]
+    latents = torch.cat([base.encode(crop) for crop in crops])
+    noise = torch.cat([initial_noise(seed, (latents.shape[1], 1, 8, 8)) for seed in range(len(crops))])
+    velocity, times = base.velocity(""), SamplerConfig(steps=25).times().tolist()
+    sampled = {
+        "alone": integrate(velocity, noise, times),
+        "given the past": integrate(with_context(velocity, latents[:, :, :-1]), noise, times),
+        "autoencoder": latents[:, :, -1:],
+    }
+    for kind, blocks in sampled.items():
+        words = [measure(base.decode(block[None], BLOCK_FRAMES)).get("direction") for block in blocks]
+        hits = [word == measure(crop[-BLOCK_FRAMES:])["direction"] for word, crop in zip(words, crops, strict=True)]
+        print(f"direction of {name}, {kind}: {mean(hits):.0%} of {len(hits)}")
 
 
 def print_summary(points: Sequence[Point]) -> None:

@@ -20,7 +20,7 @@ def with_context(velocity: Velocity, past: Tensor, past_time: float = 0.0) -> Ve
 
     Args:
         velocity: Of a model that takes times ``[B, T']``, one a latent frame.
-        past: Decoded latents ``[1, C, T', h, w]``; with no latent frame, the present begins a clip.
+        past: Decoded latents ``[1, C, T', h, w]``, or one a sample; with no latent frame, the present begins a clip.
         past_time: Time at which the past is declared, in [0, 1). Decoded latents are inexact; a model that is told so
             trusts them less. They are scaled by ``1 - past_time``, the mean of what the model has seen at that time;
             no noise is added.
