@@ -23,7 +23,7 @@ from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import describe, short_float32
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import command
-from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.build import build_file
 from vov_lightning.errors import VovError
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA

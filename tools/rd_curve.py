@@ -23,7 +23,7 @@ from jsonargparse import Namespace
 
 from vov_lightning.cli import fit
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import find_configs
+from vov_lightning.cli.configs import find_configs
 from vov_lightning.cli.stopping import UNFINISHED
 
 SETTINGS = {"lmbda": "stage2.lmbda", "k": "model.adapter.k", "bits": "scaling.bits", "target_bpp": "scaling.target_bpp"}

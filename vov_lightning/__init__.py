@@ -7,11 +7,11 @@ through a file: decode it, steer it, edit it. `runs` knows the folders of fits,
 `fitting` finds the vector, `evaluation` measures, `export` gives files to others,
 `cli` holds the commands. Only `fitting`, `evaluation` and `cli` know Lightning.
 
-Public names load on first use, so that decoding never imports Lightning.
+Public names load on first use, so that decoding never imports Lightning. Type checkers see them all.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 _PUBLIC = {
     "vov_lightning.video": ("Signal", "read_signal", "write_signal"),
@@ -29,7 +29,8 @@ _PUBLIC = {
     "vov_lightning.fitting.run": ("FitResult", "fit"),
     "vov_lightning.fitting.stages": ("RateConstrained", "Unconstrained"),
     "vov_lightning.sampling.config": ("SamplerConfig", "ScalingConfig"),
-    "vov_lightning.codec.scale": ("keep_steps", "scale"),
+    "vov_lightning.codec.scale": ("scale",),
+    "vov_lightning.codec.steer": ("keep_steps",),
     "vov_lightning.vector.adapter": ("AdapterConfig",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
@@ -37,11 +38,55 @@ _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in name
 __all__ = sorted(_MODULE_OF)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name]), name)
+if TYPE_CHECKING:
+    from vov_lightning.bases import BaseModel as BaseModel
+    from vov_lightning.bases import ClipSize as ClipSize
+    from vov_lightning.bases import load_base as load_base
+    from vov_lightning.bases.nano.vocabulary import describe as describe
+    from vov_lightning.bitstream import Limits as Limits
+    from vov_lightning.bitstream import VovFile as VovFile
+    from vov_lightning.captioners import Captioner as Captioner
+    from vov_lightning.captioners import EndpointCaptioner as EndpointCaptioner
+    from vov_lightning.captioners import LocalCaptioner as LocalCaptioner
+    from vov_lightning.codec.decode import decode as decode
+    from vov_lightning.codec.edit import EditConfig as EditConfig
+    from vov_lightning.codec.edit import edit as edit
+    from vov_lightning.codec.edit import merge as merge
+    from vov_lightning.codec.scale import scale as scale
+    from vov_lightning.codec.steer import keep_steps as keep_steps
+    from vov_lightning.export import export_diffusers as export_diffusers
+    from vov_lightning.export import export_merged as export_merged
+    from vov_lightning.export import export_peft as export_peft
+    from vov_lightning.export import export_unilora as export_unilora
+    from vov_lightning.export import lora_matrices as lora_matrices
+    from vov_lightning.fitting.data import SignalData as SignalData
+    from vov_lightning.fitting.drift import DriftMonitor as DriftMonitor
+    from vov_lightning.fitting.module import VOVModule as VOVModule
+    from vov_lightning.fitting.objectives import FlowMatching as FlowMatching
+    from vov_lightning.fitting.objectives import Reconstruction as Reconstruction
+    from vov_lightning.fitting.run import FitResult as FitResult
+    from vov_lightning.fitting.run import fit as fit
+    from vov_lightning.fitting.stages import RateConstrained as RateConstrained
+    from vov_lightning.fitting.stages import Unconstrained as Unconstrained
+    from vov_lightning.sampling.config import SamplerConfig as SamplerConfig
+    from vov_lightning.sampling.config import ScalingConfig as ScalingConfig
+    from vov_lightning.vector.adapter import AdapterConfig as AdapterConfig
+    from vov_lightning.video import Signal as Signal
+    from vov_lightning.video import read_signal as read_signal
+    from vov_lightning.video import write_signal as write_signal
+
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("vov_lightning")
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return sorted({*globals(), *__all__, "__version__"})

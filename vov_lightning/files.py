@@ -45,12 +45,10 @@ def atomic_path(
         'whole'
     """
 
-    def check(target: Path) -> None:
-        if target.exists() and not target.is_file():
-            kind = "a folder" if target.is_dir() else "neither a file nor a folder"
-            raise error(f"{path} is {kind}; name a file to write")
+    def check() -> None:
+        check_file(path, overwrite=overwrite, error=error)
 
-    with _renamed_on_success(path, overwrite, error, check) as (temporary, target):
+    with _renamed_on_success(path, check, error) as (temporary, target):
         yield temporary
         _fsync(temporary)
         os.replace(temporary, target)
@@ -79,14 +77,10 @@ def atomic_folder(
         VovError: If ``path`` cannot be written, or holds something that is not ``replaceable``.
     """
 
-    def check(target: Path) -> None:
-        if target.exists() and not target.is_dir():
-            raise error(f"{path} is a file, and a folder is to be written there; remove it or choose another name")
-        for entry in target.iterdir() if target.exists() else ():
-            if not replaceable(entry):
-                raise error(f"{path} holds {entry.name}, which replacing the folder would delete; choose a new folder")
+    def check() -> None:
+        check_folder(path, overwrite=overwrite, replaceable=replaceable, error=error)
 
-    with _renamed_on_success(path, overwrite, error, check) as (temporary, target):
+    with _renamed_on_success(path, check, error) as (temporary, target):
         temporary.mkdir()
         yield temporary
         for entry in (*temporary.iterdir(), temporary):
@@ -113,18 +107,51 @@ def atomic_write(
         temporary.write_bytes(data)
 
 
+def check_file(path: str | os.PathLike[str], *, overwrite: bool = True, error: type[VovError] = VovError) -> None:
+    """Raise what `atomic_path` would, as far as it is known before anything is written; arguments as there."""
+    target = _checked_place(path, overwrite, error)
+    if target.exists() and not target.is_file():
+        kind = "a folder" if target.is_dir() else "neither a file nor a folder"
+        raise error(f"{path} is {kind}; name a file to write")
+
+
+def check_folder(
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = True,
+    replaceable: Callable[[Path], bool],
+    error: type[VovError] = VovError,
+) -> None:
+    """Raise what `atomic_folder` would, as far as it is known before anything is written; arguments as there."""
+    target = _checked_place(path, overwrite, error)
+    if target.exists() and not target.is_dir():
+        raise error(f"{path} is a file, and a folder is to be written there; remove it or choose another name")
+    for entry in target.iterdir() if target.exists() else ():
+        if not replaceable(entry):
+            raise error(f"{path} holds {entry.name}, which replacing the folder would delete; choose a new folder")
+
+
+def _checked_place(path: str | os.PathLike[str], overwrite: bool, error: type[VovError]) -> Path:
+    """Where ``path`` leads, once something can be written there."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not overwrite:
+        raise error(f"{path} exists; choose another name or set overwrite")
+    there = next((folder for folder in target.parents if folder.exists()), target)
+    if not there.is_dir():
+        raise error(f"{path} cannot be written ({there} is a file, not a folder); choose another folder")
+    if not os.access(there, os.W_OK):
+        raise error(f"{path} cannot be written (no permission in {there}); choose another folder")
+    return target
+
+
 @contextmanager
 def _renamed_on_success(
-    path: str | os.PathLike[str], overwrite: bool, error: type[VovError], check: Callable[[Path], None]
+    path: str | os.PathLike[str], check: Callable[[], None], error: type[VovError]
 ) -> Iterator[tuple[Path, Path]]:
     """The temporary path and the resolved target; whatever is left at the temporary path is removed at the end."""
     try:
+        check()
         target = Path(os.path.realpath(path))
-        if target.exists() and not overwrite:
-            raise error(f"{path} exists; choose another name or set overwrite")
-        check(target)
-        if target.parent.exists() and not target.parent.is_dir():
-            raise error(f"{path} cannot be written ({target.parent} is a file, not a folder); choose another folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary_name(target)
         try:
@@ -171,9 +198,12 @@ def sha256_of(path: Path) -> str:
         >>> sha256_of(folder) == sha256_of(folder / "a")
         False
     """
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
     found = hashlib.sha256()
+    if path.is_file():
+        with path.open("rb") as stream:
+            while piece := stream.read(2**20):
+                found.update(piece)
+        return found.hexdigest()
     for file in sorted(entry for entry in path.iterdir() if entry.is_file()):
         found.update(f"{sha256_of(file)} {file.name}\n".encode())
     return found.hexdigest()

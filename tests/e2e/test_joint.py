@@ -10,6 +10,7 @@ from PIL import Image
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import decode, fit
+from vov_lightning.cli.stopping import UNFINISHED
 from vov_lightning.fitting import run as run_module
 from vov_lightning.fitting.tracking import RunLogger
 from vov_lightning.video import read_signal
@@ -214,3 +215,14 @@ def test_python_api(tmp_path, clip, tiny_weights, one_thread):
     assert result.file == result.parts[0].file
     again = vov.decode(vov.VovFile.open(tmp_path / "run" / "other" / "other.vov"), Nano(str(tiny_weights)))
     assert torch.equal(again.frames, result.parts[1].decoded.frames)
+
+
+def test_a_joint_fit_that_stops_early_marks_every_folder_and_goes_on(fit_joint, tmp_path):
+    folder = tmp_path / "runs" / "first+1"
+    assert fit_joint("--trainer.max_steps=5") == UNFINISHED
+    marks = [path.parent.name for path in folder.rglob("unfinished.json")]
+    assert sorted(marks) == ["first", "first+1", "second"]
+    assert files_of(folder)
+    assert not list(folder.rglob("metrics.json"))
+    assert fit_joint() == 0
+    assert not list(folder.rglob("unfinished.json"))

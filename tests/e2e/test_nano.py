@@ -6,10 +6,11 @@ import torch
 import vov_lightning as vov
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.nano.vocabulary import levels, parse
-from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.build import build_file
 from vov_lightning.codec.edit import edit
-from vov_lightning.codec.scale import steer
+from vov_lightning.codec.steer import steer
 from vov_lightning.fitting.objectives import Target, flow_losses
+from vov_lightning.runs.source import Source
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video.compare import psnr_db
 
@@ -19,14 +20,24 @@ def base() -> Nano:
     return Nano()
 
 
+WINDOW = {"frames": 9, "height": 64, "width": 64}
+"""What nano was made for."""
+
+
+def window_of_the_sample(model: Nano) -> Source:
+    return vov.SignalData("sample", **WINDOW).load(model)
+
+
 def flow_loss_of_the_sample(model: Nano) -> float:
     """Mean flow-matching loss on a fixed grid; predicting nothing at all has about 2."""
-    source, caption = vov.SignalData("sample").load(model)
-    latents = model.encode(source.signal.frames)
+    source = window_of_the_sample(model)
+    latents = model.encode(source.clip.first.signal.frames)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
-    velocity = model.velocity(caption)
+    velocity = model.velocity(source.caption)
     target = Target(latents, model.latent_weights(latents), noise, [], velocity, velocity)
-    return torch.cat([flow_losses(target, torch.tensor([t]), noise) for t in (0.1, 0.3, 0.5, 0.7, 0.9)]).mean().item()
+    only = torch.zeros(1, dtype=torch.long)
+    losses = [flow_losses(target, torch.tensor([t]), noise, only) for t in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    return torch.cat(losses).mean().item()
 
 
 def test_the_transformer_was_trained(base):
@@ -42,21 +53,20 @@ def test_random_weights_would_be_noticed(base):
 
 
 def test_the_autoencoder_was_trained(base):
-    source, _ = vov.SignalData("sample").load(base)
-    frames = source.signal.frames
-    decoded = vov.Signal(base.decode(base.encode(frames), len(frames)), source.signal.fps, "autoencoded")
-    assert psnr_db(decoded, source.signal) > 26
+    signal = window_of_the_sample(base).clip.target
+    decoded = vov.Signal(base.decode(base.encode(signal.frames), signal.num_frames), signal.fps, "autoencoded")
+    assert psnr_db(decoded, signal) > 26
 
 
 def test_a_short_fit_gains_decibels_over_the_unadapted_model(base, tmp_path):
     sampler = vov.SamplerConfig(steps=4)
     module = vov.VOVModule(base, objective=vov.Reconstruction(), sampler=sampler)
     stages = [vov.Unconstrained(60, learning_rate=0.03, warmup=5), vov.RateConstrained(20, learning_rate=0.01)]
-    result = vov.fit(vov.SignalData("sample"), module, stages, tmp_path / "run", accelerator="cpu")
+    result = vov.fit(vov.SignalData("sample", **WINDOW), module, stages, tmp_path / "run", accelerator="cpu")
     (source,) = module.sources
-    target = source.target
+    target = source.clip.target
 
-    plain = build_file(base, source.fitted, source.caption, torch.zeros(0), 1.0, vov.AdapterConfig(), sampler)
+    plain = build_file(base, source.clip.first, source.caption, torch.zeros(0), 1.0, vov.AdapterConfig(), sampler)
     unadapted_db = psnr_db(vov.decode(plain, base), target)
     assert result.metrics["psnr_db"] > unadapted_db + 2
     assert result.metrics["bpp"] == 8 * len(result.file.to_bytes()) / target.num_pixels
@@ -66,7 +76,8 @@ def test_a_short_fit_gains_decibels_over_the_unadapted_model(base, tmp_path):
 @pytest.mark.parametrize(("attribute", "word"), [("brightness", "dark"), ("contrast", "contrasty")])
 def test_one_word_changes_its_attribute_and_little_else(base, attribute, word):
     """It moves by half of what the word does to the unadapted model and more; the layout stays."""
-    source, caption = vov.SignalData("sample").load(base)
+    found = window_of_the_sample(base)
+    source, caption = found.clip.first, found.caption
     plain = build_file(base, source, caption, torch.zeros(0), 1.0, vov.AdapterConfig(k=0), vov.SamplerConfig())
     file = steer(plain, base, source.signal, ScalingConfig(bits=4000))
     changed = ", ".join((parse(caption) | {attribute: word}).values())
@@ -88,7 +99,7 @@ def test_one_word_changes_its_attribute_and_little_else(base, attribute, word):
 
 def test_two_sources_of_one_vector_come_back_as_themselves(base, tmp_path):
     """Each is given the other's caption, so that captions alone would show the wrong one."""
-    signal = vov.SignalData("sample").load(base)[0].signal
+    signal = window_of_the_sample(base).clip.target
     frames = {"first": signal.frames, "second": 255 - signal.frames.flip(3)}
     signals = {name: vov.Signal(frames, signal.fps, name) for name, frames in frames.items()}
     captions = [base.describe(one.frames) for one in reversed(signals.values())]

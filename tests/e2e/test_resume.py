@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 
 from vov_lightning.cli import decode, fit
 from vov_lightning.fitting import run as run_module
+from vov_lightning.runs import encode as encode_module
 
 ITERATIONS = 6
 
@@ -50,13 +51,15 @@ def test_resume_at_any_step_gives_the_same_bytes(step, run_fit, uninterrupted, t
     assert (tmp_path / "runs" / "cut" / "ramp.vov").read_bytes() == uninterrupted
 
 
-@pytest.mark.parametrize("function", ["decode", "write_signal", "measure"])
-def test_a_crash_after_training_loses_nothing(function, run_fit, uninterrupted, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("module", "function"), [(encode_module, "assemble"), (encode_module, "side_by_side"), (run_module, "measure")]
+)
+def test_a_crash_after_training_loses_nothing(module, function, run_fit, uninterrupted, tmp_path, monkeypatch):
     def crash(*_, **__):
         raise PowerCut
 
     with monkeypatch.context() as cut:
-        cut.setattr(run_module, function, crash)
+        cut.setattr(module, function, crash)
         with pytest.raises(PowerCut):
             run_fit("--name=cut")
     assert run_fit("--name=cut") == 0

@@ -18,7 +18,7 @@ from vov_lightning.bitstream.indices import decode_indices, encode_indices
 from vov_lightning.cli import fit, scale
 from vov_lightning.codec.decode import decode as decode_file
 from vov_lightning.codec.decode import sample, scaling_of
-from vov_lightning.codec.scale import keep_steps, scale_to_quality, steer, with_indices
+from vov_lightning.codec.steer import keep_steps, scale_to_quality, steer, with_indices
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.runs.source import source_of
@@ -52,7 +52,7 @@ def test_a_scaled_file_decodes_elsewhere_to_the_encoders_frames(fitted, clip, ti
 
     base = Nano(str(tiny_weights))
     height, width = plain.header.height, plain.header.width
-    source = SignalData(str(clip), frames=plain.header.frames, height=height, width=width).load(base)[0].signal
+    source = SignalData(str(clip), frames=plain.header.frames, height=height, width=width).load(base).clip.target
     latents = encoder_latents(plain, base, source, scaled)
     shown = base.decode(latents, plain.header.frames)
     elsewhere = tmp_path / "elsewhere"
@@ -105,7 +105,7 @@ def test_fewer_steps_make_a_shorter_file_that_still_decodes(fitted, clip, tiny_w
 
 def test_a_mutated_index_section_is_refused_or_shows_another_clip(fitted, clip, tiny_weights):
     base, file = Nano(str(tiny_weights)), VovFile.open(fitted)
-    source = source_of(file, base, str(clip)).signal
+    source = source_of(file, base, str(clip)).whole().signal
     scaling = ScalingConfig(bits=400, allocation="even")
     scaled = steer(file, base, source, scaling)
     shown, content = decode_file(scaled, base).frames, encode_indices(scaled.indices, scaling.index_bits)
@@ -194,6 +194,6 @@ def test_without_a_vector_nothing_is_fitted(fit_arguments, tmp_path, capsys):
     file = VovFile.open(next((tmp_path / "runs" / "instant").glob("*.vov")))
     assert file.header.k == 0
     assert 100 < 8 * sum(map(len, file.indices)) <= 200
-    assert "scale" in capsys.readouterr().out
+    assert "encode" in capsys.readouterr().out
     assert fit.main([*arguments, "--name=instant"]) == 0
     assert "is finished and intact" in capsys.readouterr().out

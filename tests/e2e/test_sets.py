@@ -152,6 +152,11 @@ def test_dry_run_finds_what_the_fit_would_refuse(folder, tmp_path, one_thread, a
     assert not (tmp_path / "runs").exists()
 
 
+def test_limits_of_the_trainer_do_not_end_a_dry_run(fit_set, capsys):
+    assert fit_set("--part=1/2", "--dry_run=true", "--trainer.max_steps=1", "--trainer.fast_dev_run=true") == 0
+    assert "dry run passed" in capsys.readouterr().out
+
+
 def test_dry_run_finds_runs_of_other_settings(fit_set, capsys):
     assert fit_set("--part=1/2") == 0
     assert fit_set("--part=1/2", "--dry_run=true") == 0

@@ -13,6 +13,7 @@ from vov_lightning.cli import fit
 from vov_lightning.cli.stopping import requeue
 from vov_lightning.fitting import run as run_module
 from vov_lightning.fitting.interruption import SIGNALS, Interrupted, stopped_by_signals
+from vov_lightning.runs import encode
 
 ITERATIONS = 6
 
@@ -75,7 +76,7 @@ def uninterrupted(run_fit, tmp_path) -> bytes:
 
 
 def test_a_signal_in_any_phase_loses_nothing(run_fit, uninterrupted, tmp_path, monkeypatch, capsys):
-    """In a step (held), in a validation (from the step before), while indices are added, while the file is decoded."""
+    """In a step (held), in a validation (from the step before), while the clip is coded."""
     module = run_module.VOVModule
     folder = tmp_path / "runs" / "cut"
     phases = [
@@ -83,9 +84,8 @@ def test_a_signal_in_any_phase_loses_nothing(run_fit, uninterrupted, tmp_path, m
         (module, "validation_step", signal.SIGHUP, "at iteration 5 of 12"),
         (module, "begin_rate_constraint", signal.SIGINT, "at iteration 7 of 12"),
         (module, "validation_step", signal.SIGUSR1, "at iteration 11 of 12"),
-        (run_module, "scale", signal.SIGTERM, "while index bits were added"),
-        (run_module, "decode", signal.SIGTERM, "while the file was decoded"),
-        (run_module, "write_signal", signal.SIGINT, "while the file was decoded"),
+        (encode, "code_clip", signal.SIGTERM, "while the clip was coded"),
+        (encode, "assemble", signal.SIGINT, "while the clip was coded"),
     ]
     for owner, function, signum, where in phases:
         with monkeypatch.context() as patch:

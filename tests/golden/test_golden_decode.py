@@ -14,8 +14,9 @@ import torch
 
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import build_file, decode
-from vov_lightning.codec.scale import with_indices
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import decode
+from vov_lightning.codec.steer import with_indices
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Fitted, Padding, Signal, read_signal, write_signal

@@ -32,7 +32,7 @@ from vov_lightning.bases.nano.vocabulary import levels, parse
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import scaling_of
 from vov_lightning.codec.edit import EditConfig, edit
-from vov_lightning.codec.scale import keep_steps, steer
+from vov_lightning.codec.steer import keep_steps, steer
 from vov_lightning.runs.source import source_of
 from vov_lightning.video import Signal, contact_sheet, write_sheet
 from vov_lightning.video.compare import psnr_db
@@ -109,7 +109,7 @@ class Study:
     def __init__(self, base: Nano, clip: Path, folder: Path, reading: Reading, num_seeds: int) -> None:
         self.base, self.reading, self.seeds = base, reading, range(num_seeds)
         self.fitted = VovFile.open(folder / clip.stem / f"{clip.stem}.vov")
-        self.source = source_of(self.fitted, base, str(clip)).signal
+        self.source = source_of(self.fitted, base, str(clip)).whole().signal
         self.guidance = GUIDANCE if reading.guided else dict.fromkeys(ATTRIBUTES, 1.0)
         self.conditions = {
             "guidance": self.guidance,

@@ -18,7 +18,8 @@ from quality import Row, distances, markdown
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import fit
-from vov_lightning.codec.decode import build_file, decode, sampler_of
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import decode, sampler_of
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.runs.joint import source_name
 from vov_lightning.vector.adapter import AdapterConfig

@@ -18,7 +18,7 @@ import vov_lightning as vov
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import decode
-from vov_lightning.codec.scale import scale_to_bpp
+from vov_lightning.codec.scale import scale
 from vov_lightning.fitting.times import ShiftedTime
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.vector.quantizer import NoiseQuantizer
@@ -67,18 +67,22 @@ def main() -> None:
 def measure(clip: Path, mixture: Mixture) -> Row:
     """The file of ``mixture``, and what it shows."""
     base, data = Nano(), vov.SignalData(str(clip))
-    source = data.load(base)[0].signal
-    total_bytes = mixture.total_bpp * source.num_pixels / 8
+    source = data.load(base).clip.whole()
+    total_bytes = mixture.total_bpp * source.signal.num_pixels / 8
     wanted = (total_bytes - FIXED_BYTES) * (1 - mixture.index_share)
     file = fit(clip, mixture, wanted)
-    if 8 * len(file.to_bytes()) < mixture.total_bpp * source.num_pixels and mixture.index_share:
-        file = scale_to_bpp(file, base, source, ScalingConfig(), mixture.total_bpp)
+    if 8 * len(file.to_bytes()) < mixture.total_bpp * source.signal.num_pixels and mixture.index_share:
+        file = scale(file, base, source, ScalingConfig(target_bpp=mixture.total_bpp))
     sections, num_bytes = file.section_bytes(), len(file.to_bytes())
+    bpp = 8 * num_bytes / source.signal.num_pixels
     return (
         {"clip": clip.stem}
         | vars(mixture)
-        | {"vector_bytes": sections["vector"] + sections["count_table"], "bpp": 8 * num_bytes / source.num_pixels}
-        | distances(decode(file, base).frames, source)
+        | {
+            "vector_bytes": sections["vector"] + sections["count_table"],
+            "bpp": bpp,
+        }
+        | distances(decode(file, base).frames, source.signal)
     )
 
 

@@ -14,7 +14,7 @@ from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
 from vov_lightning.bitstream.indices import check_indices
 from vov_lightning.codec.decode import sample
-from vov_lightning.codec.scale import with_indices
+from vov_lightning.codec.steer import with_indices
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.sampling.steering import Search
 from vov_lightning.video import Signal

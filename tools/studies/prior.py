@@ -21,8 +21,9 @@ from torch.nn import functional as F
 from vov_lightning.bases.nano.model import Nano, build_transformer
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import fit
-from vov_lightning.codec.decode import build_file, decode, sampler_of
-from vov_lightning.codec.scale import scale_to_bpp
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import decode, sampler_of
+from vov_lightning.codec.scale import scale
 from vov_lightning.evaluation.baselines.siren import fit_siren
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
@@ -87,7 +88,7 @@ def measure(path: Path, out: Path, random_weights: Path, more: list[str]) -> lis
     num_bytes = len(files["vector and indices"].to_bytes())
     bpp = 8 * num_bytes / source.signal.num_pixels
     unadapted = plain(sampler_of(header))
-    files["indices"] = scale_to_bpp(unadapted, base, source.signal, ScalingConfig(), bpp)
+    files["indices"] = scale(unadapted, base, source, ScalingConfig(target_bpp=bpp))
 
     models = dict.fromkeys(files, base) | {"vector and indices, random transformer": Nano(str(random_weights))}
     shown = {name: (decode(file, models[name]).frames, len(file.to_bytes())) for name, file in files.items()}

@@ -25,8 +25,9 @@ from quality import Row, cached, distances, markdown
 
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import build_file, decode
-from vov_lightning.codec.scale import steer, with_indices
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import decode
+from vov_lightning.codec.steer import steer, with_indices
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.sampling.candidates import Codebook, HadamardCodebook, IidCodebook
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig

@@ -62,7 +62,7 @@ def sizes_row(file: VovFile, source: str) -> list[Tensor]:
     """Middle frames of the source and of the file at every size, on white."""
     base = load_base(file.header.base_name)
     clips = [edit(file, base, file.caption, EditConfig(size=size)).frames for size in SIZES.values()]
-    return [on_white(clip[len(clip) // 2]) for clip in (source_of(file, base, source).signal.frames, *clips)]
+    return [on_white(clip[len(clip) // 2]) for clip in (source_of(file, base, source).target.frames, *clips)]
 
 
 def merge_row(files: list[VovFile], caption: str) -> list[Tensor]:

@@ -10,13 +10,9 @@ from importlib.metadata import entry_points
 
 from vov_lightning.bases.base import BaseModel, ClipSize, Condition
 from vov_lightning.errors import BaseModelError
+from vov_lightning.nearest import did_you_mean
 
 ENTRY_POINTS = "vov_lightning.bases"
-
-
-def registered_bases() -> dict[str, type[BaseModel]]:
-    """Base-model classes of this and of every installed package, by name."""
-    return {point.name: point.load() for point in entry_points(group=ENTRY_POINTS)}
 
 
 def load_base(name: str, **options) -> BaseModel:
@@ -38,7 +34,7 @@ def base_class(name: str) -> type[BaseModel]:
     if name not in points:
         raise BaseModelError(
             f"base model {name!r} is not registered; installed: {', '.join(sorted(points))}. "
-            "Install the package that registers it, or pass --base with its class path"
+            f"Install the package that registers it, or pass --base with its class path{did_you_mean(name, points)}"
         )
     return points[name].load()
 
@@ -67,4 +63,4 @@ def class_of(text: str) -> type[BaseModel]:
     return found
 
 
-__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "class_of", "load_base", "registered_bases"]
+__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "class_of", "load_base"]

@@ -62,7 +62,9 @@ class BaseModel(nn.Module, ABC):
     default_targets: ClassVar[tuple[str, ...]]
     """Kinds that are adapted unless told otherwise."""
     default_size: ClassVar[ClipSize]
-    """Size to which clips are brought unless told otherwise."""
+    """Size that the model was made for."""
+    block_frames: ClassVar[int] = 1
+    """Frames that one latent frame holds, where clips are best cut at multiples of them."""
     example_prompts: ClassVar[tuple[str, ...]] = (
         "a red vintage car drives along a coastal road at sunset",
         "close-up of a cat asleep on a woollen blanket",
@@ -75,6 +77,16 @@ class BaseModel(nn.Module, ABC):
     """Version of the weights, written into files."""
     vae_tiling: bool = False
     """Whether clips are encoded and decoded in tiles; written into files."""
+
+    @property
+    def default_height(self) -> int:
+        """Rows to which clips are brought unless told otherwise."""
+        return self.default_size.height
+
+    @property
+    def segment_frames(self) -> int:
+        """Frames of the longest segment of a clip, unless told otherwise; a count that the model takes."""
+        return self.default_size.frames
 
     @property
     @abstractmethod

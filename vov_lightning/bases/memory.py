@@ -5,7 +5,22 @@ from itertools import chain
 import torch
 from torch import nn
 
-from vov_lightning.errors import BaseModelError
+from vov_lightning.errors import BaseModelError, SettingError
+
+
+def check_device(device: torch.device | str) -> None:
+    """Refuse a device that is not there, before weights are loaded for it.
+
+    Raises:
+        SettingError: If PyTorch cannot use it.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as cause:  # AssertionError: a PyTorch without CUDA
+        reason = str(cause).partition("\n")[0]
+        raise SettingError(
+            f"device={device} cannot be used ({reason}); use cpu, or cuda where PyTorch finds a GPU"
+        ) from cause
 
 
 def check_gpu_memory(model: nn.Module, device: torch.device | str, name: str) -> None:

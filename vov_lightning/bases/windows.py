@@ -119,20 +119,27 @@ def origins(length: int, size: int, overlap: int) -> list[int]:
 def blend_weights(length: int, size: int, overlap: int) -> Tensor:
     """Weights of the windows along an axis ``[windows, min(size, length)]`` float32; they add up to 1 at each position.
 
-    A window weighs 1, and less over the ``overlap`` positions at its edges:
-    ``(i + 1/2) / overlap`` for ``i`` from the edge inwards.
-
     Example:
         >>> blend_weights(10, 6, 2).tolist()
         [[1.0, 1.0, 1.0, 1.0, 0.75, 0.25], [0.25, 0.75, 1.0, 1.0, 1.0, 1.0]]
     """
     starts = origins(length, size, overlap)
-    offsets = torch.arange(min(size, length))
+    weights = taper(min(size, length), overlap)
+    places = torch.tensor(starts)[:, None] + torch.arange(len(weights))
+    total = torch.zeros(length, dtype=torch.float64).index_add(0, places.flatten(), weights.repeat(len(starts)))
+    return (weights / total[places]).float()
+
+
+def taper(size: int, overlap: int) -> Tensor:
+    """Weights of one window along an axis ``[size]`` float64: 1, and less over the ``overlap`` positions at its edges.
+
+    They rise linearly, as ``(i + 1/2) / overlap`` for ``i`` from the edge
+    inwards. Measured with nano: equal weights leave seams, a raised cosine
+    gains nothing.
+    """
+    offsets = torch.arange(size)
     edge = torch.minimum(offsets, offsets.flip(0)) + 0.5
-    taper = (edge.double() / overlap).clamp(max=1)  # without overlap: infinite, so 1
-    places = torch.tensor(starts)[:, None] + offsets
-    total = torch.zeros(length, dtype=torch.float64).index_add(0, places.flatten(), taper.repeat(len(starts)))
-    return (taper / total[places]).float()
+    return (edge.double() / overlap).clamp(max=1)  # without overlap: infinite, so 1
 
 
 def windowed(velocity: Velocity, windows: Windows) -> Velocity:

@@ -23,7 +23,7 @@ from vov_lightning.bitstream.header import Header
 from vov_lightning.bitstream.indices import Indices, decode_indices, encode_indices
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS, Limits
 from vov_lightning.bitstream.parts import Part, read_head_bytes, read_parts, write_parts
-from vov_lightning.bitstream.segments import Segment, check_segments, mark_checked, without_indices
+from vov_lightning.bitstream.segments import Segment, check_segments, mark_checked, segment_seed, without_indices
 from vov_lightning.bitstream.times import FrameTimes, decode_times, encode_times
 from vov_lightning.bitstream.version1 import read_sections
 from vov_lightning.errors import BitstreamError
@@ -142,7 +142,7 @@ class VovFile:
             self.header if any(segment.indices for segment in segments) else without_indices(self.header),
             frames=sum(segment.frames for segment in segments),
             pad_frames=segments[0].pad_frames if len(segments) == 1 else 0,
-            seed=(self.header.seed + start) % 2**64,
+            seed=segment_seed(self.header.seed, start),
         )
         times = None if self.times is None else self.times.between(first, first + header.frames)
         return VovFile(header, self.caption, self.symbols, segments, times=times)

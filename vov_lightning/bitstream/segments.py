@@ -90,3 +90,8 @@ def mark_checked(segment: Segment, header: Header) -> Segment:
 def without_indices(header: Header) -> Header:
     """``header`` of a clip that no indices steer."""
     return replace(header, kernel="ode", eta=0.0, codebook="hadamard", index_bits=8)
+
+
+def segment_seed(seed: int, number: int) -> int:
+    """Seed of segment ``number`` (from 0) of a clip with ``seed``."""
+    return (seed + number) % 2**64

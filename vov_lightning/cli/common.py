@@ -1,25 +1,25 @@
-"""What the commands share: one-line errors, exit codes, shipped configurations by bare name."""
+"""What the commands share: one-line errors, exit codes, shipped configurations by bare name.
 
-import argparse
+Nothing here imports torch before it is needed: ``vov-info`` reads a file without it.
+"""
+
 import os
 import select
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
-from vov_lightning.bases import BaseModel, load_base
-from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.bitstream import Limits, VovFile
-from vov_lightning.codec.decode import place
-from vov_lightning.errors import SettingError, VovError
+from vov_lightning.cli.settings import BASE, DEVICE
+from vov_lightning.errors import SettingError, SignalError, VovError
 
-
-class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help that keeps a description's lines: most are examples."""
+if TYPE_CHECKING:
+    from vov_lightning.bases import BaseModel
 
 
 def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
@@ -35,9 +35,6 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
             status = run(args) or 0
             sys.stdout.flush()  # a closed pipe shows here rather than when Python exits
             return status
-        except torch.OutOfMemoryError as error:
-            print(f"{Path(sys.argv[0]).name}: {out_of_memory(error)}", file=sys.stderr)
-            return 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
@@ -46,6 +43,11 @@ def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
                 return 141
             own = own_error(error)
+            if own is None and type(error).__name__ == "OutOfMemoryError":  # torch's, imported by now
+                from vov_lightning.bases.memory import out_of_memory
+
+                print(f"{Path(sys.argv[0]).name}: {out_of_memory(error)}", file=sys.stderr)
+                return 1
             if own is None:
                 raise
             print(f"{Path(sys.argv[0]).name}: {type(own).__name__}: {own}", file=sys.stderr)
@@ -74,18 +76,15 @@ def add_flag(parser: ArgumentParser, name: str, description: str) -> None:
 
 def add_decoder_arguments(parser: ArgumentParser) -> None:
     """What every command that decodes takes: ``device``, ``base``, ``limits``."""
-    parser.add_argument("--device", type=str, default="cpu", help="Where the base model runs: cpu, cuda, cuda:1 ...")
+    parser.add_argument("--device", type=str, default="cpu", help=DEVICE.text)
     add_base_arguments(parser)
 
 
 def add_base_arguments(parser: ArgumentParser) -> None:
     """What every command takes that loads a file's base model: ``base``, ``limits``."""
-    parser.add_subclass_arguments(
-        BaseModel,
-        "base",
-        required=False,
-        help="Base model by registered name or class path, in place of the file's own.",
-    )
+    from vov_lightning.bases import BaseModel
+
+    parser.add_subclass_arguments(BaseModel, "base", required=False, instantiate=False, help=BASE.text)
     parser.add_class_arguments(Limits, "limits")
 
 
@@ -110,40 +109,41 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def load_decoder(file: VovFile, options: Namespace) -> BaseModel:
+def load_decoder(file: VovFile, options: Namespace) -> "BaseModel":
     """`base_of` the file on ``--device``."""
+    from vov_lightning.bases.memory import check_device
+    from vov_lightning.codec.decode import place
+
+    check_device(options.device)
     return place(base_of(file, options), file, options.device)
 
 
-def base_of(file: VovFile, options: Namespace) -> BaseModel:
+def base_of(file: VovFile, options: Namespace) -> "BaseModel":
     """The base model of ``--base``, or the one that ``file`` names."""
-    found: BaseModel = options.get("base") or load_base(file.header.base_name)
-    return found
+    from vov_lightning.bases import load_base
+
+    return given_base(options) or load_base(file.header.base_name)
 
 
-def shipped_configs() -> Path:
-    """Folder of the configurations that come with the package."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
+def check_source(option: str, path: str) -> None:
+    """Refuse a source that is not there, before a base model is loaded.
 
-
-def find_configs(args: list[str]) -> list[str]:
-    """``args`` with the path of every shipped configuration that ``--config`` or ``-c`` names and that is no file here.
-
-    Example:
-        >>> Path(find_configs(["--config", "nano.yaml"])[1]).is_file()
-        True
+    Raises:
+        SignalError: If nothing lies at ``path``.
     """
-    found = list(args)
-    for index, argument in enumerate(found):
-        if argument.startswith("--config="):
-            found[index] = "--config=" + _find(argument.removeprefix("--config="))
-        elif index and found[index - 1] in ("--config", "-c"):
-            found[index] = _find(argument)
-    return found
+    if not Path(path).exists():
+        raise SignalError(f"{option} {path} does not exist; give a video, an image or a folder of frames")
 
 
-def _find(name: str) -> str:
-    shipped = shipped_configs() / name
-    return str(shipped) if not Path(name).exists() and shipped.is_file() else name
+def given_base(options: Namespace) -> "BaseModel | None":
+    """The base model of ``--base``, loaded now that everything else has been checked; None without one."""
+    return made(options.get("base"))
+
+
+def made(value: Any) -> Any:
+    """What ``value`` describes: a class path and its arguments become an object, anything else stays."""
+    if not (isinstance(value, Namespace) and "class_path" in value):
+        return value
+    module, _, name = value.class_path.rpartition(".")
+    settings = value.get("init_args") or Namespace()
+    return getattr(import_module(module), name)(**{key: made(one) for key, one in vars(settings).items()})

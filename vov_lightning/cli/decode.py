@@ -1,35 +1,53 @@
 """``vov-decode``: turn a .vov file back into a video or image."""
 
-from jsonargparse import ArgumentParser
+import sys
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import add_decoder_arguments, command, load_decoder
-from vov_lightning.codec.decode import decode
-from vov_lightning.progress import step_bar
-from vov_lightning.video import check_output, write_signal
+from vov_lightning.cli.common import add_decoder_arguments, add_flag, command, load_decoder
+from vov_lightning.cli.parser import command_parser
+from vov_lightning.cli.settings import DECODE
+from vov_lightning.codec.play import frame_times, frames_between, play
+from vov_lightning.video import ClipWriter, check_output
+from vov_lightning.video.sound import cut_sound
 
 
 @command
-def main(args: list[str] | None = None) -> None:
-    parser = ArgumentParser(
-        prog="vov-decode",
-        description="Decode a .vov file. Needs the file and the base model that it names, nothing else.",
-    )
-    parser.add_argument("file", type=str, help="The .vov file.")
-    parser.add_argument(
-        "-o", "--output", type=str, required=True, help="A .mp4, a .png (images), or a folder for one PNG a frame."
-    )
-    parser.add_argument(
-        "--stop_at", type=float, default=0.0, help="Stop sampling at this time in [0, 1): less noise, less detail."
-    )
+def main(args: list[str] | None = None) -> int:
+    parser = command_parser(DECODE)
+    parser.add_argument("file", type=str, help=DECODE.text_of("file"))
+    parser.add_argument("-o", "--output", type=str, required=True, help=DECODE.text_of("--output"))
+    parser.add_argument("--from", type=float | None, default=None, help=DECODE.text_of("--from"))
+    parser.add_argument("--to", type=float | None, default=None, help=DECODE.text_of("--to"))
+    parser.add_argument("--stop_at", type=float, default=0.0, help=DECODE.text_of("--stop_at"))
+    add_flag(parser, "strict", DECODE.text_of("--strict"))
     add_decoder_arguments(parser)
     options = parser.instantiate(parser.parse_args(with_class_paths(args)))
 
-    file = VovFile.open(options.file, options.limits)
+    file = VovFile.open(options.file, options.limits, strict=options.strict)
     header = file.header
-    check_output(options.output, header.frames, header.height, header.width, header.fps)
+    frames = frames_between(file, options["from"], options.to)
+    times = frame_times(file)
+    begin, end = times[frames.start], [*times, file.duration][frames.stop]
+    sound = file.sound
+    if sound and len(frames) < header.frames:
+        sound = cut_sound(sound, begin, end)
+    check_output(options.output, len(frames), header.height, header.width, header.fps)
+    writer = ClipWriter(
+        options.output,
+        header.height,
+        header.width,
+        header.fps,
+        times=[times[number] - begin for number in frames] if file.times else None,
+        sample_aspect_ratio=header.sample_aspect_ratio,
+        sound=sound,
+    )
+    for line in file.damage:
+        print(f"vov-decode: {options.file}: {line}", file=sys.stderr)
     base = load_decoder(file, options)
-    signal = decode(file, base, stop_at=options.stop_at, progress=step_bar("decode"))
-    write_signal(signal, options.output)
-    print(f"{options.output}: {signal.num_frames} frames, {signal.width}x{signal.height}")
+    with writer:
+        for pictures in play(file, base, frames, stop_at=options.stop_at, shown=True):
+            writer.write(pictures)
+    left_out = f"; {writer.left_out}" if writer.left_out else ""
+    print(f"{options.output}: {len(frames)} frames, {header.width}x{header.height}{left_out}")
+    return 1 if file.damage else 0

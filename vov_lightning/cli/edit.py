@@ -3,34 +3,23 @@
 from dataclasses import fields
 
 import torch
-from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from PIL.Image import Image
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize
+from vov_lightning.bases.memory import check_device
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, base_of, command, parse_size
+from vov_lightning.cli.common import add_decoder_arguments, base_of, command, parse_size
+from vov_lightning.cli.parser import command_parser
+from vov_lightning.cli.settings import EDIT
 from vov_lightning.codec.decode import generated_size, place
 from vov_lightning.codec.edit import EditConfig, check_request, edit, keeps_indices, negative_of, padding_of
-from vov_lightning.errors import SettingError
+from vov_lightning.errors import SettingError, SignalError
+from vov_lightning.files import check_file
 from vov_lightning.progress import step_bar
 from vov_lightning.video import Signal, check_output, contact_sheet, write_sheet, write_signal
-
-DESCRIPTION = """Decode a .vov file in another way than it was fitted: its vector is part of a model that takes prompts.
-
-  vov-edit x.vov --prompt "dark, blue" -o out.mp4                  another prompt in place of the whole caption
-  vov-edit x.vov --prompt "dark, blue" "bright, red" --strength 0.35 0.65 1 -o grid.png
-                                                                   every prompt at every strength, as one sheet
-  vov-edit x.vov --prompt "dark, still" --negative_prompt "dark, fast" --guidance 2 --strength 0.5 -o out.mp4
-                                                                   twice away from the file's own caption, the vector
-                                                                   as it was: for words that hardly act otherwise
-  vov-edit x.vov --size 96x64 --frames 17 -o out.mp4               another size and length; the caption as it is
-  vov-edit x.vov y.vov --weights 0.5 0.5 -o out.mp4                two vectors in one model
-
-vov-info shows a file's caption: change one attribute of it and keep the others. Index bits stay in use, and hold the
-clip's structure, unless seed, steps or size change. The base model nano refuses a word that it does not know, and lists
-those that it does."""
 
 OWN = {field.name for field in fields(EditConfig)} - {"strength", "size"}
 """Settings of `EditConfig` that options give as they are."""
@@ -41,29 +30,16 @@ SHEET_SIDE = 128
 @command
 def main(args: list[str] | None = None) -> None:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)  # they are the help of EditConfig's settings
-    parser = ArgumentParser(prog="vov-edit", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("files", type=str, nargs="+", help="The .vov file, or several whose vectors act together.")
+    parser = command_parser(EDIT)
+    parser.add_argument("files", type=str, nargs="+", help=EDIT.text_of("files"))
+    parser.add_argument("-o", "--output", type=str, required=True, help=EDIT.text_of("--output"))
+    parser.add_argument("--prompt", type=str, nargs="+", default=None, help=EDIT.text_of("--prompt"))
     parser.add_argument(
-        "-o", "--output", type=str, required=True, help="A .mp4, .png or folder, as of vov-decode; .png for a sheet."
+        "--strength", type=float, nargs="+", default=[EditConfig.strength], help=EDIT.text_of("--strength")
     )
-    parser.add_argument(
-        "--prompt",
-        type=str,
-        nargs="+",
-        default=None,
-        help="Text in place of the first file's caption; empty for that caption. Several: a sheet.",
-    )
-    parser.add_argument(
-        "--strength",
-        type=float,
-        nargs="+",
-        default=[EditConfig.strength],
-        help="How much of the vector: 0 the unadapted model, 1 the file's own, 0.65 the paper's authors'. "
-        "Several: a sheet.",
-    )
-    parser.add_argument("--weights", type=float, nargs="+", default=None, help="One for each file; empty for 1 each.")
-    parser.add_argument("--size", type=str | None, default=None, help="WIDTHxHEIGHT; empty for the file's own.")
-    parser.add_argument("--frames", type=int | None, default=None, help="Frames; empty for the file's own number.")
+    parser.add_argument("--weights", type=float, nargs="+", default=None, help=EDIT.text_of("--weights"))
+    parser.add_argument("--size", type=str | None, default=None, help=EDIT.text_of("--size"))
+    parser.add_argument("--frames", type=int | None, default=None, help=EDIT.text_of("--frames"))
     parser.add_class_arguments(EditConfig, skip={"strength", "size"})
     add_decoder_arguments(parser)
     options = parser.instantiate(parser.parse_args(with_class_paths(args)))
@@ -79,12 +55,14 @@ def main(args: list[str] | None = None) -> None:
     size = configs[0].size
     assert size is not None
     options.limits.check("output_samples", 3 * size.frames * size.height * size.width)
+    check_device(options.device)
     base = base_of(files[0], options)
     negatives = [negative_of(base, configs[0])] if options.guidance is not None else []
     place(base, files[0], options.device, [*prompts, *negatives])
-    if files[0].indices and not keeps_indices(files[0], configs[0]):
+    steered = files[0].header.kernel != "ode"
+    if steered and not keeps_indices(files[0], configs[0]):
         print("without the file's index bits: they belong to its own seed, steps and size")
-    elif files[0].indices and files[1:] and options.keep_steps != 0:
+    elif steered and files[1:] and options.keep_steps != 0:
         print(f"with the index bits of {options.files[0]}, which lead to its own clip; --keep_steps 0 leaves them out")
     clips = [
         [
@@ -119,6 +97,8 @@ def check_destination(path: str, header: Header, num_prompts: int, configs: list
             f"{num_prompts} prompts at {len(configs)} strengths make one sheet, and {path} cannot hold it; "
             "write a .png, or give one prompt and one strength"
         )
+    else:
+        check_file(path, error=SignalError)
 
 
 def configs_of(options: Namespace, file: VovFile) -> list[EditConfig]:

@@ -6,58 +6,68 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, Namespace
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from vov_lightning.cli.bases import PARSER_MODE, with_class_paths
-from vov_lightning.cli.common import HelpFormatter, add_base_arguments, add_flag, class_path, command, find_configs
+from vov_lightning.cli.common import add_base_arguments, add_flag, class_path, command, given_base, made
+from vov_lightning.cli.configs import find_configs
+from vov_lightning.cli.devices import check_accelerator
+from vov_lightning.cli.parser import CommandParser, command_parser
+from vov_lightning.cli.settings import EVAL
+from vov_lightning.cli.words import with_flags
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.baselines import BASELINES, make_baselines
 from vov_lightning.evaluation.cache import Cache, Frames
-from vov_lightning.evaluation.entries import SourceOptions, find_entries
+from vov_lightning.evaluation.entries import Entry, SourceOptions, find_entries
 from vov_lightning.evaluation.metrics import METRICS
 from vov_lightning.evaluation.module import VOV, EvaluationModule
 from vov_lightning.evaluation.report import build_report
 from vov_lightning.evaluation.results import about, assemble, format_results, write_results
 from vov_lightning.evaluation.tracking import log_evaluation
-from vov_lightning.files import atomic_write
+from vov_lightning.files import atomic_write, check_folder
 from vov_lightning.fitting.tracking import RunLogger, end_tracking
-
-DESCRIPTION = """Measure .vov files against their sources, beside other codecs at the same number of bytes.
-
-  vov-eval runs/*/ --out runs/evaluation                      what vov-fit has made, against what it was made from
-  vov-eval runs/my_set --sources my_clips --out evaluation    sources elsewhere: <name of the file>.mp4, .png, ...
-  vov-eval --config eval/nano.yaml runs/my_set                the figures that suit 64x64 pixels, all baselines
-  vov-eval runs/my_set --metrics [psnr_db,dists] --baselines [x265,vvenc]
-
-Open report.html; results.json and results.csv hold every figure. The same command goes on where it was interrupted."""
 
 
 @command
 def main(args: list[str] | None = None) -> int:
-    parser = ArgumentParser(
-        prog="vov-eval", description=DESCRIPTION, formatter_class=HelpFormatter, parser_mode=PARSER_MODE
-    )
-    parser.add_argument(
-        "paths",
-        type=str,
-        nargs="*",
-        default=["runs"],
-        help=".vov files, or folders that hold some at any depth; runs/ when left out.",
-    )
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file of settings; also a shipped one by name.")
-    parser.add_argument(
-        "--sources",
-        type=str | None,
-        default=None,
-        help="Folder of the sources, <name of the file>.mp4, .png, ... or a folder of frames of that name; empty for "
-        "the paths in the config.yaml of each run.",
-    )
-    parser.add_argument("--start", type=int, default=0, help="First frame of sources, for files apart from their run.")
-    parser.add_argument(
-        "--fit", type=Literal["resize", "crop"], default="resize", help="How they were brought to size, likewise."
-    )
-    parser.add_argument("--out", type=str, default="runs/evaluation", help="Folder of the results.")
+    parser = parser_of()
+    given = with_flags(sys.argv[1:] if args is None else args, ("--diagnostics",))
+    parsed = parser.parse_args(with_class_paths(find_configs(given)))
+    if isinstance(parsed.logger, Namespace) and parsed.logger.init_args.save_dir == ".":
+        parsed.logger.init_args.save_dir = parsed.out
+    quiet = parsed.clone()
+    quiet.logger = False  # it speaks up and may ask a server: made once everything else is checked
+    options = parser.instantiate(quiet)
+
+    folder = Path(options.out)
+    check_folder(folder, replaceable=lambda _: True, error=SettingError)
+    check_accelerator(options.accelerator, options.devices)
+    sources = None if options.sources is None else Path(options.sources)
+    entries, missing = find_entries(map(Path, options.paths), SourceOptions(sources, options.start, options.fit))
+    module = module_of(options, entries, folder)
+    trainer, logger = trainer_of(options, folder), made(parsed.logger)
+    folder.mkdir(parents=True, exist_ok=True)  # W&B does not make it
+    for file, error in missing.items():
+        print(f"{file} failed: {error}", file=sys.stderr)
+    if entries:
+        trainer.test(module, verbose=False)
+    module.failures += [{"file": file, "method": VOV, "error": error} for file, error in missing.items()]
+    if trainer.is_global_zero:
+        settings = json.loads(parser.dump(parsed, format="json"))
+        report_on(module, settings, folder, logger)
+    return 1 if module.failures else 0
+
+
+def parser_of() -> CommandParser:
+    """The command's parser."""
+    parser = command_parser(EVAL, parser_mode=PARSER_MODE)
+    parser.add_argument("paths", type=str, nargs="*", default=["runs"], help=EVAL.text_of("paths"))
+    parser.add_argument("--config", action=ActionConfigFile, help=EVAL.text_of("--config"))
+    parser.add_argument("--sources", type=str | None, default=None, help=EVAL.text_of("--sources"))
+    parser.add_argument("--start", type=int, default=0, help=EVAL.text_of("--start"))
+    parser.add_argument("--fit", type=Literal["resize", "crop"], default="resize", help=EVAL.text_of("--fit"))
+    parser.add_argument("--out", type=str, default="runs/evaluation", help=EVAL.text_of("--out"))
     parser.add_argument(
         "--metrics", type=list[str] | None, default=None, help=f"Some of: {', '.join(METRICS)}; empty for all."
     )
@@ -71,51 +81,43 @@ def main(args: list[str] | None = None) -> int:
         "--baseline_settings",
         type=dict[str, dict[str, Any]],
         default={},
-        help='Arguments of baselines by name, e.g. {svtav1: {preset: "4"}}; neural codecs need some to run at all.',
+        help=EVAL.text_of("--baseline_settings"),
     )
-    parser.add_argument(
-        "--weights_dir",
-        type=str | None,
-        default=None,
-        help="Folder of the metrics' networks; empty for torch hub's own, which downloads what is missing.",
-    )
-    add_flag(
-        parser,
-        "diagnostics",
-        "Add to results.json how far each vector moves the model, its error at each t, and what stopping early "
-        "costs: some hundred evaluations of the model a file.",
-    )
-    parser.add_argument("--accelerator", type=str, default="auto", help="As Lightning's Trainer: auto, cpu, gpu ...")
-    parser.add_argument("--devices", type=int | str, default=1, help="Processes that share the files.")
+    parser.add_argument("--weights_dir", type=str | None, default=None, help=EVAL.text_of("--weights_dir"))
+    add_flag(parser, "diagnostics", EVAL.text_of("--diagnostics"))
+    parser.add_argument("--accelerator", type=str, default="auto", help=EVAL.text_of("--accelerator"))
+    parser.add_argument("--devices", type=int | str, default=1, help=EVAL.text_of("--devices"))
     parser.add_argument(
         "--logger",
         type=RunLogger | Literal[False],
         default={"class_path": class_path(RunLogger)},
-        help="W&B as in vov-fit; false for none.",
+        help=EVAL.text_of("--logger"),
     )
     add_base_arguments(parser)
-    parsed = parser.parse_args(with_class_paths(find_configs(sys.argv[1:] if args is None else args)))
-    if isinstance(parsed.logger, Namespace) and parsed.logger.init_args.save_dir == ".":
-        parsed.logger.init_args.save_dir = parsed.out
-    options = parser.instantiate(parsed)
+    return parser
 
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)  # W&B does not make it
-    sources = None if options.sources is None else Path(options.sources)
-    entries, missing = find_entries(map(Path, options.paths), SourceOptions(sources, options.start, options.fit))
-    module = EvaluationModule(
+
+def module_of(options: Namespace, entries: list[Entry], folder: Path) -> EvaluationModule:
+    """What evaluates ``entries`` as ``options`` say, with its cache in ``folder``.
+
+    Raises:
+        SettingError: If a metric or a baseline is unknown, or its settings do not suit.
+    """
+    return EvaluationModule(
         entries,
         options.metrics,
         make_baselines(options.baselines, options.baseline_settings),
         Cache(folder / "cache"),
         None if options.weights_dir is None else Path(options.weights_dir),
-        options.get("base"),
+        given_base(options),
         options.limits,
         options.diagnostics,
     )
-    for file, error in missing.items():
-        print(f"{file} failed: {error}", file=sys.stderr)
-    trainer = L.Trainer(
+
+
+def trainer_of(options: Namespace, folder: Path) -> L.Trainer:
+    """Lightning's trainer, which shares the files among ``--devices`` processes."""
+    return L.Trainer(
         accelerator=options.accelerator,
         devices=options.devices,
         logger=False,
@@ -126,13 +128,6 @@ def main(args: list[str] | None = None) -> int:
         inference_mode=False,  # some baselines are fitted
         use_distributed_sampler=False,  # it would repeat clips to give every process as many
     )
-    if entries:
-        trainer.test(module, verbose=False)
-    module.failures += [{"file": file, "method": VOV, "error": error} for file, error in missing.items()]
-    if trainer.is_global_zero:
-        settings = json.loads(parser.dump(parsed, format="json"))
-        report_on(module, settings, folder, options.logger)
-    return 1 if module.failures else 0
 
 
 def report_on(

@@ -3,50 +3,34 @@
 from pathlib import Path
 from typing import Literal
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
-from vov_lightning.bases import load_base
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import HelpFormatter, add_base_arguments, command
-from vov_lightning.errors import SettingError
+from vov_lightning.cli.common import add_base_arguments, base_of, command
+from vov_lightning.cli.parser import command_parser
+from vov_lightning.cli.settings import EXPORT
+from vov_lightning.errors import ExportError, SettingError
 from vov_lightning.export import export_diffusers, export_merged, export_peft, export_unilora
 from vov_lightning.export.card import CARD, find_entries, model_card
+from vov_lightning.export.lora import check_lora_name
 from vov_lightning.export.provenance import UNKNOWN_LICENCE, checked_licence
 from vov_lightning.export.push import check_push, push
 from vov_lightning.export.source import open_vov
-from vov_lightning.files import atomic_write
-
-DESCRIPTION = """Export the vector of a .vov file, or describe a folder of files for the hub.
-
-  vov-export x.vov --format peft -o x_lora/              PeftModel.from_pretrained(transformer, "x_lora")
-  vov-export x.vov --format diffusers -o x.safetensors   pipeline.load_lora_weights("x.safetensors")
-  vov-export x.vov --format unilora -o x_unilora/        the k numbers, for PEFT 0.20 or later
-  vov-export x.vov --format merged -o transformer/       the adapted transformer, in diffusers' layout
-  vov-export runs/ --format card --push me/my-clips      README.md; files, previews and card to the hub
-
-A LoRA makes the base model generate the clip from the noise, times and caption that the file names; they stand in the
-header's metadata, index bits are not exported. There is no way back from a LoRA to a .vov file: the hash is not
-invertible. Previews show the source beside the decoded clip, and --push publishes them."""
+from vov_lightning.files import atomic_write, check_file, check_folder
 
 Format = Literal["peft", "diffusers", "unilora", "merged", "card"]
 
 
 @command
 def main(args: list[str] | None = None) -> None:
-    parser = ArgumentParser(prog="vov-export", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("source", type=str, help="The .vov file; for a card, a folder of them.")
-    parser.add_argument("--format", type=Format, required=True, help="What to write.")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=str | None,
-        default=None,
-        help="Folder to write; a .safetensors file for diffusers; README.md in the folder of the files for a card.",
-    )
-    parser.add_argument("--license", type=str, default=UNKNOWN_LICENCE, help="Identifier, such as cc-by-4.0.")
-    parser.add_argument("--overwrite", action="store_true", help="Replace what was written there before.")
-    parser.add_argument("--push", type=str | None, default=None, help="user/name on the hub, for a card.")
-    parser.add_argument("--private", action="store_true", help="Create that repository for yourself alone.")
+    parser = command_parser(EXPORT)
+    parser.add_argument("source", type=str, help=EXPORT.text_of("source"))
+    parser.add_argument("--format", type=Format, required=True, help=EXPORT.text_of("--format"))
+    parser.add_argument("-o", "--output", type=str | None, default=None, help=EXPORT.text_of("--output"))
+    parser.add_argument("--license", type=str, default=UNKNOWN_LICENCE, help=EXPORT.text_of("--license"))
+    parser.add_argument("--overwrite", action="store_true", help=EXPORT.text_of("--overwrite"))
+    parser.add_argument("--push", type=str | None, default=None, help=EXPORT.text_of("--push"))
+    parser.add_argument("--private", action="store_true", help=EXPORT.text_of("--private"))
     add_base_arguments(parser)
     options = parser.instantiate(parser.parse_args(with_class_paths(args)))
     checked_licence(options.license)
@@ -64,8 +48,9 @@ def main(args: list[str] | None = None) -> None:
 
 def write_adapter(options: Namespace) -> None:
     """Export one file, and say what was written."""
+    check_target(options)
     file = open_vov(options.source, options.limits)
-    base = options.get("base") or load_base(file.header.base_name)
+    base = base_of(file, options)
     where = (file, base, options.output, options.license, options.overwrite)
     note = ""
     if options.format == "peft":
@@ -83,6 +68,19 @@ def write_adapter(options: Namespace) -> None:
         print(f"{options.source} has index bits, which are not exported: the clip that it decodes to needs them")
     if options.license == UNKNOWN_LICENCE:
         print("the licence is written as unknown; --license states one")
+
+
+def check_target(options: Namespace) -> None:
+    """Refuse an ``-o`` at which the export could not be written, before the base model is loaded.
+
+    Raises:
+        ExportError: If it exists, its ending is wrong, or nothing can be written there.
+    """
+    if options.format == "diffusers":
+        check_lora_name(options.output)
+        check_file(options.output, overwrite=options.overwrite, error=ExportError)
+    else:
+        check_folder(options.output, overwrite=options.overwrite, replaceable=lambda _: True, error=ExportError)
 
 
 def write_card(options: Namespace) -> None:

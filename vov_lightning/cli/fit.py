@@ -3,19 +3,25 @@
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import yaml
+from jsonargparse import ActionConfigFile
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
-from vov_lightning.cli.common import add_flag, class_path, command, find_configs, own_error
+from vov_lightning.cli.common import add_flag, class_path, command, own_error
+from vov_lightning.cli.configs import find_configs
+from vov_lightning.cli.parser import HelpFormatter, OneLine
+from vov_lightning.cli.settings import FIT
 from vov_lightning.cli.stopping import UNFINISHED, stoppable
-from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress
+from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress, spell_enums
+from vov_lightning.cli.values import check_values
+from vov_lightning.cli.words import with_clip, with_flags
 from vov_lightning.errors import RunError, SettingError, UnfinishedError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.data import SignalData
@@ -32,29 +38,23 @@ from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.tracking import RunLogger, TrackFit, end_tracking
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.joint import contents_of, source_name
-from vov_lightning.runs.sets import Member, format_summary, read_set, summarize, take_part
+from vov_lightning.runs.plan import describe_plan
+from vov_lightning.runs.sets import Member, check_set_folder, format_summary, read_set, summarize, take_part
 from vov_lightning.runs.source import SAMPLE
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.vector.quantizer import NoiseQuantizer
 
-DESCRIPTION = """Compress videos or images into .vov files by fitting each with a frozen generative model.
+FLAGS = ("--overwrite", "--dry_run")
 
-  vov-fit --config nano.yaml                            the bundled clip with the bundled model, on a CPU
-  vov-fit --config nano.yaml --data.path my_clip.mp4    your own clip
-  vov-fit --config nano.yaml --stage2.lmbda 6e-3        a smaller file
-  vov-fit --config nano.yaml --scaling.target_bpp 0.2   index bits up to that rate
-  vov-fit --config nano.yaml --data.caption "dim, blue"  your own words; a file of them: --data.caption_file
-  vov-fit --data.captioner.help EndpointCaptioner       a caption from a vision-language model; also LocalCaptioner
-  vov-fit --config ltx_video.yaml --data.path a.mp4     another base model, on a GPU
-  vov-fit --config nano.yaml --data.paths "[a.mp4, b.mp4]"   one vector for both, each from its own caption
-  vov-fit --config nano.yaml --drift.every_n_iterations 20   how far unrelated prompts drift meanwhile
-  vov-fit --config nano.yaml --set FOLDER               every clip of a folder, into runs/FOLDER/<clip>/
-  vov-fit --config uvg.yaml --part 2/8                  a set shared by 8 GPUs: this one takes every 8th clip
-  vov-fit --config uvg.yaml --dry_run                   the same in a minute, without weights: is everything right?
-  vov-fit --config nano.yaml --print_config             every setting and its default
 
-The result lies in runs/<name>/. The same command goes on with an interrupted run or set."""
+class FitParser(OneLine, LightningArgumentParser):  # type: ignore[misc]  # error returns never in both
+    """Lightning's parser with errors of one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if message.endswith("required: model.base"):
+            message = "no base model is given; add --config nano.yaml, another shipped configuration, or --model.base"
+        super().error(message, ex)
 
 
 class FitCLI(LightningCLI):
@@ -73,12 +73,24 @@ class FitCLI(LightningCLI):
             save_config_callback=None,
             auto_configure_optimizers=False,
             trainer_defaults={**fit_defaults(), "logger": {"class_path": class_path(RunLogger)}},
-            parser_kwargs={"description": DESCRIPTION, "prog": "vov-fit", "parser_mode": PARSER_MODE},
+            parser_kwargs={
+                "description": FIT.description,
+                "prog": FIT.name,
+                "parser_mode": PARSER_MODE,
+                "formatter_class": HelpFormatter,
+            },
         )
+
+    def init_parser(self, **options: Any) -> LightningArgumentParser:
+        parser = FitParser(**options)
+        parser.speak_for(FIT)
+        parser.add_argument("-c", "--config", action=ActionConfigFile, help=FIT.text_of("--config"))
+        return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         assert isinstance(args, list)
         self.config = parser.parse_args(args)
+        spell_enums(self.config.trainer.callbacks)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(Unconstrained, "stage1")
@@ -156,13 +168,15 @@ class FitCLI(LightningCLI):
             print(f"{self.folder.path} is finished and intact; nothing to do")
             return self.finished
         self.parser.add_instantiator(bases, BaseModel, subclasses=True)
-        super().instantiate_classes()
+        with one_line_errors(self.config.trainer):
+            super().instantiate_classes()
         more = {}
         if self.config.dry_run:
             self.datamodule, more["disk_bytes"] = check_clips(self.datamodule, self.model.base, *self.full_size)
         self.reuse_caption()
         self.model.prepare(self.datamodule)
         self.config_init.drift.embed(self.model.base)
+        self.say_plan()
         captions = {source.name: source.caption for source in self.model.sources}
         self.folder.begin(self.identity, captions, self.config.overwrite)
         checkpoint = self.checkpoint
@@ -182,8 +196,16 @@ class FitCLI(LightningCLI):
         if self.config.trainer.enable_progress_bar is not False and not shows_progress(self.config_init.trainer):
             callbacks.append(FitProgress())
         self.trainer_defaults["callbacks"] = callbacks
-        with one_line_errors():
+        with one_line_errors(self.config.trainer, of_trainer=True):
             return super().instantiate_trainer(**kwargs)
+
+    def say_plan(self) -> None:
+        """What comes in, what will come out, and how long it takes; of a dry run nothing, which is of other sizes."""
+        if self.config.dry_run:
+            return
+        timed = self.trainer.strategy.root_device.type == "cpu"
+        for source, member in zip(self.model.sources, self.datamodule.members, strict=True):
+            print(describe_plan(source, member.file, self.model.base, self.model.sampler, timed), flush=True)
 
     def reuse_caption(self) -> None:
         """Where a run goes on, its captioner is not asked again: the folder has the first answers."""
@@ -214,8 +236,10 @@ class FitCLI(LightningCLI):
 @command
 @stoppable
 def main(args: list[str] | None = None) -> int:
-    args = with_class_paths(find_configs(sys.argv[1:] if args is None else args))
+    given = sys.argv[1:] if args is None else args
+    args = with_class_paths(find_configs(with_clip(with_flags(given, FLAGS))))
     cli = FitCLI(args)
+    check_values(cli.config)
     if not cli.config.dry_run:
         return fit_set(cli, args) if cli.config.set is not None else fit_clip(cli)
     with scratch_folder(Path(cli.config.runs)) as scratch:
@@ -229,6 +253,7 @@ def fit_clip(cli: FitCLI) -> int:
     if config.part is not None:
         raise SettingError(f"--part {config.part} is a part of a set; give --set FOLDER, or leave --part out")
     metrics = cli.fit(SharedBase(stand_in=config.dry_run))
+    end_tracking()
     if config.dry_run:
         print(f"dry run passed: {check_disk(cli.folder.path, metrics['disk_bytes'])}")
     else:
@@ -254,6 +279,7 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
     part = take_part(members, config.part)
     name = config.name or source.resolve().name
     folder = Path(config.runs) / name
+    check_set_folder(folder, members)
     failed: dict[str, str] = {}
     stopped = False
     disk_bytes = 0
@@ -279,8 +305,7 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
             if own is None and not full:
                 traceback.print_exc()
             print(f"{member.name} failed: {failed[member.name]}", file=sys.stderr)
-        finally:
-            end_tracking()
+        end_tracking()  # but not after a signal: the job may have seconds left, and wandb ends with the process
     summary = summarize(folder, members, failed)
     if config.dry_run:
         passed = "failed" if failed else "passed"

@@ -2,131 +2,35 @@
 
 import json
 
-from jsonargparse import ArgumentParser, Namespace
-
-from vov_lightning.bases import ClipSize, class_of
-from vov_lightning.bases.estimate import Estimate, estimate
 from vov_lightning.bitstream import Limits, VovFile, describe, format_description
-from vov_lightning.cli.common import HelpFormatter, command, parse_size
-from vov_lightning.errors import SettingError
-
-DESCRIPTION = """Show every header field of a .vov file and its bytes by section, or what a base model costs.
-
-  vov-info clip.vov
-  vov-info --base wan2.1-t2v-1.3b --size 832x480 --frames 81     without its weights"""
-
-GPUS = {
-    "A100 80 GB": (312e12, 80),
-    "H100 80 GB": (989e12, 80),
-    "H200 141 GB": (989e12, 141),
-    "L40S 48 GB": (362e12, 48),
-    "RTX 4090 24 GB": (165e12, 24),
-}
-"""Dense bfloat16 FLOP/s with float32 accumulation, by the makers' data sheets, and GB of memory."""
-UTILISATION = 0.4
-"""Share of those FLOP/s that times assume."""
+from vov_lightning.cli.common import command
+from vov_lightning.cli.parser import command_parser
+from vov_lightning.cli.settings import INFO
+from vov_lightning.errors import BitstreamError, SettingError
 
 
 @command
 def main(args: list[str] | None = None) -> None:
-    parser = ArgumentParser(prog="vov-info", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("file", type=str | None, nargs="?", default=None, help="The .vov file.")
-    parser.add_argument("--json", action="store_true", help="Machine-readable output.")
-    parser.add_argument("--base", type=str | None, default=None, help="Base model (name, class path), not a file.")
-    parser.add_argument("--size", type=str | None, default=None, help="WIDTHxHEIGHT; empty for the model's own.")
-    parser.add_argument("--frames", type=int | None, default=None, help="Frames; empty for the model's own number.")
-    parser.add_argument("--k", type=int, default=131072, help="Length of the vector.")
-    parser.add_argument("--rank", type=int, default=1, help="Rank of the adapter.")
-    parser.add_argument("--draws", type=int, default=128000, help="Draws of a fit; the paper takes 2000 x 64.")
-    parser.add_argument("--steps", type=int, default=25, help="Denoising steps of a decode.")
+    parser = command_parser(INFO)
+    parser.add_argument("file", type=str | None, nargs="?", default=None, help=INFO.text_of("file"))
+    parser.add_argument("--json", action="store_true", help=INFO.text_of("--json"))
+    parser.add_argument("--base", type=str | None, default=None, help=INFO.text_of("--base"))
+    parser.add_argument("--size", type=str | None, default=None, help=INFO.text_of("--size"))
+    parser.add_argument("--frames", type=int | None, default=None, help=INFO.text_of("--frames"))
+    for name, default in (("k", 131072), ("rank", 1), ("draws", 128000), ("steps", 25)):
+        parser.add_argument(f"--{name}", type=int, default=default, help=INFO.text_of(f"--{name}"))
     parser.add_class_arguments(Limits, "limits")
     options = parser.instantiate(parser.parse_args(args))
     if (options.file is None) == (options.base is None):
         raise SettingError("give a .vov file, or --base with the name of a base model")
     if options.base is not None:
+        from vov_lightning.cli.costs import costs_of, format_costs  # torch, which a file is shown without
+
         costs, size = costs_of(options)
         print(json.dumps(vars(costs), indent=2) if options.json else format_costs(costs, size, options))
         return
-    description = describe(VovFile.open(options.file, options.limits, strict=False))
+    file = VovFile.open(options.file, options.limits, strict=False)
+    description = describe(file)
     print(json.dumps(description, indent=2) if options.json else format_description(description))
-
-
-def costs_of(options: Namespace) -> tuple[Estimate, ClipSize]:
-    """Costs of the base model that ``options`` name, and the size they are for.
-
-    Raises:
-        SettingError: If ``--size`` is not WIDTHxHEIGHT, or a number is below 1.
-        BaseModelError: If the model is unknown or cannot take the size.
-    """
-    for setting in ("k", "rank", "draws", "steps"):
-        if options[setting] < 1:
-            raise SettingError(f"--{setting} {options[setting]} is below 1; leave it out for the default")
-    base = class_of(options.base).skeleton()
-    width, height = base.default_size.width, base.default_size.height
-    if options.size is not None:
-        width, height = parse_size(options.size)
-    frames = base.default_size.frames if options.frames is None else options.frames
-    size = ClipSize(frames, height, width)
-    return estimate(base, size, options.rank), size
-
-
-def format_costs(costs: Estimate, size: ClipSize, options: Namespace) -> str:
-    """``costs`` as a table to read."""
-    weights, activations, checkpointed = costs.weight_bytes, costs.activation_bytes, costs.block_bytes
-    share = costs.attention_flops / costs.forward_flops
-    extra = costs.forward_flops / costs.draw_flops  # a second forward pass
-    refused = "; a fit refuses k above D" if options.k > costs.num_entries else ""
-    rows = [
-        ("clip", f"{size.frames} frames of {size.width}x{size.height}, {costs.latent_entries} latents"),
-        ("transformer", f"{si(costs.parameters)} parameters, {costs.tokens} tokens"),
-        ("adapter", f"{costs.adapted_layers} layers, rank {options.rank}: D = {costs.num_entries} entries"),
-        ("sharing", f"D / k = {costs.num_entries / options.k:.2f} with k = {options.k}{refused}"),
-        ("evaluation", f"{si(costs.forward_flops)}FLOP, {share:.0%} of it attention"),
-        ("draw", f"{si(costs.draw_flops)}FLOP, forward and backward"),
-        ("fit", f"{si(costs.draw_flops * options.draws)}FLOP for {options.draws} draws"),
-        ("memory", f"{si(weights)}B weights and {si(activations)}B activations a draw"),
-        ("", f"or {si(checkpointed)}B activations with gradient checkpointing, which takes {extra:.0%} more time"),
-    ]
-    lines = [f"{name:<12} {value}" for name, value in rows]
-    decode = f"decode, {options.steps} steps"
-    lines += ["", f"{'GPU':<16}{'room for a draw':<20}{'a draw':>10}{'a fit':>10}{decode:>18}"]
-    for name, (flops, gigabytes) in GPUS.items():
-        room = gigabytes * 1e9 - weights
-        fits = "yes" if room > activations else "with checkpointing" if room > checkpointed else "no"
-        draw_flops = costs.draw_flops if room > activations else costs.draw_flops + costs.forward_flops
-        draw_s, evaluation_s = draw_flops / (UTILISATION * flops), costs.forward_flops / (UTILISATION * flops)
-        seconds = draw_s, draw_s * options.draws, evaluation_s * options.steps
-        times = ["-" if fits == "no" else duration(time) for time in seconds]
-        lines.append(f"{name:<16}{fits:<20}{times[0]:>10}{times[1]:>10}{times[2]:>18}")
-    lines.append(f"Times assume {UTILISATION:.0%} of the peak; the autoencoder's own work and memory are not counted.")
-    return "\n".join(lines)
-
-
-def si(value: float) -> str:
-    """``value`` to three digits with a prefix, to put a unit behind.
-
-    Example:
-        >>> si(1.419e9), si(42.0)
-        ('1.42 G', '42 ')
-    """
-    for prefix in ("", "k", "M", "G", "T", "P"):
-        if value < 999.5:
-            return f"{value:.3g} {prefix}"
-        value /= 1000
-    return f"{value:.3g} E"
-
-
-def duration(seconds: float) -> str:
-    """``seconds`` in the unit that suits them.
-
-    Example:
-        >>> duration(0.0041), duration(93.2), duration(280800)
-        ('4.1 ms', '93.2 s', '78.0 h')
-        >>> duration(2.06e-5)
-        '20.6 us'
-    """
-    if seconds < 1e-3:
-        return f"{1e6 * seconds:.3g} us"
-    if seconds < 1:
-        return f"{1000 * seconds:.1f} ms"
-    return f"{seconds:.1f} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+    if file.damage:
+        raise BitstreamError(f"{options.file}: {'; '.join(file.damage)}")

@@ -1,51 +1,39 @@
 """``vov-scale``: add index bits to a .vov file, or drop some."""
 
 from dataclasses import replace
-from typing import Literal
-
-from jsonargparse import ArgumentParser
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
-from vov_lightning.cli.common import HelpFormatter, add_decoder_arguments, command, load_decoder
-from vov_lightning.codec.decode import decode
-from vov_lightning.codec.scale import keep_steps, scale
-from vov_lightning.errors import SettingError
-from vov_lightning.progress import step_bar
+from vov_lightning.cli.common import add_decoder_arguments, check_source, command, load_decoder
+from vov_lightning.cli.parser import command_parser
+from vov_lightning.cli.settings import SCALE
+from vov_lightning.codec.scale import assemble, code_clip
+from vov_lightning.codec.steer import keep_steps
+from vov_lightning.errors import BitstreamError, SettingError
+from vov_lightning.files import check_file
+from vov_lightning.progress import ClipBar
 from vov_lightning.runs.source import source_of
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video import remove_padding
-from vov_lightning.video.compare import psnr_db
-
-DESCRIPTION = """Steer the decoder of a .vov file towards the clip with index bits; the vector stays as it is.
-
-  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.bits 4000        a better picture for 500 bytes
-  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.target_bpp 0.2   as good as fits into that rate
-  vov-scale in.vov --source clip.mp4 -o out.vov --scaling.target_psnr 24   as small as reaches that quality
-  vov-scale in.vov --keep_steps 12 -o out.vov                              a shorter file, without the source"""
+from vov_lightning.video.compare import SquaredError
+from vov_lightning.video.source import Fit
 
 
 @command
 def main(args: list[str] | None = None) -> None:
-    parser = ArgumentParser(prog="vov-scale", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("file", type=str, help="The .vov file.")
-    parser.add_argument("-o", "--output", type=str, required=True, help="The .vov file to write.")
-    parser.add_argument("--source", type=str | None, default=None, help="The clip that was compressed: file or folder.")
-    parser.add_argument("--start", type=int, default=0, help="First frame of the source.")
-    parser.add_argument(
-        "--fit", type=Literal["resize", "crop"], default="resize", help="How the source was brought to size."
-    )
-    parser.add_argument(
-        "--steps",
-        type=int | None,
-        default=None,
-        help="Denoising steps; empty for the file's own, which a vector fitted by Reconstruction needs.",
-    )
-    parser.add_argument("--keep_steps", type=int | None, default=None, help="Keep the indices of the first steps only.")
+    parser = command_parser(SCALE)
+    parser.add_argument("file", type=str, help=SCALE.text_of("file"))
+    parser.add_argument("-o", "--output", type=str, required=True, help=SCALE.text_of("--output"))
+    parser.add_argument("--source", type=str | None, default=None, help=SCALE.text_of("--source"))
+    parser.add_argument("--start", type=int, default=0, help=SCALE.text_of("--start"))
+    parser.add_argument("--fit", type=Fit | None, default=None, help=SCALE.text_of("--fit"))
+    parser.add_argument("--steps", type=int | None, default=None, help=SCALE.text_of("--steps"))
+    parser.add_argument("--keep_steps", type=int | None, default=None, help=SCALE.text_of("--keep_steps"))
     parser.add_class_arguments(ScalingConfig, "scaling")
     add_decoder_arguments(parser)
     options = parser.instantiate(parser.parse_args(with_class_paths(args)))
 
+    check_file(options.output, error=BitstreamError)
     file = VovFile.open(options.file, options.limits)
     if options.keep_steps is not None:
         if options.source is not None or options.steps is not None or options.scaling.enabled:
@@ -59,17 +47,23 @@ def main(args: list[str] | None = None) -> None:
             "give --source and one of --scaling.bits, --scaling.target_bpp and --scaling.target_psnr to add index "
             "bits, or --keep_steps to drop some"
         )
+    check_source("--source", options.source)
     base = load_decoder(file, options)
     source = source_of(file, base, options.source, options.start, options.fit)
-    target = remove_padding(source.signal, source.padding)
 
     plain = keep_steps(file, 0)
     if options.steps is not None:
         plain = replace(plain, header=replace(plain.header, steps=options.steps))
-    scaled = scale(plain, base, source, options.scaling, progress=step_bar("scale"))
+    error, parts = SquaredError(), []
+    with ClipBar("scale", source.num_frames) as bar:
+        segments = bar.over(source.segments(), lambda segment: segment.signal.num_frames - segment.padding.frames)
+        for coded in code_clip(plain, base, segments, options.scaling, progress=bar):
+            error.add(coded.decoded, remove_padding(coded.source.signal, coded.source.padding))
+            parts.append(coded.part)
+    scaled = assemble(plain, parts)
     scaled.save(options.output)
-    now_db, before_db = (psnr_db(decode(shown, base), target) for shown in (scaled, file))
+    num_bytes = len(scaled.to_bytes())
     print(
-        f"{options.output}: {len(scaled.to_bytes())} bytes, {8 * len(scaled.to_bytes()) / target.num_pixels:.4f} bpp, "
-        f"{now_db:.2f} dB; was {len(file.to_bytes())} bytes, {before_db:.2f} dB"
+        f"{options.output}: {num_bytes} bytes, {8 * num_bytes / source.num_pixels:.4f} bpp, {error.psnr_db:.2f} dB; "
+        f"was {len(file.to_bytes())} bytes"
     )

@@ -16,18 +16,22 @@ from pathlib import Path
 
 from vov_lightning.errors import UnfinishedError
 from vov_lightning.fitting.interruption import Interrupted, stopped_by_signals
+from vov_lightning.fitting.quiet import without_chatter
 
 UNFINISHED = 75
 """Exit status of a fit that stopped early and can be continued: "try again" in sysexits.h."""
 
+REQUEUE = ("SIGUSR1", "SIGUSR2")
+"""Signals that SLURM is told to send before a job's time is over (``sbatch --signal=SIGUSR1@90``)."""
+
 
 def stoppable(run: Callable[[list[str] | None], int]) -> Callable[[list[str] | None], int]:
-    """``run`` with one line and an exit status of its own for each way of being stopped."""
+    """``run`` without Lightning's chatter, and with one line and an exit status for each way of being stopped."""
 
     @wraps(run)
     def main(args: list[str] | None = None) -> int:
         try:
-            with stopped_by_signals():
+            with stopped_by_signals(), without_chatter():
                 return run(args)
         except UnfinishedError as error:
             say(str(error))
@@ -50,7 +54,7 @@ def requeue(signum: int) -> None:
     job, array = os.environ.get("SLURM_JOB_ID", ""), os.environ.get("SLURM_ARRAY_JOB_ID")
     if array is not None:
         job = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '')}"
-    if signum not in (signal.SIGUSR1, signal.SIGUSR2) or not re.fullmatch(r"\d+(_\d+)?", job):
+    if signal.Signals(signum).name not in REQUEUE or not re.fullmatch(r"\d+(_\d+)?", job):
         return
     try:
         status = subprocess.run(["scontrol", "requeue", job], check=False).returncode

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,21 @@ from jsonargparse import Namespace
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from vov_lightning.cli.common import own_error
 from vov_lightning.errors import SettingError
+
+
+def spell_enums(settings: Any) -> None:
+    """Replace members of enumerations by their values, which YAML can hold: `Timer` has one for a default."""
+    if isinstance(settings, list):
+        for one in settings:
+            spell_enums(one)
+    elif isinstance(settings, Namespace):
+        for name, value in vars(settings).items():
+            if isinstance(value, Enum):
+                settings[name] = value.value
+            else:
+                spell_enums(value)
 
 
 def loggers_of(trainer: Namespace) -> list[Namespace]:
@@ -48,10 +63,26 @@ def shows_progress(trainer: Any) -> bool:
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Within the block, what Lightning says of a trainer that cannot be made becomes a `SettingError` of one line."""
+def one_line_errors(trainer: Any, of_trainer: bool = False) -> Iterator[None]:
+    """Within the block, errors of what group ``trainer`` names become one line.
+
+    Args:
+        trainer: The group.
+        of_trainer: Whether the block makes nothing but Lightning's trainer, so that every wrong value is of the group.
+
+    Raises:
+        SettingError: If Lightning cannot make the trainer, or a class of the configuration does not load.
+    """
     try:
         yield
-    except (MisconfigurationException, ImportError) as error:
+    except (MisconfigurationException, ImportError, ValueError) as error:
+        found = re.search(r"Problem with given class_path '([^']+)':\s*\n\s*([^\n]+)", str(error))
+        if found is not None and own_error(error) is None:
+            raise SettingError(f"class {found[1]} cannot be used: {found[2]}") from error
+        if own_error(error) is not None or (type(error) is ValueError and not of_trainer):
+            raise
         said = " ".join(str(error).split())
-        raise SettingError(f"the settings of --trainer do not work here: {said}") from error
+        raise SettingError(
+            f"trainer.accelerator={trainer.accelerator}, devices={trainer.devices}, strategy={trainer.strategy} "
+            f"and what else --trainer says do not work here: {said}; --trainer.accelerator auto takes what there is"
+        ) from error

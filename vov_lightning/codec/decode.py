@@ -1,20 +1,19 @@
-"""The whole way on one page: a fitted vector into a file, a file back into a signal.
+"""The whole way on one page: a file and the base model that it names into a signal.
 
-Decoding sees only the file and the base model. The encoder calls the same
-`decode` to measure what it made, so both see the same frames bit for bit.
+Decoding sees nothing else. The encoder takes the same steps by the same code,
+so both see the same frames bit for bit.
 """
 
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize, load_base
-from vov_lightning.bases.memory import check_gpu_memory
+from vov_lightning.bases.memory import check_device, check_gpu_memory
+from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.errors import BaseModelMismatchError, BitstreamError, SettingError
 from vov_lightning.flow import Velocity, guide
@@ -23,73 +22,11 @@ from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import check_stop_at, initial_noise, integrate
 from vov_lightning.sampling.steering import Replay, Steering
 from vov_lightning.sampling.unipc import integrate_unipc
-from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
+from vov_lightning.vector.adapter import HashedLoRA
 from vov_lightning.vector.quantizer import dequantize
-from vov_lightning.video import Fitted, Padding, Signal, remove_padding
+from vov_lightning.video import Padding, Signal, remove_padding
 
 
-def build_file(
-    base: BaseModel,
-    source: Fitted,
-    caption: str,
-    symbols: Tensor,
-    step: float,
-    adapter: AdapterConfig,
-    sampler: SamplerConfig,
-) -> VovFile:
-    """File that decodes to the clip of ``symbols`` [k] int.
-
-    Args:
-        base: Model that the vector was fitted on.
-        source: The fitted signal; its size, frame rate and padding go into the file.
-        caption: Text that conditions the model.
-        symbols: Quantised vector; empty for a file without one, which is the base model's own clip.
-        step: Quantiser step, a float32 value (`vov_lightning.bitstream.short_float32` gives one that costs little).
-        adapter: Shape of the adapter.
-        sampler: How the decoder samples.
-    """
-    signal, padding = source.signal, source.padding
-    if sampler.compute_dtype == "float32" and base.dtype != torch.float32:
-        raise SettingError(
-            f"compute_dtype=float32, but the weights of {base.name} are {base.dtype}, and so is what they compute; use "
-            "--model.sampler.compute_dtype bfloat16, or --model.base.dtype float32"
-        )
-    header = Header(
-        base_name=base.name,
-        base_revision=base.revision,
-        base_fingerprint=base.fingerprint(),
-        frames=signal.num_frames - padding.frames,
-        height=signal.height - padding.height,
-        width=signal.width - padding.width,
-        pad_frames=padding.frames,
-        pad_height=padding.height,
-        pad_width=padding.width,
-        fps=signal.fps,
-        compute_dtype=sampler.compute_dtype,
-        guidance=sampler.guidance,
-        vae_tiling=base.vae_tiling,
-        scheduler=sampler.scheduler,
-        grid=sampler.grid,
-        steps=sampler.steps,
-        seed=sampler.seed,
-    )
-    if sampler.grid == "shifted":
-        header = replace(header, shift=sampler.shift)
-    if len(symbols):
-        targets = base.targets_to_mask(adapter.targets or base.default_targets)
-        header = replace(
-            header,
-            k=len(symbols),
-            step=step,
-            rank=adapter.rank,
-            targets=targets,
-            hash_seed=0 if adapter.scheme == "lora" else adapter.seed,
-            hash_scheme=adapter.scheme,
-        )
-    return VovFile(header, caption, symbols.cpu().numpy().astype(np.int32))
-
-
-@torch.no_grad()
 def decode(
     file: VovFile,
     base: BaseModel | None = None,
@@ -97,22 +34,33 @@ def decode(
     stop_at: float = 0.0,
     progress: Progress = iter,
 ) -> Signal:
-    """Signal that ``file`` holds.
+    """Signal that ``file`` holds, all in memory; `decode_segments` gives it in parts.
 
     Args:
         file: An opened file.
         base: The model that it was fitted on; loaded by registered name when left out.
         stop_at: Time in [0, 1) at which sampling stops early (paper, appendix B.1); 0 never.
-        progress: Wraps the sampler's steps, e.g. in a progress bar.
+        progress: Wraps the sampler's steps of each segment, e.g. in a progress bar.
 
     Raises:
         BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
         BitstreamError, BaseModelError: If the file asks for what the base model does not have.
     """
-    header = file.header
-    base = load_base(header.base_name) if base is None else base
+    base = load_base(file.header.base_name) if base is None else base
+    numbers = range(len(file.segments))
+    parts = [decode_segment(file, base, number, stop_at=stop_at, progress=progress) for number in numbers]
+    return Signal(torch.cat([part.frames for part in parts]), file.header.fps, "decoded")
+
+
+@torch.no_grad()
+def decode_segment(
+    file: VovFile, base: BaseModel, number: int, *, stop_at: float = 0.0, progress: Progress = iter
+) -> Signal:
+    """Segment ``number`` (from 0) of ``file``, without padding; arguments and errors as of `decode`."""
+    part = file.part(number)
+    header = part.header
     size = checked_size(header, base)
-    latents = sample(file, base, replay_of(file, base), stop_at, progress)
+    latents = sample(part, base, replay_of(part, base), stop_at, progress)
     signal = decode_latents(base, latents, size, header)
     return remove_padding(signal, Padding(header.pad_frames, header.pad_height, header.pad_width))
 
@@ -126,7 +74,7 @@ def sample(
 ) -> Tensor:
     """Latents ``[1, ...]`` that the adapted model generates from the file's noise."""
     sampler, size = sampler_of(file.header), checked_size(file.header, base)
-    velocity = velocity_field(base, file.caption, sampler)
+    velocity = velocity_field(base, file.caption, sampler, windows_of(file.header))
     # Whatever precision the caller works in, a file decodes in its own.
     with torch.autocast(base.device.type, enabled=False), adapted(base, file):
         return generate(base, velocity, sampler, size, steering, stop_at, progress)
@@ -283,9 +231,26 @@ def adapter_of(file: VovFile, base: BaseModel) -> tuple[HashedLoRA, Tensor]:
     return adapter, dequantize(torch.tensor(file.symbols, device=base.device), header.step)
 
 
-def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig) -> Velocity:
-    """The base model's velocity under ``caption``, guided and in the sampler's arithmetic."""
+def windows_of(header: Header) -> Windows | None:
+    """Windows in which the file's latents are evaluated; None for all at once.
+
+    Raises:
+        BitstreamError: If they are none.
+    """
+    if not header.window:
+        return None
+    try:
+        return Windows(*header.window)
+    except SettingError as error:
+        raise BitstreamError(f"the file is damaged, its windows are none: {error}") from None
+
+
+def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig, windows: Windows | None = None) -> Velocity:
+    """The base model's velocity under ``caption``: guided, in the sampler's arithmetic, blended from ``windows``."""
     guided = guided_velocity(base, caption, sampler.guidance)
+    if windows is not None:
+        base.check_windows(windows)
+        guided = windowed(guided, windows)
     dtype = getattr(torch, sampler.compute_dtype)
 
     def velocity(x_t: Tensor, t: Tensor) -> Tensor:
@@ -316,18 +281,11 @@ def place(base: BaseModel, file: VovFile, device: torch.device | str, prompts: I
         SettingError: If there is no such device.
         BaseModelError: If it is a GPU that has no room for the model.
     """
+    check_device(device)
     for caption in (file.caption, *([] if file.header.guidance == 1 else [""]), *prompts):
         base.embed(caption)
-    try:
-        check_gpu_memory(base, device, base.name)
-        return base.to(device)
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, AssertionError) as cause:  # AssertionError: a PyTorch without CUDA
-        reason = str(cause).partition("\n")[0]
-        raise SettingError(
-            f"device={device} cannot be used ({reason}); use cpu, or cuda where PyTorch finds a GPU"
-        ) from cause
+    check_gpu_memory(base, device, base.name)
+    return base.to(device)
 
 
 def check_base(header: Header, base: BaseModel) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Header, VovFile
+from vov_lightning.bitstream.segments import segment_seed
 from vov_lightning.codec.decode import (
     adapted,
     check_base,
@@ -30,6 +31,7 @@ from vov_lightning.codec.decode import (
     replay_of,
     sampler_of,
     velocity_field,
+    windows_of,
 )
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import Velocity, guide
@@ -117,21 +119,47 @@ def edit(
     files = [files] if isinstance(files, VovFile) else list(files)
     weights = [1.0] * len(files) if weights is None else list(weights)
     check_request(files, config, weights)
+    if files[0].segments[1:]:
+        parts = [
+            edit([part, *files[1:]], base, prompt, own, weights=weights, progress=progress)
+            for part, own in _segments(files[0], config)
+        ]
+        return Signal(torch.cat([part.frames for part in parts]), files[0].header.fps, "decoded")
     first = files[0].header
     sampler = _sampler(first, config)
     own_size = checked_size(first, base)
     size = config.size or own_size
     base.check_size(size)
-    steering = _steering(files[0], base, config)
-    own = velocity_field(base, prompt, sampler)
+    steering, windows = _steering(files[0], base, config), windows_of(first)
+    own = velocity_field(base, prompt, sampler, windows)
     guidance = 1.0 if config.guidance is None else config.guidance
-    negative = own if guidance == 1 else velocity_field(base, negative_of(base, config), sampler)
+    negative = own if guidance == 1 else velocity_field(base, negative_of(base, config), sampler, windows)
     with torch.autocast(base.device.type, enabled=False), merge(files, weights, base) as adapters:
         velocity = _mixed(own, adapters, config.strength)
         if guidance != 1:
             velocity = guide(velocity, _without(negative, adapters), guidance)
         latents = generate(base, velocity, sampler, size, steering, config.stop_at, progress)
     return remove_padding(decode_latents(base, latents, size, first), padding_of(first, size))
+
+
+def _segments(file: VovFile, config: EditConfig) -> Iterator[tuple[VovFile, EditConfig]]:
+    """Every segment of ``file`` as a file of its own, and what ``config`` means for it.
+
+    Raises:
+        SettingError: If another number of frames is asked for.
+    """
+    header, size = file.header, config.size
+    if size is not None and size.frames != header.frames:
+        raise SettingError(
+            f"frames={size.frames}: a clip of {len(file.segments)} segments keeps its {header.frames}; leave it out"
+        )
+    for number in range(len(file.segments)):
+        part = file.part(number)
+        seed = None if config.seed is None else segment_seed(config.seed, number)
+        other = None
+        if size not in (None, generated_size(header)):
+            other = replace(generated_size(part.header), height=size.height, width=size.width)
+        yield part, replace(config, seed=seed, size=other)
 
 
 def negative_of(base: BaseModel, config: EditConfig) -> str:
@@ -178,7 +206,7 @@ def keeps_indices(file: VovFile, config: EditConfig) -> bool:
     wanted = (config.seed, config.steps, config.size)
     own = (header.seed, header.steps, generated_size(header))
     same = all(new in (None, old) for new, old in zip(wanted, own, strict=True))
-    return bool(file.indices) and same
+    return any(segment.indices for segment in file.segments) and same
 
 
 def check_request(files: Sequence[VovFile], config: EditConfig, weights: Sequence[float]) -> None:
@@ -189,7 +217,8 @@ def check_request(files: Sequence[VovFile], config: EditConfig, weights: Sequenc
     """
     _check_weights(files, weights)
     if config.keep_steps and not keeps_indices(files[0], config):
-        reason = "another seed, number of steps or size was asked for" if files[0].indices else "it has none"
+        steered = files[0].header.kernel != "ode"
+        reason = "another seed, number of steps or size was asked for" if steered else "it has none"
         raise SettingError(f"keep_steps={config.keep_steps}: the file's index bits cannot be kept, {reason}")
 
 

@@ -1,37 +1,95 @@
-"""Index bits for a file: lead its decoder towards the clip, to a budget, a rate or a quality, or drop some again."""
+"""A clip coded segment by segment: each is steered towards its source, and bits go where the model is wrong.
+
+The encoder takes every step by the decoder's own code and shows what the decoder will show, so nothing is decoded a
+second time. It holds one segment at a time.
+"""
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-import torch
+from torch import Tensor
 
-from vov_lightning.bases import BaseModel, ClipSize
-from vov_lightning.bitstream import VovFile, without_indices
-from vov_lightning.bitstream.indices import Indices, check_indices
-from vov_lightning.codec.decode import checked_size, decode, sample, sampler_of
+from vov_lightning.bases import BaseModel
+from vov_lightning.bitstream import Segment, VovFile
+from vov_lightning.bitstream.segments import segment_seed, without_indices
+from vov_lightning.codec.decode import checked_size, decode, decode_latents, replay_of, sample
+from vov_lightning.codec.steer import scale_to_quality, steered
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import Progress
-from vov_lightning.sampling.config import ScalingConfig, check_scaling
-from vov_lightning.sampling.steering import Search
+from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video import Fitted, Signal, remove_padding
 from vov_lightning.video.compare import psnr_db
 
-FIRST_GUESS_BITS = 256
-MOST_BITS = 2**22
-PRECISION = 1.02
-"""A search for a quality stops when its budget is known to this factor."""
+
+class SegmentStore(Protocol):
+    """Where segments are kept that are done, so that an encoder that was stopped goes on behind them."""
+
+    def get(self, number: int, template: VovFile) -> tuple[VovFile, Tensor] | None:
+        """Segment ``number`` with its decoded latents, if it was made from ``template``."""
+
+    def put(self, number: int, part: VovFile, latents: Tensor) -> None:
+        """Keep segment ``number``."""
+
+
+SEGMENT_BYTES = 9
+"""What a segment costs besides its indices, about: its line in the table, and a checksum."""
+COUNT_BITS = 4
+"""What the number of indices of a step costs, about: most are as many as those of the step before."""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A segment that is done."""
+
+    part: VovFile
+    """The segment as a file of its own."""
+    source: Fitted
+    """What it was made from."""
+    decoded: Signal
+    """What the decoder shows of it, without padding."""
+
+    @property
+    def segment(self) -> Segment:
+        return self.part.segments[0]
+
+
+class Budget:
+    """Bits for the indices of a clip: every frame gets as many; what a segment leaves goes to those that follow.
+
+    Args:
+        bits: All of them.
+        num_frames: Frames of the clip.
+    """
+
+    def __init__(self, bits: float, num_frames: int) -> None:
+        self.bits_left, self.frames_left = bits, num_frames
+
+    def share(self, num_frames: int) -> int:
+        """Bits for the next segment, of ``num_frames`` frames."""
+        return max(0, int(self.bits_left * num_frames / self.frames_left))
+
+    def spend(self, bits: float, num_frames: int) -> None:
+        """Note what that segment took."""
+        self.bits_left -= bits
+        self.frames_left -= num_frames
 
 
 def scale(
-    file: VovFile, base: BaseModel, source: Fitted, config: ScalingConfig, *, progress: Progress = iter
+    file: VovFile,
+    base: BaseModel,
+    source: Fitted | Iterable[Fitted],
+    config: ScalingConfig,
+    *,
+    progress: Progress = iter,
 ) -> VovFile:
-    """``file`` with indices that lead its decoder towards ``source``; vector and caption stay as they are.
+    """``file`` with indices that lead its decoder towards ``source``; vector, caption and sound stay as they are.
 
     Args:
         file: Any file; indices that it holds are replaced.
         base: The model that it was fitted on.
-        source: The clip at the file's size.
+        source: The clip at the file's size, or its segments.
         config: How many index bits, or what is to be reached with them, and what they choose from.
         progress: Wraps the sampler's steps, e.g. in a progress bar; a search samples more than once.
 
@@ -39,145 +97,141 @@ def scale(
         BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
         SettingError: If ``source`` is not of the file's size, no step can carry an index, or a target is out of reach.
     """
-    if config.target_bpp is not None:
-        return scale_to_bpp(file, base, source.signal, config, config.target_bpp, progress=progress)
-    if config.target_psnr is not None:
-        target = remove_padding(source.signal, source.padding)
-
-        def quality(candidate: VovFile) -> float:
-            return psnr_db(decode(candidate, base), target)
-
-        return scale_to_quality(file, base, source.signal, config, quality, config.target_psnr, progress=progress)
-    return steer(file, base, source.signal, config, progress=progress)
+    segments = [source] if isinstance(source, Fitted) else source
+    return assemble(file, (coded.part for coded in code_clip(file, base, segments, config, progress=progress)))
 
 
-@torch.no_grad()
-def steer(
-    file: VovFile, base: BaseModel, source: Signal, config: ScalingConfig, *, progress: Progress = iter
-) -> VovFile:
-    """``file`` with at most ``config.bits`` bits of indices.
-
-    Args:
-        file: Any file; indices that it holds are replaced.
-        base: The model that it was fitted on.
-        source: The clip at the file's size, padding included.
-        config: How many index bits, and what they choose from.
-        progress: Wraps the sampler's steps, e.g. in a progress bar.
-
-    Raises:
-        BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
-        SettingError: If ``source`` is not of the file's size, or no step can carry an index.
-    """
-    check_scaling(sampler_of(file.header), config)
-    size = checked_size(file.header, base)
-    check_source(source, size)
-    plain = keep_steps(file, 0)
-    search = Search(config, base.encode(source.frames), plain.header.seed, plain.header.steps)
-    sample(plain, base, search, progress=progress)
-    indices = check_indices([step.cpu().numpy() for step in search.indices], config.index_bits)
-    return with_indices(plain, indices, config)
-
-
-def check_source(source: Signal, size: ClipSize) -> None:
-    """Refuse a source that is not of a file's size, padding included.
-
-    Raises:
-        SettingError: If frames, height or width differ.
-    """
-    wanted = (size.frames, 3, size.height, size.width)
-    if source.frames.shape != wanted:
-        raise SettingError(
-            f"the source has {tuple(source.frames.shape)} frames, channels, rows and columns; the file wants {wanted}"
-        )
-
-
-def keep_steps(file: VovFile, number: int) -> VovFile:
-    """``file`` with the indices of its first ``number`` steps only: shorter, and still valid.
-
-    Raises:
-        SettingError: If ``number`` is below 0.
-    """
-    if number < 0:
-        raise SettingError(f"keep_steps={number} is below 0; 0 drops all indices")
-    return file.keep_steps(number)
-
-
-def with_indices(file: VovFile, indices: Indices, config: ScalingConfig) -> VovFile:
-    """``file`` of one segment with ``indices`` in place of its own; without any, its kernel is the plain one."""
-    header = without_indices(file.header)
-    if any(map(len, indices)):
-        eta = config.eta if config.kernel == "ancestral" else 0.0
-        header = replace(header, kernel=config.kernel, eta=eta, codebook=config.codebook, index_bits=config.index_bits)
-    return replace(file, header=header, segments=(replace(file.segments[0], indices=indices),))
-
-
-def scale_to_bpp(
-    file: VovFile, base: BaseModel, source: Signal, config: ScalingConfig, bpp: float, *, progress: Progress = iter
-) -> VovFile:
-    """A scaled file of at most ``bpp`` bits per pixel, and near it where the clip needs as many.
-
-    Raises:
-        SettingError: If the file without indices is larger than that.
-    """
-    header, plain = file.header, keep_steps(file, 0)
-    num_pixels = header.frames * header.height * header.width
-    budget, plain_bits = bpp * num_pixels, 8 * len(plain.to_bytes())
-    if plain_bits > budget:
-        raise SettingError(
-            f"target_bpp={bpp} is below the {plain_bits / num_pixels:.4f} bpp of the file without any indices; "
-            "raise it, or fit with a larger lmbda"
-        )
-    bits = int(min(budget - plain_bits, MOST_BITS))
-    while bits >= config.index_bits:
-        scaled = steer(file, base, source, replace(config, bits=bits), progress=progress)
-        excess = math.ceil(8 * len(scaled.to_bytes()) - budget)
-        if excess <= 0:
-            return scaled
-        bits -= max(excess, config.index_bits)
-    return plain
-
-
-def scale_to_quality(
+def code_clip(
     file: VovFile,
     base: BaseModel,
-    source: Signal,
+    segments: Iterable[Fitted],
     config: ScalingConfig,
-    quality: Callable[[VovFile], float],
-    wanted: float,
     *,
+    store: "SegmentStore | None" = None,
     progress: Progress = iter,
-) -> VovFile:
-    """The smallest scaled file whose ``quality`` is at least ``wanted``, its budget known to 2 %.
+) -> Iterator[Coded]:
+    """Every segment of a clip with its indices, in order, as soon as it is done.
 
     Args:
-        file: Any file; indices that it holds are replaced.
+        file: What the segments share: header, caption, vector, sound, times. Its own segments are not looked at.
         base: The model that it was fitted on.
-        source: The clip at the file's size, padding included.
-        config: What indices choose from; its budget is not used.
-        quality: Figure of a file, larger is better: for example the PSNR of what it decodes to.
-        wanted: The least figure.
+        segments: The clip, at the size of ``file``.
+        config: How many index bits, or what is to be reached with them. ``bits`` and ``target_bpp`` are of the whole
+            clip, and the sound does not count; ``target_psnr`` is reached by every segment.
+        store: Keeps each segment as soon as it is done; what it holds already is not coded again.
+        progress: Wraps the sampler's steps of each segment.
 
     Raises:
-        SettingError: If ``wanted`` is not reached before steps carry all that they need.
+        SettingError: If a target is out of reach.
     """
-    best = keep_steps(file, 0)
-    if quality(best) >= wanted:
-        return best
-    low, high = 0, FIRST_GUESS_BITS
-    while True:
-        size = len(best.to_bytes())
-        best = steer(file, base, source, replace(config, bits=high), progress=progress)
-        found = quality(best)
-        if found >= wanted:
-            break
-        if 2 * high > MOST_BITS or len(best.to_bytes()) <= size:
-            raise SettingError(f"a quality of {wanted} is out of reach: {high} index bits reach {found:.2f}; lower it")
-        low, high = high, 2 * high
-    while high > max(PRECISION * low, config.index_bits) + config.index_bits:
-        middle = (low + high) // 2
-        candidate = steer(file, base, source, replace(config, bits=middle), progress=progress)
-        if quality(candidate) >= wanted:
-            best, high = candidate, middle
-        else:
-            low = middle
-    return best
+    budget = Budget(_index_bits(file, config), file.header.frames)
+    parts: list[VovFile] = []
+
+    def excess_bits(part: VovFile) -> float:
+        """How far the file would be above the target; only its last segment can take more than there is."""
+        if config.target_bpp is None or part.header.frames < budget.frames_left:
+            return 0
+        whole = assemble(file, [*parts, part])
+        return 8 * (len(whole.to_bytes()) - len(whole.sound)) - config.target_bpp * _num_pixels(file)
+
+    for number, source in enumerate(segments):
+        template = segment_file(file, number, source)
+        kept = None if store is None else store.get(number, template)
+        if kept is None:
+            kept = _code(template, base, source, config, budget, excess_bits, progress)
+            if store is not None:
+                store.put(number, *kept)
+        part, latents = kept
+        parts.append(part)
+        budget.spend(_bits_of(part, config), template.header.frames)
+        shown = decode_latents(base, latents, checked_size(part.header, base), part.header)
+        yield Coded(part, source, remove_padding(shown, source.padding))
+
+
+def segment_file(file: VovFile, number: int, source: Fitted) -> VovFile:
+    """Segment ``number`` of ``file`` as a file of its own, before it has indices."""
+    shown = source.signal.num_frames - source.padding.frames
+    header = replace(
+        without_indices(file.header),
+        frames=shown,
+        pad_frames=source.padding.frames,
+        seed=segment_seed(file.header.seed, number),
+    )
+    return VovFile(header, file.caption, file.symbols)
+
+
+def assemble(file: VovFile, parts: Iterable[VovFile]) -> VovFile:
+    """``file`` with the segments of ``parts``, each a file of its own."""
+    parts = list(parts)
+    steered = next((part.header for part in parts if part.indices), None)
+    header = without_indices(file.header)
+    if steered is not None:
+        header = replace(
+            header, kernel=steered.kernel, eta=steered.eta, codebook=steered.codebook, index_bits=steered.index_bits
+        )
+    pad_frames = parts[0].header.pad_frames if len(parts) == 1 else 0
+    header = replace(header, frames=sum(part.header.frames for part in parts), pad_frames=pad_frames)
+    return replace(file, header=header, segments=tuple(part.segments[0] for part in parts))
+
+
+def _code(
+    template: VovFile,
+    base: BaseModel,
+    source: Fitted,
+    config: ScalingConfig,
+    budget: Budget,
+    excess_bits: Callable[[VovFile], float],
+    progress: Progress,
+) -> tuple[VovFile, Tensor]:
+    """A segment with its indices, and its latents as the decoder will see them."""
+    if config.target_psnr is not None:
+        target = remove_padding(source.signal, source.padding)
+        part = scale_to_quality(
+            template,
+            base,
+            source.signal,
+            replace(config, target_psnr=None),
+            lambda candidate: psnr_db(decode(candidate, base), target),
+            config.target_psnr,
+            progress=progress,
+        )
+        return part, sample(part, base, replay_of(part, base), progress=progress)
+    bits = budget.share(template.header.frames)
+    if config.target_bpp is not None:
+        bits -= COUNT_BITS * template.header.steps
+    while bits >= config.index_bits:
+        now = replace(config, bits=bits, target_bpp=None)
+        part, latents = steered(template, base, source.signal, now, progress=progress)
+        excess = math.ceil(excess_bits(part))
+        if excess <= 0:
+            return part, latents
+        bits -= max(excess, config.index_bits)
+    return template, sample(template, base, progress=progress)
+
+
+def _index_bits(file: VovFile, config: ScalingConfig) -> float:
+    """Bits for the segments: what the target leaves beside everything else in the file but the sound.
+
+    Raises:
+        SettingError: If it leaves nothing.
+    """
+    if config.target_bpp is None:
+        return config.bits
+    fixed_bits = 8 * (len(file.to_bytes()) - len(file.sound))
+    if fixed_bits > config.target_bpp * _num_pixels(file):
+        raise SettingError(
+            f"target_bpp={config.target_bpp} is below the {fixed_bits / _num_pixels(file):.4f} bpp of the file without "
+            "any indices; raise it, or fit with a larger lmbda"
+        )
+    return config.target_bpp * _num_pixels(file) - fixed_bits
+
+
+def _bits_of(part: VovFile, config: ScalingConfig) -> float:
+    """What ``part`` takes of the budget."""
+    if config.target_bpp is None:
+        return config.index_bits * sum(map(len, part.indices))
+    return 8 * (part.section_bytes()["indices"] + SEGMENT_BYTES)
+
+
+def _num_pixels(file: VovFile) -> int:
+    return file.header.frames * file.header.height * file.header.width

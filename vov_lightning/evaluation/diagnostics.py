@@ -17,7 +17,7 @@ from torch import Generator
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import adapted, checked_size, sampler_of, tiling, velocity_field
-from vov_lightning.codec.scale import check_source
+from vov_lightning.codec.steer import check_source
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.theory import PathStep, Stop, early_stops, path_divergences, sample_path, velocity_errors
 from vov_lightning.progress import Progress

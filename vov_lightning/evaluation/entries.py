@@ -11,6 +11,7 @@ import yaml
 
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.files import sha256_of
+from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.joint import source_name
 from vov_lightning.runs.sets import read_set
 from vov_lightning.runs.source import SAMPLE
@@ -94,6 +95,8 @@ def _short_names(folders: set[Path]) -> dict[Path, str]:
 
 
 def _entry(file: Path, rate: str, options: SourceOptions, sources: dict[str, Path]) -> Entry:
+    if RunFolder(file.parent, file.stem).unfinished.is_file():
+        raise SettingError("its fit is not finished, unfinished.json says why; let the same vov-fit command go on")
     data = _fit_settings(file)
     if options.folder is not None:
         if file.stem not in sources:
@@ -150,6 +153,6 @@ def _sources_in(folder: Path) -> dict[str, Path]:
         SettingError: If there is no such folder, nothing in it, or two of one name.
     """
     try:
-        return {member.name: member.path for member in read_set(folder)}
+        return {member.name: member.path for member in read_set(folder, "--sources")}
     except SignalError as error:
-        raise SettingError(str(error).replace("--set", "--sources")) from error
+        raise SettingError(str(error)) from error

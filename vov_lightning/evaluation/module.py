@@ -128,7 +128,7 @@ class EvaluationModule(L.LightningModule):
     def _evaluate(self, entry: Entry) -> None:
         file = VovFile.open(entry.file, self.limits)
         header, base = file.header, self._base_of(file)
-        fitted = source_of(file, base, str(entry.source), entry.start, entry.fit)
+        fitted = source_of(file, base, str(entry.source), entry.start, entry.fit).whole()
         source = replace(remove_padding(fitted.signal, fitted.padding), fps=header.fps)
         frames = digest(source.frames.contiguous().numpy().tobytes())
         shape = [*source.frames.shape, str(source.fps)]

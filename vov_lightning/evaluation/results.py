@@ -15,11 +15,10 @@ from typing import Any
 from vov_lightning.errors import RunError
 from vov_lightning.evaluation.module import BOUND, EvaluationModule
 from vov_lightning.evaluation.report import bd_rates
+from vov_lightning.evaluation.report.build import SCHEMA
 from vov_lightning.files import atomic_write
 from vov_lightning.runs.history import read_history
 
-SCHEMA = 1
-"""Version of the tree's layout."""
 COLUMNS = ("clip", "method", "rate", "bytes", "bpp", "frames", "height", "width", "fps")
 """Columns of the table before the metrics."""
 

@@ -13,6 +13,8 @@ from vov_lightning.fitting.tracking import RunLogger, media_of
 from vov_lightning.video import Signal, side_by_side
 
 COLUMNS = ("clip", "method", "rate", "bytes", "bpp")
+MEDIA = {"source and decoded": wandb.Video, "source and decoded, still": wandb.Image}
+"""Columns of the pictures: W&B takes one kind in each."""
 
 
 def log_evaluation(
@@ -32,16 +34,17 @@ def log_evaluation(
         files: What goes into the artifact.
     """
     run, metrics = logger.experiment, results["metrics"]
-    videos = ["source and decoded"] if logger.media else []
-    table = wandb.Table(columns=[*COLUMNS, *metrics, *videos])
     with tempfile.TemporaryDirectory() as folder:
-        for point in results["points"]:
+        made: list[Any] = []
+        for point in results["points"] if logger.media else ():
+            pair = (sources[point["clip"]], frames[point["id"]])
+            shown = side_by_side(*(Signal(clip, Fraction(point["fps"]), point["clip"]) for clip in pair))
+            made.append(media_of(shown, Path(folder) / f"{point['id']}.mp4"))
+        kinds = {name: kind for name, kind in MEDIA.items() if any(isinstance(one, kind) for one in made)}
+        table = wandb.Table(columns=[*COLUMNS, *metrics, *kinds])
+        for number, point in enumerate(results["points"]):
             row = [point[key] for key in COLUMNS] + [point["figures"].get(key) for key in metrics]
-            if logger.media:
-                pair = (sources[point["clip"]], frames[point["id"]])
-                shown = side_by_side(*(Signal(clip, Fraction(point["fps"]), point["clip"]) for clip in pair))
-                row.append(media_of(shown, Path(folder) / f"{point['id']}.mp4"))
-            table.add_data(*row)
+            table.add_data(*row, *(made[number] if isinstance(made[number], kind) else None for kind in kinds.values()))
         run.log({"evaluation/points": table, **curves(results)})
     if logger.media:
         artifact = wandb.Artifact("evaluation", type="evaluation")

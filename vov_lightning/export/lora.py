@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from diffusers.loaders.peft import PeftAdapterMixin
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -77,8 +76,9 @@ def export_diffusers(
     Raises:
         ExportError: If diffusers could not load it, or ``path`` cannot be written.
     """
-    if Path(path).suffix != ".safetensors":
-        raise ExportError(f"{path} does not end in .safetensors; try {Path(path) / 'pytorch_lora_weights.safetensors'}")
+    check_lora_name(path)
+    from diffusers.loaders.peft import PeftAdapterMixin  # takes seconds
+
     if not isinstance(base.transformer, PeftAdapterMixin):
         raise ExportError(f"the transformer of {base.name} is none of diffusers', so no pipeline loads it; use peft")
     tensors = {
@@ -89,6 +89,16 @@ def export_diffusers(
     metadata = provenance(file, base, licence)
     with atomic_path(path, overwrite=overwrite, error=ExportError) as temporary:
         save_file(tensors, temporary, metadata)
+
+
+def check_lora_name(path: str | os.PathLike[str]) -> None:
+    """Refuse a ``path`` whose ending diffusers does not know.
+
+    Raises:
+        ExportError: If it does not end in ``.safetensors``.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise ExportError(f"{path} does not end in .safetensors; try {Path(path) / 'pytorch_lora_weights.safetensors'}")
 
 
 def export_peft(

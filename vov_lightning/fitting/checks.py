@@ -1,10 +1,10 @@
-"""What a fit asks of Lightning's trainer: one process, one device, weights that stay as they are, and checkpoints."""
+"""What a fit asks of Lightning's trainer, one process and whole weights, and of the device."""
 
 import lightning as L
+import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
-from vov_lightning.errors import RunError
-from vov_lightning.fitting.checkpoints import Checkpoints
+from vov_lightning.errors import RunError, SettingError
 
 
 def check_trainer(trainer: L.Trainer) -> None:
@@ -30,11 +30,25 @@ def check_trainer(trainer: L.Trainer) -> None:
         )
 
 
-def check_checkpointing(trainer: L.Trainer) -> None:
-    """Refuse a trainer that saves no checkpoint of the fit.
+def check_arithmetic(compute_dtype: str, device: torch.device) -> None:
+    """Try the sampler's arithmetic on ``device``: not every CPU, and not every PyTorch, has float16.
 
     Raises:
-        RunError: If it has no `Checkpoints`.
+        SettingError: If it is not there.
     """
-    if not any(isinstance(one, Checkpoints) for one in trainer.checkpoint_callbacks):
-        raise RunError("the trainer has no Checkpoints callback; add that of fitting.run.checkpoint_callback")
+    if compute_dtype == "float32":
+        return
+    tokens, volume = torch.zeros(1, 1, 4, 8, device=device), torch.zeros(1, 8, 2, 2, 2, device=device)
+    try:
+        with torch.no_grad(), torch.autocast(device.type, dtype=getattr(torch, compute_dtype)):
+            torch.nn.functional.linear(tokens, tokens[0, 0])
+            torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+            torch.nn.functional.conv3d(volume, volume)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise SettingError(
+            f"compute_dtype={compute_dtype} does not work on {device} ({reason}); use --model.sampler.compute_dtype "
+            "float32, or bfloat16"
+        ) from error

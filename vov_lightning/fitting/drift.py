@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 from vov_lightning.bases import BaseModel
-from vov_lightning.codec.decode import build_file, decode, sample
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import decode, sample
 from vov_lightning.errors import SettingError
 from vov_lightning.files import atomic_write
 from vov_lightning.fitting.curves import draw_curves
@@ -189,7 +190,7 @@ class DriftMonitor(L.Callback):
                 "give prompts that differ, or more seeds"
             )
         pairs = zip(files, module.sources, strict=True)
-        shown = [psnr_db(decode(file, module.base), source.target) for file, source in pairs]
+        shown = [psnr_db(decode(file, module.base), source.clip.target) for file, source in pairs]
         return {
             "drift": float(((latents - before).square().mean() / apart).sqrt()),
             "prompts_psnr_db": finite(psnr_db(clips, clips_before)),
@@ -200,7 +201,7 @@ class DriftMonitor(L.Callback):
         self, module: VOVModule, symbols: Tensor, step: float, adapter: AdapterConfig
     ) -> tuple[Tensor, Signal]:
         """Latents [N, C, T', h, w] of every prompt and seed on the CPU, and their clips one after the other."""
-        base, fitted = module.base, module.sources[0].fitted
+        base, fitted = module.base, module.sources[0].clip.first
         latents, frames = [], []
         for prompt in self._prompts(base):
             for seed in self.seeds:

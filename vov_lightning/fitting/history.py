@@ -31,7 +31,7 @@ MOST_ROWS = 100
 """Rows of a fit without a validation, at most."""
 DISTORTION = "train/distortion"
 FIGURES = ("val/psnr_db", "val/bpp", "val/flow_loss")
-"""What a row holds of a validation, under the names of the logged metrics."""
+"""What a row holds of a validation, under the names of the logged metrics; a clip of several windows has no PSNR."""
 
 
 class History(L.Callback):
@@ -77,7 +77,9 @@ class History(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            self._add(trainer, {name: finite(float(trainer.callback_metrics[name])) for name in FIGURES})
+            measured = trainer.callback_metrics
+            figures = {name: finite(float(measured[name])) for name in FIGURES if name in measured}
+            self._add(trainer, figures)
 
     def _add(self, trainer: L.Trainer, figures: Mapping[str, float | None]) -> None:
         step, stages = trainer.global_step, stages_of(trainer)

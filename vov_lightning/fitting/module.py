@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits, VovFile, short_float32
-from vov_lightning.codec.decode import build_file, decode, guided_velocity
+from vov_lightning.codec.build import build_file, for_clip
+from vov_lightning.codec.decode import decode, guided_velocity
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.checks import check_trainer
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
+from vov_lightning.fitting.pool import latent_pool
 from vov_lightning.fitting.stages import RateControlled
 from vov_lightning.randomness import TRAINING_STREAM, random_words
 from vov_lightning.runs.joint import check_captions
@@ -27,12 +29,12 @@ from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
-from vov_lightning.vector.rate import FactorizedRate
 from vov_lightning.video import Signal
 from vov_lightning.video.compare import psnr_db
 
 VALIDATION_TIMES = 8
 VALIDATION_NOISES = 2
+VALIDATION_WINDOWS = 16
 VALIDATION_SEED = 0
 
 
@@ -66,6 +68,8 @@ class VOVModule(RateControlled):
         rate_learning_rate: float = 1.0,
         seed: int = 0,
     ) -> None:
+        from vov_lightning.vector.rate import FactorizedRate  # CompressAI takes half a second
+
         super().__init__()
         self.base = base.requires_grad_(False).eval()
         self.quantizer = quantizer or NoiseQuantizer()
@@ -97,7 +101,7 @@ class VOVModule(RateControlled):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint["fitted_to"] != self._identity():
-            names = " and ".join(source.fitted.signal.name for source in self.sources)
+            names = " and ".join(source.name for source in self.sources)
             raise RunError(
                 f"the checkpoint was fitted to other frames than {names} now hold, to another "
                 "caption or on another base model; give the run another --name, or start again with --overwrite true"
@@ -108,14 +112,14 @@ class VOVModule(RateControlled):
         digest = hashlib.blake2b(self.base.fingerprint(), digest_size=16)
         for source in self.sources:
             digest.update(source.caption.encode())
-            digest.update(source.fitted.signal.frames.contiguous().numpy().tobytes())
+            digest.update(source.clip.digest)
         return digest.hexdigest()
 
     def prepare(self, data: SignalData) -> None:
         """Read signals, embed captions, try the headers: what is bad is refused before anything is written."""
         self._sources = data.load_all(self.base)
         for number, source in enumerate(self.sources):
-            signal = source.fitted.signal
+            signal = source.clip.first.signal
             self.base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
             self.base.embed(source.caption)
             Limits().check_header(self.to_file(number).header)
@@ -136,7 +140,8 @@ class VOVModule(RateControlled):
         self._targets = [self._target_of(source) for source in self.sources]
 
     def _target_of(self, source: Source) -> Target:
-        latents = self.base.encode(source.fitted.signal.frames)
+        latents = latent_pool(self.base, source.clip, self.seed)
+        self.objective.check_windows(len(latents))
         return Target(
             latents=latents,
             weights=self.base.latent_weights(latents),
@@ -187,19 +192,20 @@ class VOVModule(RateControlled):
 
         Lightning logs the means over the sources.
         """
-        file, target = self.to_file(batch_idx), self.sources[batch_idx].target
-        preview = decode(file, self.base)
-        self.previews.append(preview)
+        file, clip = self.to_file(batch_idx), self.sources[batch_idx].clip
         with torch.autocast(self.device.type, enabled=False):
             self.adapter.attach(self._decoded_vector(file))
             loss = self._validation_loss(self._targets[batch_idx])
             self.adapter.detach()
-        self.log("val/flow_loss", loss, batch_size=1)
-        self.log("val/psnr_db", psnr_db(preview, target), prog_bar=True, batch_size=1)
-        self.log("val/bpp", 8 * len(file.to_bytes()) / target.num_pixels, prog_bar=True, batch_size=1)
+        self.log("val/flow_loss", loss, prog_bar=bool(self._windowed(batch_idx)), batch_size=1)
+        self.log("val/bpp", 8 * len(file.to_bytes()) / clip.num_pixels, prog_bar=True, batch_size=1)
+        if not self._windowed(batch_idx):  # else a preview would cost as much as the fit
+            preview = decode(file, self.base)
+            self.previews.append(preview)
+            self.log("val/psnr_db", psnr_db(preview, clip.target), prog_bar=True, batch_size=1)
 
     def to_file(self, number: int = 0) -> VovFile:
-        """File of a source and the vector as it is now, without indices.
+        """File of a source and the vector as it is now, without indices and in one segment.
 
         Before stage 2 the vector is quantised as stage 2 would begin.
 
@@ -210,7 +216,10 @@ class VOVModule(RateControlled):
         if len(symbols):
             step = short_float32(self._step())
             symbols = quantize(self.vector, step, self.quantizer.limit)
-        return build_file(self.base, source.fitted, source.caption, symbols, step, self.adapter_config, self.sampler)
+        file = build_file(
+            self.base, source.clip.first, source.caption, symbols, step, self.adapter_config, self.sampler
+        )
+        return for_clip(file, source.clip)
 
     def _step(self) -> float:
         """Of the quantiser; before stage 2 what it would begin with."""
@@ -238,13 +247,19 @@ class VOVModule(RateControlled):
         mixed = int(random_words(self.seed, TRAINING_STREAM, 1, start=number)[0]) >> 32
         return torch.Generator().manual_seed(mixed)
 
+    def _windowed(self, number: int) -> bool:
+        """Whether source ``number`` is fitted by windows all over it, rather than as a whole."""
+        return len(self._targets[number].latents) > 1
+
     def _validation_loss(self, target: Target) -> Tensor:
         times = (torch.arange(VALIDATION_TIMES) + 0.5) / VALIDATION_TIMES
         generator = torch.Generator().manual_seed(VALIDATION_SEED)
+        draws = min(VALIDATION_WINDOWS, VALIDATION_NOISES * len(target.latents))
+        windows = torch.arange(draws) * len(target.latents) // draws
         losses = []
         for t in times:
-            eps = torch.randn(VALIDATION_NOISES, *target.latents.shape[1:], generator=generator)
-            losses.append(flow_losses(target, t.expand(VALIDATION_NOISES), eps).mean())
+            eps = torch.randn(draws, *target.latents.shape[1:], generator=generator)
+            losses.append(flow_losses(target, t.expand(draws), eps, windows).mean())
         return torch.stack(losses).mean()
 
     def _decoded_vector(self, file: VovFile) -> Tensor:

@@ -24,11 +24,11 @@ class Target:
     """One signal, as an objective sees it."""
 
     latents: Tensor
-    """Clean latents [1, C, T', h, w]."""
+    """Clean latents [N, C, T', h, w]: of a clip that the model takes at once, N = 1; else of windows all over it."""
     weights: Tensor
     """What a squared error in a latent costs (`BaseModel.latent_weights`), broadcastable to the latents."""
     decoder_noise: Tensor
-    """Noise that the decoder starts from, of the same shape."""
+    """Noise [1, C, T', h, w] that the decoder starts from, where N = 1."""
     times: list[float]
     """Times that the decoder visits, from 1 to 0."""
     velocity: Velocity
@@ -54,6 +54,13 @@ class Objective(ABC):
 
         Raises:
             SettingError: If it is one.
+        """
+
+    def check_windows(self, count: int) -> None:  # noqa: B027  # most objectives take any number
+        """Refuse a clip of ``count`` windows.
+
+        Raises:
+            SettingError: If the distortion is of a single noise, and the clip has several windows.
         """
 
 
@@ -86,14 +93,23 @@ class FlowMatching(Objective):
         self.batch_size, self.stratified = batch_size, stratified
         self.decoder_noise, self.loss_weight_power = decoder_noise, loss_weight_power
 
+    def check_windows(self, count: int) -> None:
+        if self.decoder_noise and count > 1:
+            raise SettingError(
+                f"decoder_noise={self.decoder_noise} fits a clip to one noise, and this clip has {count} windows with "
+                "noises of their own; set it to 0"
+            )
+
     def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:
         t, eps = self.draw(targets[0].decoder_noise, generator)
-        drawn = draw_targets(len(targets), self.batch_size, generator)
+        drawn = draw_evenly(len(targets), self.batch_size, generator)
         weights = t.to(targets[0].latents.device) ** self.loss_weight_power
         total = torch.zeros((), device=weights.device)
         for number in drawn.unique().tolist():  # a velocity has one caption
             own = drawn == number
-            total = total + (flow_losses(targets[number], t[own], eps[own]) * weights[own.to(weights.device)]).sum()
+            windows = draw_evenly(len(targets[number].latents), int(own.sum()), generator)
+            losses = flow_losses(targets[number], t[own], eps[own], windows)
+            total = total + (losses * weights[own.to(weights.device)]).sum()
         return total / weights.sum()
 
     def draw(self, decoder_noise: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -123,20 +139,26 @@ class Reconstruction(Objective):
                 "to flow_euler, or model.objective to FlowMatching"
             )
 
+    def check_windows(self, count: int) -> None:
+        if count > 1:
+            raise SettingError(
+                f"model.objective Reconstruction fits one window from its noise, and the clip has {count}; set "
+                "it to FlowMatching, or choose fewer pixels with --data.height and --data.frames"
+            )
+
     def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:
-        target = targets[int(draw_targets(len(targets), 1, generator))]
+        target = targets[int(draw_evenly(len(targets), 1, generator))]
         latents = integrate(target.decoder_velocity, target.decoder_noise, target.times)
         return (target.weights * (latents - target.latents).square()).mean()
 
 
-def draw_targets(count: int, draws: int, generator: Generator) -> Tensor:
-    """Which of ``count`` signals each of ``draws`` draws is of, evenly [draws]; one signal takes no random numbers."""
+def draw_evenly(count: int, draws: int, generator: Generator) -> Tensor:
+    """Which of ``count`` things each of ``draws`` draws is of [draws]; one thing takes no random numbers."""
     return torch.randint(count, (draws,), generator=generator) if count > 1 else torch.zeros(draws, dtype=torch.long)
 
 
-def flow_losses(target: Target, t: Tensor, eps: Tensor) -> Tensor:
-    """Flow-matching loss [B] at times ``t`` [B] from noises ``eps`` [B, ...]."""
+def flow_losses(target: Target, t: Tensor, eps: Tensor, windows: Tensor) -> Tensor:
+    """Flow-matching loss [B] of ``windows`` [B] (rows of the latents) at times ``t`` [B] from noises ``eps``."""
     device = target.latents.device
-    t, eps = t.to(device), eps.to(device)
-    u = target.velocity(interpolate(target.latents, eps, t), t)
-    return flow_loss(u, target.latents, eps)
+    t, eps, latents = t.to(device), eps.to(device), target.latents[windows.to(device)]
+    return flow_loss(target.velocity(interpolate(latents, eps, t), t), latents, eps)

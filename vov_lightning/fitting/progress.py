@@ -1,15 +1,38 @@
-"""The progress bar of a fit."""
+"""The progress bar of a fit, on standard error like the sampler's."""
 
+import sys
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 from vov_lightning.fitting.stages import stage_at
 
 
 class FitProgress(TQDMProgressBar):
     """One bar over all iterations with time left, labelled with the running stage."""
+
+    def init_train_tqdm(self) -> Tqdm:
+        """Bar over the fit; one that goes on starts where it stopped."""
+        done = self.trainer.global_step * self.trainer.accumulate_grad_batches
+        return self._bar("fit", int(self.trainer.num_training_batches), initial=done, leave=True)
+
+    def init_validation_tqdm(self) -> Tqdm:
+        """Bar over the sources, below that of the fit."""
+        return self._bar("validation", int(sum(self.trainer.num_val_batches)), position=1, leave=False)
+
+    def _bar(self, title: str, total: int, **options: Any) -> Tqdm:
+        return Tqdm(
+            desc=title,
+            total=total,
+            disable=self.is_disabled,
+            dynamic_ncols=True,
+            file=sys.stderr,
+            smoothing=0,
+            bar_format=self.BAR_FORMAT,
+            **options,
+        )
 
     def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
         super().on_train_batch_start(trainer, *args)
@@ -18,8 +41,7 @@ class FitProgress(TQDMProgressBar):
             self.train_progress_bar.set_description(stage.title, refresh=False)
 
     def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        super().on_train_epoch_start(trainer, *args)
-        self.train_progress_bar.set_description("fit")
+        """Nothing: the one epoch is the fit, and its bar is there."""
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)

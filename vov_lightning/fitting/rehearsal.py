@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits
-from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.build import build_file
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.runs.joint import check_captions
@@ -47,6 +47,8 @@ def shrink(config: Namespace) -> None:
     if config.drift.every_n_iterations is not None:
         config.drift.update(Namespace(every_n_iterations=1, steps=min(config.drift.steps, STEPS)))
     config.trainer.update(Namespace(logger=False, enable_progress_bar=False))
+    config.trainer.update(Namespace(max_steps=-1, max_epochs=1, max_time=None, limit_train_batches=None))
+    config.trainer.update(Namespace(fast_dev_run=False, overfit_batches=0.0))  # no limit ends what is this short
     config.trainer.update(Namespace(accelerator="cpu", devices=1, precision="32-true", accumulate_grad_batches=1))
 
 
@@ -75,7 +77,8 @@ def check_clips(
     small, captions, disk_bytes = [], {}, CHECKPOINT_BYTES * k
     for member in data.members:
         asks, member.captioner = member.captioner is not None, None
-        fitted, caption = member.load(base)
+        loaded = member.load(base)
+        fitted, caption = loaded.clip.first, loaded.caption
         signal = fitted.signal
         base.check_size(ClipSize(signal.num_frames, signal.height, signal.width))
         file = build_file(base, fitted, caption, torch.zeros(k), 1.0, adapter, sampler)
@@ -86,7 +89,7 @@ def check_clips(
         rows, columns = base.size_multiple
         small.append(SignalData.of(signal, frames=frames, height=2 * rows, width=2 * columns, caption=caption))
         # At worst decoded and preview (twice as wide) are folders of PNG that do not compress.
-        disk_bytes += 3 * signal.frames.nbytes
+        disk_bytes += 3 * 3 * loaded.clip.num_pixels
     if not small[1:]:
         return small[0], disk_bytes
     for caption in captions.values():

@@ -1,6 +1,5 @@
 """A whole fit: train, write the file, decode it, measure what the decoder shows."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,9 @@ import lightning as L
 
 from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import decode
-from vov_lightning.codec.scale import scale
 from vov_lightning.errors import SettingError, UnfinishedError
 from vov_lightning.fitting.checkpoints import Checkpoints, check_checkpoint
-from vov_lightning.fitting.checks import check_checkpointing, check_trainer
+from vov_lightning.fitting.checks import check_arithmetic, check_trainer
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.ending import Ending, format_early
@@ -21,12 +18,13 @@ from vov_lightning.fitting.figures import measure, rounded
 from vov_lightning.fitting.history import History
 from vov_lightning.fitting.interruption import locating
 from vov_lightning.fitting.module import VOVModule
+from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import Stage, stages_of, total_iterations
-from vov_lightning.progress import step_bar
+from vov_lightning.runs.encode import encode
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.joint import joint_metrics
 from vov_lightning.sampling.config import ScalingConfig, check_scaling
-from vov_lightning.video import Signal, side_by_side, viewing_ending, write_signal
+from vov_lightning.video import Signal
 
 CHECKPOINT_EVERY = 25
 """Optimizer steps between checkpoints: what a crash can cost."""
@@ -38,8 +36,8 @@ class FitResult:
 
     file: VovFile
     """The compressed signal; of a joint fit, the first source's."""
-    decoded: Signal
-    """The decoder's frames, likewise."""
+    decoded: Signal | None
+    """The decoder's frames, likewise; None for a clip of several segments, which are on the disk only."""
     metrics: dict[str, Any]
     """The content of ``metrics.json``."""
     path: Path
@@ -65,12 +63,16 @@ def fit(
         folder: Where everything goes; a fit from Python always starts from the beginning, only ``vov-fit`` resumes.
         scaling: Index bits that steer the decoder, added once the vector is fitted.
         **trainer_options: For Lightning's `Trainer`. The README has an example.
+
+    Raises:
+        UnfinishedError: If a limit of the trainer or a callback has stopped the fit before the end of its stages.
     """
     run = RunFolder(Path(folder), data.source_name)
     options = {"logger": False, **fit_defaults(), **trainer_options}
     callbacks = [*stages, checkpoint_callback(run), History(run.history), *options.pop("callbacks", [])]
-    trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
-    return train_and_finish(trainer, module, data, run, scaling)
+    with without_chatter():
+        trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)
+        return train_and_finish(trainer, module, data, run, scaling)
 
 
 def fit_defaults() -> dict[str, Any]:
@@ -112,8 +114,13 @@ def train_and_finish(
         UnfinishedError: If the fit stopped before its end.
     """
     check_scaling(module.sampler, scaling)
+    check_arithmetic(module.sampler.compute_dtype, trainer.strategy.root_device)
     check_gpu_memory(module.base, trainer.strategy.root_device, module.base.name)
-    run.reopen()
+    if module.adapter_config.k:
+        check_trainer(trainer)
+        if checkpoint is not None:
+            check_checkpoint(checkpoint)
+    run.metrics.unlink(missing_ok=True)
     if module.adapter_config.k:
         seconds, more = train(trainer, module, data, run, checkpoint)
     else:  # nothing to fit: the file holds caption and indices
@@ -147,10 +154,6 @@ def train(
         UnfinishedError: If the fit stopped before its end; checkpoint, file and ``unfinished.json`` are there.
         Interrupted: If a signal stopped it; the checkpoint is there.
     """
-    check_trainer(trainer)
-    check_checkpointing(trainer)
-    if checkpoint is not None:
-        check_checkpoint(checkpoint)
     ending, checkpoints = Ending(trainer), Checkpoints.of(trainer)
     total = total_iterations(trainer)
     with locating(lambda: f"at iteration {checkpoints.saved_step} of {total}" if checkpoints.saved_step else ""):
@@ -190,7 +193,7 @@ def finish(
     more: dict[str, Any],
     shown: bool,
 ) -> FitResult:
-    """Add indices to a source's file, then write and measure everything that is its own in ``run``.
+    """Code a source with the vector, then write and measure everything that is its own in ``run``.
 
     Args:
         module: With its vector fitted, on the device that decodes.
@@ -201,23 +204,9 @@ def finish(
         more: Further figures.
         shown: Whether progress is.
     """
-    source, seconds = module.sources[number], dict(seconds)
-    fitted = module.to_file(number)
-    if scaling.enabled:
-        started_s = time.perf_counter()
-        with locating("while index bits were added"):
-            fitted = scale(fitted, module.base, source.fitted, scaling, progress=step_bar("scale", shown))
-        seconds["scale"] = time.perf_counter() - started_s
-    fitted.save(run.file)
-
-    with locating("while the file was decoded"):
-        file = VovFile.open(run.file)
-        started_s = time.perf_counter()
-        decoded = decode(file, module.base, progress=step_bar("decode", shown))
-        seconds["decode"] = time.perf_counter() - started_s
-
-        for clip, name in ((decoded, "decoded"), (side_by_side(source.target, decoded), "preview")):
-            write_signal(clip, run.path / f"{name}{viewing_ending(clip)}")
-        metrics = measure(module, file, decoded, number) | more | {"seconds": rounded(seconds)}
-        run.write_metrics(metrics)
-    return FitResult(file, decoded, metrics, run.file)
+    with locating("while the clip was coded"):
+        encoded = encode(module.to_file(number), module.base, module.sources[number], run, scaling, shown)
+    metrics = measure(module, encoded) | more
+    metrics["seconds"] = rounded(seconds | metrics["seconds"])
+    run.write_metrics(metrics)
+    return FitResult(encoded.file, encoded.decoded, metrics, run.file)

@@ -1,4 +1,8 @@
-"""Weights & Biases: the default logger of a fit, and what it gets beside the scalar metrics."""
+"""Weights & Biases: the default logger of a fit, and what it gets beside the scalar metrics.
+
+wandb itself is silent. A run that is logged online has one line, with its
+address; one that could not be, one line with the reason.
+"""
 
 import math
 import re
@@ -10,15 +14,17 @@ from typing import Any
 import lightning as L
 import wandb
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.run import FitResult
+from vov_lightning.fitting.wandb_server import INIT_S, UPLOAD_S, reason_for_offline
 from vov_lightning.video import Signal, side_by_side, viewing_ending, write_signal
 
 
 class RunLogger(WandbLogger):
-    """Lightning's `WandbLogger`, which falls back to offline where there is no account.
+    """Lightning's `WandbLogger`, which falls back to offline where there is no account or no server.
 
     Args:
         project: W&B project.
@@ -28,6 +34,7 @@ class RunLogger(WandbLogger):
         media: Log preview videos and the ``.vov`` file.
         group: W&B group.
         tags: W&B tags.
+        id: W&B's id of the run; empty for that of ``WANDB_RUN_ID``, or a new one. Each clip of a set gets its own.
     """
 
     def __init__(
@@ -39,9 +46,11 @@ class RunLogger(WandbLogger):
         media: bool = True,
         group: str | None = None,
         tags: list[str] | None = None,
+        id: str | None = None,
     ) -> None:
-        if not offline and not wandb.login(prompt=False, verify=False):
-            _say("W&B: no API key found, logging offline; run `wandb login` to log online")
+        wandb.setup(wandb.Settings(silent=True))
+        if not offline and (reason := reason_for_offline()) is not None:
+            _say(f"W&B: {reason}")
             offline = True
         super().__init__(
             name=name,
@@ -50,10 +59,30 @@ class RunLogger(WandbLogger):
             project=project,
             group=group,
             tags=tags,
+            id=id,
+            settings=wandb.Settings(
+                silent=True, init_timeout=INIT_S, finish_timeout=UPLOAD_S, finish_timeout_raises=True
+            ),
             # Lightning's own `offline` sets an environment variable, to which the login above has made wandb deaf.
             mode="offline" if offline else None,
         )
+        self._wandb_init.pop("anonymous")  # Lightning gives it, and wandb warns of it
         self.media = media
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run, which begins here; offline where the server does not begin one in time."""
+        begun = self._experiment is not None
+        try:
+            run = super().experiment
+        except (wandb.errors.CommError, wandb.errors.AuthenticationError) as error:
+            _say(f"W&B: {' '.join(str(error).split())[:200]}; logging offline, `wandb sync` uploads the run later")
+            self._offline, self._wandb_init["mode"] = True, "offline"
+            run = super().experiment
+        if not begun and getattr(run, "url", None):
+            _say(f"W&B: {run.url}")
+        return run
 
     def log_clip(self, key: str, clip: Signal) -> None:
         """Log a clip as `media_of` has it."""
@@ -88,7 +117,10 @@ def media_of(clip: Signal, path: Path) -> Any:
 
 def end_tracking() -> None:
     """Close the W&B run of this process, if there is one, so that the next fit begins its own."""
-    wandb.finish()
+    try:
+        wandb.finish()
+    except TimeoutError:
+        _say(f"W&B: not everything was uploaded in {UPLOAD_S:.0f} s; `wandb sync` uploads the rest")
 
 
 @rank_zero_only
@@ -107,4 +139,4 @@ class TrackFit(L.Callback):
                     pl_module.sources, pl_module.previews, strict=False
                 ):  # or fewer were validated
                     key = f"val/preview/{source.name}" if pl_module.sources[1:] else "val/preview"
-                    logger.log_clip(key, side_by_side(source.target, preview))
+                    logger.log_clip(key, side_by_side(source.clip.target, preview))

@@ -21,6 +21,7 @@ import yaml
 from vov_lightning.bitstream import VovFile
 from vov_lightning.errors import BitstreamError, RunError
 from vov_lightning.files import atomic_write
+from vov_lightning.runs.segments import SegmentFolder
 from vov_lightning.runs.settings import counting
 
 
@@ -63,6 +64,10 @@ class RunFolder:
     @property
     def history(self) -> Path:
         return self.path / "history.jsonl"
+
+    @property
+    def segments(self) -> SegmentFolder:
+        return SegmentFolder(self.path / "segments")
 
     @property
     def last_checkpoint(self) -> Path:
@@ -110,14 +115,14 @@ class RunFolder:
         for part, caption in zip(self.parts(list(captions)), captions.values(), strict=True):
             atomic_write(part.caption, f"{caption}\n".encode())
 
-    def reopen(self) -> None:
-        """Mark the run as neither finished nor stopped: work goes on."""
-        for mark in (self.metrics, self.unfinished):
-            mark.unlink(missing_ok=True)
-
     def mark_unfinished(self, why: dict[str, Any]) -> None:
-        """Mark the run as unfinished, for the reasons in ``why``."""
-        atomic_write(self.unfinished, (json.dumps(why, indent=2) + "\n").encode())
+        """Mark the run as unfinished, for the reasons in ``why``; the mark stays until `write_metrics`.
+
+        Args:
+            why: What is written, and with it the callbacks that have stopped the run before.
+        """
+        callbacks = sorted({*self._stopping_callbacks(), *why.get("callbacks", ())})
+        atomic_write(self.unfinished, (json.dumps(why | {"callbacks": callbacks}, indent=2) + "\n").encode())
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Mark the run as finished."""

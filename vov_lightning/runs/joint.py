@@ -19,7 +19,7 @@ from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.files import sha256_of
 from vov_lightning.runs.figures import format_db, mean
 from vov_lightning.runs.sets import Member
-from vov_lightning.video import Signal
+from vov_lightning.video.source import Clip
 
 VECTOR_SECTIONS = ("count_table", "vector")
 """Parts of a file that all files of a joint fit share."""
@@ -101,13 +101,21 @@ def contents_of(paths: Sequence[str], captions: Sequence[str] | None) -> dict[st
     }
 
 
-def check_sources(signals: Mapping[str, Signal]) -> None:
-    """Refuse signals of several sizes.
+def check_sources(clips: Mapping[str, Clip]) -> None:
+    """Refuse clips of several sizes, and clips of several segments.
 
     Raises:
-        SignalError: If they do not have as many frames, rows and columns, padding included.
+        SignalError: If there are several that do not have as many frames, rows and columns, padding included.
     """
-    (first, wanted), *others = ((name, list(signal.frames.shape)) for name, signal in signals.items())
+    if len(clips) < 2:
+        return
+    for name, clip in clips.items():
+        if not clip.is_one_segment:
+            raise SignalError(
+                f"{name} has {clip.num_frames} frames in several segments; sources of one vector are of one segment: "
+                f"give data.frames, at most {clip.shape.longest}, or a larger data.segment"
+            )
+    (first, wanted), *others = ((name, list(clip.first.signal.frames.shape)) for name, clip in clips.items())
     for name, found in others:
         if found != wanted:
             raise SignalError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vov_lightning.errors import SettingError, SignalError
+from vov_lightning.errors import RunError, SettingError, SignalError
 from vov_lightning.files import atomic_write, sha256_of
 from vov_lightning.runs.figures import format_db, mean
 from vov_lightning.video.images import IMAGE_ENDINGS
@@ -33,24 +33,28 @@ class Member:
         return path if path.is_file() else None
 
 
-def read_set(folder: Path) -> list[Member]:
+def read_set(folder: Path, option: str = "--set") -> list[Member]:
     """Members of the set in ``folder``, in the order of the manifest or else of their names.
 
     With a ``manifest.json`` from ``tools/prepare_dataset.py`` these are its files, each still what it was when it was
     prepared. Otherwise every video, every image and every folder of images is a member.
+
+    Args:
+        folder: Where they lie.
+        option: The option that names it, for errors.
 
     Raises:
         SignalError: If there is no such folder, nothing in it, a file that is not the manifest's, or two of one name.
     """
     if not folder.is_dir():
         raise SignalError(
-            f"--set {folder} is not a folder; wanted a folder of clips or images, such as "
+            f"{option} {folder} is not a folder; wanted a folder of clips or images, such as "
             "`python tools/prepare_dataset.py uvg --source DIR --out DIR` fills"
         )
     manifest = folder / MANIFEST
     members = _prepared(manifest) if manifest.is_file() else _found(folder)
     if not members:
-        raise SignalError(f"--set {folder} holds no videos, images or folders of images")
+        raise SignalError(f"{option} {folder} holds no videos, images or folders of images")
     first: dict[str, Path] = {}
     for member in members:
         if member.name in first:
@@ -102,6 +106,23 @@ def take_part(members: list[Member], part: str | None) -> list[Member]:
     if not 1 <= number <= count:
         raise SettingError(f"--part {part} is not a part of the set; wanted e.g. 2/8: every 8th clip from the 2nd on")
     return members[number - 1 :: count]
+
+
+def check_set_folder(folder: Path, members: Iterable[Member]) -> None:
+    """Refuse a folder of runs that holds something else: a run of its own, or runs of another set.
+
+    Raises:
+        RunError: If ``folder`` is a run folder, or a run in it is none of ``members``.
+    """
+    names = {member.name for member in members}
+    if (folder / "config.yaml").exists():
+        raise RunError(f"{folder} is the folder of one run and cannot hold a set; choose another --name or --runs")
+    others = sorted(path.parent.name for path in folder.glob("*/config.yaml") if path.parent.name not in names)
+    if others:
+        raise RunError(
+            f"{folder} holds runs of another set ({', '.join(others[:3])}{' ...' if others[3:] else ''}); choose "
+            "another --name or --runs"
+        )
 
 
 def summarize(folder: Path, members: Iterable[Member], failed: dict[str, str]) -> dict[str, Any]:

@@ -9,13 +9,17 @@ from typing import Any, Literal
 
 from typing_extensions import Self
 
-from vov_lightning.bases import BaseModel
+from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import VovFile
 from vov_lightning.captioners import Captioner
 from vov_lightning.captioners.text import check_caption, read_caption, tidy_reply
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.runs.joint import caption_beside, check_names, check_paths, check_sources, joint_name, source_name
-from vov_lightning.video import Fitted, Padding, Signal, fit_signal, read_signal, remove_padding
+from vov_lightning.video import Padding, Signal, remove_padding
+from vov_lightning.video.resize import output_size
+from vov_lightning.video.sound import SoundMode, extract_sound
+from vov_lightning.video.source import Clip, Fit, Shape, clip_of, open_source
+from vov_lightning.video.stream import ClipReader, open_clip
 
 SAMPLE = "sample"
 """Path that stands for the bundled clip."""
@@ -23,19 +27,16 @@ SAMPLE = "sample"
 
 @dataclass(frozen=True)
 class Source:
-    """One signal of a fit."""
+    """One clip of a fit."""
 
     name: str
     """What its file is called."""
-    fitted: Fitted
-    """The signal at the base model's size."""
+    clip: Clip
+    """The clip at the base model's size."""
     caption: str
     """Text that conditions the base model."""
-
-    @property
-    def target(self) -> Signal:
-        """What the decoder should show: the source after crop and resize, without padding."""
-        return remove_padding(self.fitted.signal, self.fitted.padding)
+    sound: bytes = b""
+    """What travels in the file beside the picture (`extract_sound`)."""
 
 
 class ClipData:
@@ -44,11 +45,14 @@ class ClipData:
     Args:
         path: Video, image, folder of frames or .y4m; ``sample`` is the bundled clip.
         start: First frame.
-        frames: Number of frames; empty for the base model's own (an image has one).
-        height: Height in pixels; empty for the base model's own (``fit: resize``) or the source's (otherwise).
-        width: Width in pixels, likewise.
-        fit: ``resize``: centre crop to the aspect, then area resampling. ``crop``: centre crop, no resampling.
-            ``pad``: nothing is lost; edges and the last frame are repeated and cut off again by the decoder.
+        frames: Number of frames; empty for all of them.
+        height: Height in pixels, or ``source`` for the source's own; empty for what suits the base model. A clip is
+            never enlarged to it.
+        width: Width in pixels; empty to follow from the height.
+        fit: ``scale``: the whole picture at ``height``. ``resize``: cut around the centre to the aspect of ``height``
+            and ``width``, then resampled. ``crop``: cut around the centre, no resampling. ``pad``: the source's own
+            size, odd sides too. Empty for ``resize`` where a width is given, else ``scale``. Edges and last frames
+            are repeated up to a size that the model takes, and cut off again by the decoder.
         fps: Frame rate instead of the source's own, e.g. ``25`` or ``30000/1001``; a folder of frames has 25.
         caption: Text for the base model, stored in the file; "" for none. Without ``caption``, ``caption_file`` and
             ``captioner`` the base model's own captioner is used, where it has one (``nano`` measures its words).
@@ -60,6 +64,9 @@ class ClipData:
             each comes back from its own caption. The other settings hold for all of them.
         captions: Their captions, in the same order. Without them, ``<source>.txt`` beside a source is its caption;
             the others get the captioner's, or the base model's own.
+        audio: The sound: ``copy`` its packets, encode it as ``opus`` (32 kbit/s), or ``none``.
+        segment: Frames of the longest segment; empty for what suits the base model. Segments are decoded one by one,
+            and end at scene changes.
 
     Raises:
         SettingError: If more than one of the three is given, a caption cannot be used, or settings of one source
@@ -71,15 +78,17 @@ class ClipData:
         path: str = SAMPLE,
         start: int = 0,
         frames: int | None = None,
-        height: int | None = None,
+        height: int | Literal["source"] | None = None,
         width: int | None = None,
-        fit: Literal["resize", "crop", "pad"] = "resize",
+        fit: Fit | None = None,
         fps: str | None = None,
         caption: str | None = None,
         caption_file: str | None = None,
         captioner: Captioner | None = None,
         paths: list[str] | None = None,
         captions: list[str] | None = None,
+        audio: SoundMode = "copy",
+        segment: int | None = None,
     ) -> None:
         super().__init__()
         options = {"caption": caption, "caption_file": caption_file, "captioner": captioner}
@@ -90,7 +99,13 @@ class ClipData:
             caption = read_caption(caption_file)
         elif caption is not None:
             check_caption(caption, "caption")
-        self.path, self.start, self.fps, self.fit = path, start, fps, fit
+        if width is not None and (fit == "scale" or height is None or height == "source"):
+            raise SettingError(
+                f"width={width} with height={height} and fit={fit}: a width needs a height in pixels and fit resize or "
+                "crop; leave it out to keep the picture's shape"
+            )
+        self.path, self.start, self.fps, self.audio, self.segment = path, start, fps, audio, segment
+        self.fit: Fit = fit or ("scale" if width is None else "resize")
         self.caption, self.captioner = caption, captioner
         self.frames, self.height, self.width = frames, height, width
         self.source_name = source_name(path, paths)
@@ -104,7 +119,9 @@ class ClipData:
                 words = captions[number] if captions else None
                 file = None if captions else caption_beside(one)
                 asked = captioner if words is None and file is None else None
-                self.members.append(type(self)(one, start, frames, height, width, fit, fps, words, file, asked))
+                member = type(self)(one, start, frames, height, width, fit, fps, words, file, asked)
+                member.audio, member.segment = audio, segment
+                self.members.append(member)
 
     @classmethod
     def of(cls, signal: Signal, **options: Any) -> Self:
@@ -137,93 +154,117 @@ class ClipData:
             SignalError: If one cannot be read or brought to size, or they are not of one size.
             CaptionError: If the captioner gives no caption.
         """
-        sources = tuple(Source(member.source_name, *member.load(base)) for member in self.members)
-        check_sources({source.name: source.fitted.signal for source in sources})
+        sources = tuple(member.load(base) for member in self.members)
+        check_sources({source.name: source.clip for source in sources})
         return sources
 
-    def load(self, base: BaseModel) -> tuple[Fitted, str]:
-        """The one signal at a size that ``base`` takes, and its caption.
+    def load(self, base: BaseModel) -> Source:
+        """The one source at a size that ``base`` takes.
 
         Raises:
-            SignalError: If the source cannot be read or brought to size.
+            SignalError: If it cannot be read, brought to size, or its sound copied.
             CaptionError: If the captioner gives no caption.
         """
-        frames = base.default_size.frames if self.frames is None else self.frames
-        signal = self._signal
-        if signal is None:
-            path = bundled_clip() if self.path == SAMPLE else Path(self.path)
-            # Up to the next count that fits: where ``frames`` does not, an error can say whether that one is there.
-            more = 0 if self.fit == "pad" else (1 - frames) % base.temporal_factor
-            signal = read_signal(path, start=self.start, max_frames=frames + more, fps=self.fps)
-        if signal.is_image and self.frames is None:
-            frames = 1
-        height, width = self.height, self.width
-        if self.fit == "resize" and height is None and width is None:
-            height, width = base.default_size.height, base.default_size.width
-        fitted = fit_signal(
-            signal,
-            height=height,
-            width=width,
-            frames=frames,
-            mode=self.fit,
-            multiple=base.size_multiple,
-            temporal_factor=base.temporal_factor,
-        )
-        return fitted, self._caption_of(fitted, base)
+        shape = self._shape(base)
+        if self._signal is not None:
+            clip = clip_of(self._signal, shape, self.frames)
+            return Source(self.source_name, clip, self._caption_of(clip, base))
+        path = self.file
+        clip = open_source(path, shape, start=self.start, frames=self.frames, fps=self.fps)
+        caption = self._caption_of(clip, base)
+        return Source(self.source_name, clip, caption, self._sound(clip))
 
-    def _caption_of(self, fitted: Fitted, base: BaseModel) -> str:
+    def _sound(self, clip: Clip) -> bytes:
+        duration_s = None if self.frames is None else clip.duration_s
+        sound = extract_sound(self.file, self.audio, clip.start_s, duration_s)
+        if sound and self.fps is not None:
+            print(f"{clip.name}: fps={self.fps} is not the rate of its sound, which is left out", file=sys.stderr)
+            return b""
+        return sound
+
+    @property
+    def file(self) -> Path:
+        """Where the source lies."""
+        return bundled_clip() if self.path == SAMPLE else Path(self.path)
+
+    def _shape(self, base: BaseModel) -> Shape:
+        height, width, longest = self.height, self.width, self.segment or base.segment_frames
+        if self.fit == "scale" and height is None:
+            height = base.default_height
+        if self.fit == "resize" and height is None:
+            height, width = base.default_size.height, base.default_size.width
+        factor = None if base.max_frames == 1 else base.temporal_factor
+        takes = not (longest - 1) % base.temporal_factor and longest <= (base.max_frames or longest)
+        if self.segment is not None and not takes:
+            nearest = base.nearest_size(ClipSize(longest, *base.size_multiple)).frames
+            raise SettingError(f"segment={longest} frames do not suit base model {base.name}; nearest: {nearest}")
+        return Shape(self.fit, height, width, base.size_multiple, factor, longest, min(base.block_frames, longest))
+
+    def _caption_of(self, clip: Clip, base: BaseModel) -> str:
         if self.caption is None and self.captioner is not None:
-            shown = remove_padding(fitted.signal, fitted.padding)
+            shown = remove_padding(clip.first.signal, clip.first.padding)
             # Kept: asked again, it might answer otherwise.
             self.caption = tidy_reply(self.captioner.caption(shown.frames), type(self.captioner).__name__)
             print(f"caption: {self.caption}")
         if self.caption is not None:
             return self.caption
-        found = base.describe(fitted.signal.frames)
+        found = base.describe(clip.first.signal.frames)
         if not found and base.embed("") is not None:
             print(
-                f"{fitted.signal.name}: no caption, so {base.name} is conditioned on none; write one into "
-                f"{fitted.signal.name}.txt beside it, or give --data.caption or --data.captioner",
+                f"{clip.name}: no caption, so {base.name} is conditioned on none; write one into {clip.name}.txt "
+                "beside it, or give --data.caption or --data.captioner",
                 file=sys.stderr,
             )
         return found
 
 
-def source_of(
-    file: VovFile, base: BaseModel, path: str, start: int = 0, fit: Literal["resize", "crop"] = "resize"
-) -> Fitted:
-    """The source of ``file`` at its size, as its fit saw it.
+def source_of(file: VovFile, base: BaseModel, path: str, start: int = 0, fit: Fit | None = None) -> Clip:
+    """The source of ``file`` at its size and in its segments, as its fit saw it.
 
     Args:
         file: The compressed clip.
         base: The model that it was fitted on.
         path: Of the source.
         start: First frame.
-        fit: How it was brought to size, where the file says nothing of padding.
+        fit: How it was brought to size; if None, as the sizes of source and file suggest.
 
     Raises:
         SettingError: If it cannot be brought to the file's size.
     """
     header = file.header
     height, width = header.height, header.width
-    if header.pad_frames or header.pad_height or header.pad_width:
-        data = ClipData(path, start, header.frames, fit="pad", caption=file.caption)
-    else:
-        data = ClipData(path, start, header.frames, height, width, fit, caption=file.caption)
     try:
-        source = data.load(base)[0]
+        found = fit or _fit_between(open_clip(path), height, width)
+        sides = header.pad_height, header.pad_width
+        known = tuple((segment.frames, Padding(segment.pad_frames, *sides)) for segment in file.segments)
+        shape = Shape(
+            found,
+            None if found == "pad" else height,
+            width if found in ("resize", "crop") else None,
+            base.size_multiple,
+            None if base.max_frames == 1 else base.temporal_factor,
+            header.frames,
+            known=known,
+        )
+        clip = open_source(Path(path), shape, start=start, frames=header.frames)
     except SignalError as error:
         raise SettingError(
             f"the source cannot be brought to the file's {header.frames} frames of {width}x{height}: {error}"
         ) from error
-    padding = Padding(header.pad_frames, header.pad_height, header.pad_width)
-    clip = remove_padding(source.signal, source.padding)
-    if source.padding != padding or (clip.num_frames, clip.height, clip.width) != (header.frames, height, width):
+    if (clip.num_frames, clip.height, clip.width) != (header.frames, height, width):
         raise SettingError(
             f"the source {path} has {clip.num_frames} frames of {clip.width}x{clip.height} from frame {start} on, the "
             f"file {header.frames} of {width}x{height}; give the source that was compressed"
         )
-    return source
+    return clip
+
+
+def _fit_between(source: ClipReader, height: int, width: int) -> Fit:
+    """How a source probably got to ``height`` rows and ``width`` columns."""
+    if (source.height, source.width) == (height, width):
+        return "pad"
+    scaled = output_size(source.height, source.width, source.sample_aspect_ratio, height)
+    return "scale" if scaled == (height, width) else "resize"
 
 
 def bundled_clip() -> Path:

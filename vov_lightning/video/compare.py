@@ -7,8 +7,26 @@ import torch
 from vov_lightning.video.signal import Signal
 
 
+class SquaredError:
+    """Squared error of 8-bit frames that come in parts, summed exactly."""
+
+    def __init__(self) -> None:
+        self.total, self.count = 0, 0
+
+    def add(self, decoded: Signal, target: Signal) -> None:
+        """Count a part in."""
+        difference = decoded.frames.short() - target.frames.short()
+        self.total += int(difference.int().square().sum(dtype=torch.int64))
+        self.count += difference.numel()
+
+    @property
+    def psnr_db(self) -> float:
+        """PSNR of the mean over all parts, infinite when they are equal."""
+        return 10 * math.log10(255**2 * self.count / self.total) if self.total else math.inf
+
+
 def psnr_db(decoded: Signal, target: Signal) -> float:
     """PSNR of 8-bit frames, from the mean squared error over all of them, as in the paper; infinite when equal."""
-    difference = decoded.frames.short() - target.frames.short()
-    error = int(difference.int().square().sum(dtype=torch.int64))  # exact
-    return 10 * math.log10(255**2 * difference.numel() / error) if error else math.inf
+    error = SquaredError()
+    error.add(decoded, target)
+    return error.psnr_db

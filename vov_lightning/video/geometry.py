@@ -85,7 +85,7 @@ def fit_signal(
             raise SignalError(f"height={height} and width={width} have no meaning with --data.fit pad; leave them out")
         return _pad(signal, frames, multiple, temporal_factor)
 
-    num_frames = _checked_frame_count(signal, frames, temporal_factor)
+    num_frames = check_frame_count(signal.name, signal.num_frames, frames, temporal_factor)
     pixels = signal.frames[:num_frames]
     if mode == "crop":
         if height is None or width is None:
@@ -127,16 +127,32 @@ def remove_padding(signal: Signal, padding: Padding | tuple[int, int, int]) -> S
     return Signal(pixels, signal.fps, signal.name)
 
 
-def _checked_frame_count(signal: Signal, frames: int | None, temporal_factor: int | None) -> int:
-    available = signal.num_frames
+def add_padding(signal: Signal, padding: Padding) -> Signal:
+    """``signal`` with its last frame, row and column repeated; the inverse of :func:`remove_padding`."""
+    pixels = signal.frames
+    # Indexing past the last frame, row and column with the last index repeats it.
+    for dim, added in ((0, padding.frames), (2, padding.height), (3, padding.width)):
+        if added:
+            size = pixels.shape[dim]
+            index = torch.arange(size + added, device=pixels.device).clamp(max=size - 1)
+            pixels = pixels.index_select(dim, index)
+    return Signal(pixels, signal.fps, signal.name)
+
+
+def check_frame_count(name: str, available: int, frames: int | None, temporal_factor: int | None) -> int:
+    """How many frames to take: ``frames``, or all that are ``available`` if None.
+
+    Raises:
+        SignalError: If there are not as many, or the model does not take so many; the message names the nearest counts.
+    """
     wanted = available if frames is None else frames
-    setting = f"frames={frames}" if frames is not None else f"{signal.name} has {available} frames, which"
+    setting = f"frames={frames}" if frames is not None else f"{name} has {available} frames, which"
     if temporal_factor is None and wanted > 1:
         raise SignalError(f"{setting} is more than the one frame that the base model takes; use --data.frames 1")
     if wanted > available:
         below = _valid_counts_around(available, temporal_factor)[0]
         raise SignalError(
-            f"frames={wanted} and {signal.name} has only {available}; use --data.frames {below} or --data.fit pad"
+            f"frames={wanted} and {name} has only {available}; use --data.frames {below} or --data.fit pad"
         )
     nearest = _valid_counts_around(wanted, temporal_factor)
     if wanted not in nearest:
@@ -214,10 +230,4 @@ def _pad(signal: Signal, frames: int | None, multiple: tuple[int, int], temporal
     padding = Padding(
         _valid_counts_around(num_frames, temporal_factor)[-1] - num_frames, -height % multiple[0], -width % multiple[1]
     )
-    # Indexing past the last frame, row and column with the last index repeats it.
-    for dim, added in ((0, padding.frames), (2, padding.height), (3, padding.width)):
-        if added:
-            size = pixels.shape[dim]
-            index = torch.arange(size + added, device=pixels.device).clamp(max=size - 1)
-            pixels = pixels.index_select(dim, index)
-    return Fitted(Signal(pixels, signal.fps, signal.name), padding)
+    return Fitted(add_padding(Signal(pixels, signal.fps, signal.name), padding), padding)

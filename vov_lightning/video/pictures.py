@@ -5,7 +5,8 @@ The conversion is that of ffmpeg's command line: libswscale's bicubic scaler ins
 
 - Colour: the matrix (BT.601, BT.709, FCC, SMPTE 240M, BT.2020) and range that the stream states, and where it states
   none BT.601 and limited range at every size. Any other matrix (YCgCo, ICtCp, ...) is refused, because libswscale would
-  use another one instead. HDR is not tone-mapped.
+  use another one instead. 8-bit 4:2:0 of even height takes its fast conversion: one grey level darker on a smooth
+  pattern, and 36 dB where an exact one has 40. HDR is not tone-mapped.
 - Depth: more than 8 bits are converted to 8.
 - Interlaced pictures keep both fields in one frame. Their chroma is converted field by field, unlike ffmpeg without
   ``scale=interl=1``, which mixes the two; and a warning says so.
@@ -33,6 +34,9 @@ CONVERTED_MATRICES = (1, 2, 4, 5, 6, 7, 9)
 YCGCO = 8
 MATRIX_NAMES = {0: "RGB", YCGCO: "YCgCo", 10: "BT.2020 constant luminance", 11: "SMPTE 2085", 14: "ICtCp", 15: "IPT-C2"}
 
+Matrix = tuple[int, int, int, int]
+"""``a, b, c, d``: a pixel at x, y is shown at ``a*x + c*y, b*x + d*y``, apart from a shift."""
+
 ONE_DEGREE = 0.0175  # its tangent; ffmpeg's own tolerance for "a multiple of 90 degrees"
 
 
@@ -49,6 +53,11 @@ class PictureConverter:
         self._settings: tuple | None = None
         self._graph = av.filter.Graph()
         self._has_warned = False
+        self._matrix = (1, 0, 0, 1)
+
+    def follow(self, frame: av.VideoFrame) -> None:
+        """Remember how ``frame`` is to be shown; H.264 may say it once for all frames that follow."""
+        self._matrix = display_matrix(frame) or self._matrix
 
     def __call__(self, frame: av.VideoFrame) -> Tensor:
         """Upright pixels ``[3, H, W]`` uint8.
@@ -57,6 +66,7 @@ class PictureConverter:
             SignalError: If pixels are transparent, the colour matrix is none that libswscale converts, the picture is
                 to be shown at an angle, or a picture holds one field only.
         """
+        self.follow(frame)
         self._check(frame)
         has_alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
         pixels = torch.from_numpy(self._convert(frame, "rgba" if has_alpha else "rgb24"))
@@ -91,7 +101,7 @@ class PictureConverter:
 
     def _convert(self, frame: av.VideoFrame, target: str) -> np.ndarray:
         """``[H, W, C]`` uint8, cropped and upright."""
-        matrix = display_matrix(frame)
+        matrix = self._matrix
         settings = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range, matrix, target)
         if settings != self._settings:
             self._graph = av.filter.Graph()
@@ -103,12 +113,16 @@ class PictureConverter:
                 colorspace=str(int(frame.colorspace)),
                 range=str(int(frame.color_range)),
             )
-            # In the order of ffmpeg, which crops to whole chroma samples and turns before it converts.
+            # In the order of ffmpeg, which crops to whole chroma samples and turns before it converts, unless chroma
+            # is subsampled in one direction only and would be so in the other.
             left, right, top, bottom = self._crop
-            steps = [("crop", f"iw-{left + right}:ih-{top + bottom}:{left}:{top}")] if any(self._crop) else []
-            steps += upright(matrix, self._path)
-            steps += [("scale", "interl=-1:flags=bicubic"), ("format", target), ("buffersink", "")]
-            self._graph.link_nodes(source, *[self._graph.add(*step) for step in steps]).configure()
+            crop = [("crop", f"iw-{left + right}:ih-{top + bottom}:{left}:{top}")] if any(self._crop) else []
+            turn = upright(matrix, self._path)
+            convert = [("scale", "interl=-1:flags=bicubic"), ("format", target)]
+            is_skewed = frame.format.chroma_width(64) != frame.format.chroma_height(64)
+            steps = [*crop, *convert, *turn] if is_skewed and turns_sides(matrix) else [*crop, *turn, *convert]
+            nodes = [self._graph.add(*step) for step in (*steps, ("buffersink", ""))]
+            self._graph.link_nodes(source, *nodes).configure()
             self._settings = settings
         self._graph.push(frame)
         picture = self._graph.pull()
@@ -116,16 +130,16 @@ class PictureConverter:
         return picture.to_ndarray()
 
 
-def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    """``a, b, c, d`` of the frame: a pixel at x, y is shown at ``a*x + c*y, b*x + d*y``, apart from a shift."""
+def display_matrix(frame: av.VideoFrame) -> Matrix | None:
+    """That of the frame, if it has one."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(data, SideData):
-        return 1, 0, 0, 1
+        return None
     a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
     return a, b, c, d
 
 
-def upright(matrix: tuple[int, int, int, int], path: Path) -> list[tuple[str, str]]:
+def upright(matrix: Matrix, path: Path) -> list[tuple[str, str]]:
     """ffmpeg's filters, each with its argument, that turn by quarters and mirror a picture as it is to be shown.
 
     Raises:
@@ -145,7 +159,7 @@ def upright(matrix: tuple[int, int, int, int], path: Path) -> list[tuple[str, st
     return [(name, "") for name, sign in (("hflip", a), ("vflip", d)) if sign < 0]
 
 
-def turns_sides(matrix: tuple[int, int, int, int]) -> bool:
+def turns_sides(matrix: Matrix) -> bool:
     """Whether rows are shown as columns."""
     a, b, c, d = matrix
     return max(abs(b), abs(c)) > max(abs(a), abs(d))

@@ -5,8 +5,9 @@ from fractions import Fraction
 
 import torch
 
+from vov_lightning.video.clip import check_part
 from vov_lightning.video.signal import Signal
-from vov_lightning.video.stream import check_part, open_clip
+from vov_lightning.video.stream import open_clip
 
 
 def read_signal(

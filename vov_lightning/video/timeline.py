@@ -2,11 +2,12 @@
 
 libav takes a broken download for an ordinary end of file, and the part of a frame at its end for a whole one. So what a
 file announces (an index in MP4, a number in AVI, a duration in Matroska, a length in bytes in most) is compared with
-what is there.
+what is there. MPEG-PS and MXF announce nothing that would tell.
 """
 
 import re
 from array import array
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -47,9 +48,7 @@ def read_timeline(path: Path, container: av.container.InputContainer, stream: av
     num_sound: int | None = None  # unknown until the first damaged packet
     is_cut = False
     try:
-        for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
+        for packet in packets_of(container, stream):
             if packet.is_corrupt and num_sound is None:
                 num_sound = len(pts)
             pts.append(UNKNOWN if packet.pts is None else packet.pts)
@@ -64,8 +63,8 @@ def read_timeline(path: Path, container: av.container.InputContainer, stream: av
     is_cut = is_cut or _lacks_bytes(path, format_name, last_byte)
     announced = max(total, _num_announced(format_name, stream, total, last_shown + last_duration, is_cut))
     if num_sound is None:
-        # Where bytes are missing, the last packet is but a part.
-        num_sound = len(pts) - 1 if is_cut and len(pts) > 0 else len(pts)
+        # Where bytes are missing, the last packet is but a part, which libav hands on except in Y4M.
+        num_sound = len(pts) - (is_cut and len(pts) > 0 and format_name != "yuv4mpegpipe")
     is_whole = not is_cut and announced == total and num_sound == len(pts)
     # What is missing would have been decoded after the last sound packet, and nothing is shown before it is decoded.
     safe_tick = None if is_whole or num_sound == 0 or dts[num_sound - 1] == UNKNOWN else dts[num_sound - 1]
@@ -75,6 +74,14 @@ def read_timeline(path: Path, container: av.container.InputContainer, stream: av
     is_timed = UNKNOWN not in held and not has_jumps
     ticks = array("q", sorted(held)) if is_timed else None
     return Timeline(len(held), num_lost, ticks, last_duration, num_sound, safe_tick)
+
+
+def packets_of(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """Packets of a stream without the empty ones, which say that the frame before stays (Theora, AVI)."""
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size > 0)
+    except IndexError as cause:  # PyAV's, where a damaged file gets more streams on the way
+        raise av.error.InvalidDataError(0, "streams appear on the way") from cause
 
 
 def _num_announced(format_name: str, stream: av.VideoStream, total: int, end: int, is_cut: bool) -> int:

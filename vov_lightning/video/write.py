@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from vov_lightning.errors import SignalError
-from vov_lightning.files import atomic_folder, atomic_path
+from vov_lightning.files import atomic_folder, atomic_path, check_file, check_folder
 from vov_lightning.video.movies import FORMATS, MovieWriter, check_takes_sound
 from vov_lightning.video.signal import Signal
 
@@ -241,16 +241,21 @@ class _Abandoned(Exception):
 def check_output(
     path: str | os.PathLike[str], num_frames: int, height: int, width: int, fps: Fraction, sound: bytes = b""
 ) -> None:
-    """Refuse a ``path`` that :class:`ClipWriter` would refuse for its ending, before the frames have been computed.
+    """Refuse a ``path`` that :class:`ClipWriter` would refuse, before the frames have been computed.
 
     Raises:
-        SignalError: If the ending is unknown or does not suit a clip of this size, frame rate and sound.
+        SignalError: If the ending is unknown or does not suit a clip of this size, frame rate and sound, or
+            nothing can be written there.
 
     Example:
         >>> check_output("clip.png", 1, 48, 64, Fraction(25))
     """
-    _checked_ending(path, num_frames, height, width, fps, "the clip")
+    ending = _checked_ending(path, num_frames, height, width, fps, "the clip")
     check_takes_sound(path, sound)
+    if ending:
+        check_file(path, error=SignalError)
+    else:
+        check_folder(path, replaceable=_is_ours, error=SignalError)
 
 
 def viewing_ending(signal: Signal) -> str:

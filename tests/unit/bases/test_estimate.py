@@ -13,7 +13,7 @@ from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.cli import info
-from vov_lightning.cli.info import format_costs
+from vov_lightning.cli.costs import format_costs
 from vov_lightning.errors import BaseModelError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -19,8 +19,9 @@ from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import adapted, build_file, decode, sample, scaling_of
-from vov_lightning.codec.scale import steer
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import adapted, decode, sample, scaling_of
+from vov_lightning.codec.steer import steer
 from vov_lightning.errors import BaseModelError, SettingError
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise

@@ -13,7 +13,8 @@ from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.common import command
-from vov_lightning.codec.decode import build_file, place
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import place
 from vov_lightning.errors import BaseModelError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.module import VOVModule

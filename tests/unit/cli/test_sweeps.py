@@ -11,7 +11,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from vov_lightning.cli import fit
-from vov_lightning.cli.common import shipped_configs
+from vov_lightning.cli.configs import shipped_configs
 
 SWEEPS = sorted((shipped_configs() / "sweeps").glob("*.yaml"))
 

@@ -15,8 +15,9 @@ from torch import Tensor
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.nano.model import Nano, NanoConfig
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import adapted, build_file, decode
-from vov_lightning.codec.scale import with_indices
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import adapted, decode
+from vov_lightning.codec.steer import with_indices
 from vov_lightning.errors import BaseModelError, BaseModelMismatchError, BitstreamError
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise, integrate

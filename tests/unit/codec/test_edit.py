@@ -11,9 +11,10 @@ from torch import Tensor
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.nano.model import Nano, NanoConfig
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import build_file, decode
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import decode
 from vov_lightning.codec.edit import EditConfig, edit, keeps_indices, merge
-from vov_lightning.codec.scale import with_indices
+from vov_lightning.codec.steer import with_indices
 from vov_lightning.errors import BaseModelError, BaseModelMismatchError, SettingError
 from vov_lightning.flow import guide
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig

@@ -13,7 +13,8 @@ from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bases.hub import digest
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import build_file, sample
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import sample
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.diagnostics import Diagnostics, Mean, diagnose
 from vov_lightning.sampling.config import SamplerConfig

@@ -44,6 +44,13 @@ class TestFiles:
         assert entries[1].source == sources / "foreman"
         assert not failures
 
+    def test_a_file_of_an_unfinished_fit_is_no_result(self, tmp_path: Path, sources: Path) -> None:
+        run = make_run(tmp_path / "low" / "bus", "bus")
+        (run / "unfinished.json").write_text("{}")
+        entries, failures = find_entries([tmp_path / "low"], SourceOptions(sources))
+        assert not entries
+        assert "its fit is not finished" in failures[str(run / "bus.vov")]
+
     def test_loose_files_belong_to_their_folder(self, tmp_path: Path, sources: Path) -> None:
         make_run(tmp_path / "scaled", "bus")
         entries, _ = find_entries([tmp_path / "scaled" / "bus.vov"], SourceOptions(sources))

@@ -13,7 +13,7 @@ from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.build import build_file
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Fitted, Padding, Signal

@@ -51,9 +51,9 @@ def test_it_says_what_from_which_base_how_big_how_good(nano_file, tmp_path):
     assert row_of(card, "ball/ball.vov") == [
         "[ball/ball.vov](ball/ball.vov)",
         "nano",
-        "5 x 96 x 64",
+        "2 x 96 x 64",
         str(size),
-        f"{8 * size / (5 * 96 * 64):.4f}",
+        f"{8 * size / (2 * 96 * 64):.4f}",
         "24.50",
         "26.53",
         "red, moving left",

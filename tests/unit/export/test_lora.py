@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from vov_lightning.bases import BaseModel
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.wan import Wan13B
+from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import adapted, decode
 from vov_lightning.errors import BaseModelMismatchError, ExportError
 from vov_lightning.export import export_diffusers, export_peft, lora_matrices
@@ -178,7 +179,7 @@ class TestMetadata:
         base = make_base(Nano)
         file = make_file(base)
         header = replace(file.header, kernel="ancestral", eta=1.0)
-        steered = replace(file, header=header, indices=(np.array([1, 2]), np.array([3])))
+        steered = VovFile.single(header, file.caption, file.symbols, (np.array([1, 2]), np.array([3])))
         export_diffusers(steered, base, tmp_path / "out.safetensors")
         found = metadata_of(tmp_path / "out.safetensors")
         assert found["license"] == "unknown"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vov_lightning.errors import SettingError
-from vov_lightning.fitting.objectives import FlowMatching, Reconstruction, Target, draw_targets
+from vov_lightning.fitting.objectives import FlowMatching, Reconstruction, Target, draw_evenly
 from vov_lightning.fitting.times import LogitNormalTime, ShiftedTime, UniformTime
 from vov_lightning.sampling.config import SamplerConfig
 
@@ -89,7 +89,7 @@ class TestSeveralTargets:
         found = objective.loss(self.TARGETS, generator(3))
         same = generator(3)
         t, eps = objective.draw(NOISE, same)
-        drawn = draw_targets(2, 16, same)
+        drawn = draw_evenly(2, 16, same)
         assert drawn.unique().tolist() == [0, 1]
         wanted = (9.0 * drawn).view(-1, 1, 1)
         squares = (wanted - (eps - torch.arange(6.0).view(1, 2, 3))).square().mean(dim=(1, 2))
@@ -105,7 +105,7 @@ class TestSeveralTargets:
     def test_one_target_takes_no_random_numbers(self):
         """A fit of one source draws what it always drew."""
         used = generator()
-        assert draw_targets(1, 3, used).tolist() == [0, 0, 0]
+        assert draw_evenly(1, 3, used).tolist() == [0, 0, 0]
         assert torch.equal(used.get_state(), generator().get_state())
 
 

@@ -57,7 +57,7 @@ def test_captions_come_from_settings_then_files_then_the_captioner(tiny_nano, tm
     paths = [str(tmp_path / f"{name}.mp4") for name in "ab"]
     first, second = SignalData(paths=paths).load_all(tiny_nano)
     assert (first.name, second.name, second.caption) == ("a", "b", "dim, blue")
-    assert first.caption == tiny_nano.describe(first.fitted.signal.frames)
+    assert first.caption == tiny_nano.describe(first.clip.first.signal.frames)
     given = SignalData(paths=paths, captions=["red", "green"]).load_all(tiny_nano)
     assert [source.caption for source in given] == ["red", "green"]
     assert [member.captioner is None for member in SignalData(paths=paths, captioner=Silent()).members] == [False, True]

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from vov_lightning.errors import SettingError, SignalError
-from vov_lightning.runs.sets import format_summary, read_set, summarize, take_part
+from vov_lightning.errors import RunError, SettingError, SignalError
+from vov_lightning.runs.sets import Member, check_set_folder, format_summary, read_set, summarize, take_part
 
 
 def names(folder):
@@ -102,3 +103,16 @@ def test_summary_holds_finished_failed_and_missing(folder, tmp_path):
     assert "b failed: RunError: other settings" in table
     assert "not finished: c" in table
     assert summarize(runs / "none", members, {})["mean"] == {}
+
+
+def test_a_folder_holds_the_runs_of_one_set(tmp_path):
+    members = [Member("a", Path("x/a.mp4")), Member("b", Path("x/b.mp4"))]
+    check_set_folder(tmp_path / "missing", members)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "config.yaml").touch()
+    check_set_folder(tmp_path, members)
+    with pytest.raises(RunError, match=r"holds runs of another set \(a\); choose another --name"):
+        check_set_folder(tmp_path, [Member("c", Path("y/c.mp4"))])
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(RunError, match="is the folder of one run and cannot hold a set; choose another --name"):
+        check_set_folder(tmp_path, members)

@@ -44,15 +44,25 @@ class TestOrientation:
             plain = read_signal(source).frames
             assert plain.shape != frames.shape or not torch.equal(plain, frames)
 
+    @pytest.mark.parametrize("note", ["rotate=90", "rotate=270:flip=horizontal", "flip=vertical"])
+    @pytest.mark.parametrize("ending", ["mp4", "ts"])
+    def test_a_note_in_the_stream(self, media, x264, ending, note):
+        source = media.source("source.mp4", *x264)
+        path = media.remux(source, f"noted.{ending}", "-bsf:v", f"h264_metadata=display_orientation=insert:{note}")
+        frames = assert_equals_ffmpeg(media, path)
+        assert frames.shape[2:] == ((48, 32) if "rotate" in note else (32, 48))
+
     def test_vertical_mirror(self, media, x264):
         source = media.source("source.mp4", *x264)
         path = media.remux(source, "mirrored.mp4", before=("-display_vflip",))
         assert torch.equal(assert_equals_ffmpeg(media, path), read_signal(source).frames.flip(2))
 
-    def test_odd_sizes_turn_too(self, media):
-        source = media.source("source.mkv", *LOSSLESS, size="47x31")
-        frames = assert_equals_ffmpeg(media, media.remux(source, "turned.mkv", before=("-display_rotation", "90")))
-        assert frames.shape[2:] == (47, 31)
+    @pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p10le", "yuv411p", "gray16le", "gbrp"])
+    @pytest.mark.parametrize("turn", [("90",), ("270", "-display_hflip"), ("180",)])
+    def test_odd_sizes_and_other_formats_turn_too(self, media, pixels, turn):
+        source = media.source("source.mov", "-c:v", "ffv1", "-pix_fmt", pixels, size="47x31")
+        frames = assert_equals_ffmpeg(media, media.remux(source, "turned.mov", before=("-display_rotation", *turn)))
+        assert frames.shape[2:] == ((31, 47) if turn == ("180",) else (47, 31))
 
     def test_pixels_that_are_not_square_turn_with_the_picture(self, media, x264):
         source = media.source("source.mp4", *x264, "-vf", "setsar=4/3")

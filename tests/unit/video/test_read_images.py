@@ -1,6 +1,8 @@
 """Reading images: bit depths, colour modes, orientation and transparency."""
 
+import struct
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -10,6 +12,23 @@ from PIL import Image
 
 from vov_lightning.errors import SignalError
 from vov_lightning.video import read_signal
+
+UNKNOWN_TO_PILLOW = {(12, False, ">"), (12, True, "<"), (12, True, ">"), (16, True, ">")}
+
+
+def grey_tiff(path: Path, levels: np.ndarray, bits: int, white_is_zero: bool, order: str) -> None:
+    """One row of pixels; ``order`` is that of bytes, ``<`` or ``>``."""
+    if bits == 16:
+        row = levels.astype(f"{order}u2").tobytes()
+    else:
+        digits = "".join(format(level, f"0{bits}b") for level in levels)
+        row = int(digits, 2).to_bytes(len(digits) // 8, "big")
+    values = {256: len(levels), 257: 1, 258: bits, 259: 1, 262: int(not white_is_zero), 273: 8, 277: 1, 278: 1}
+    values[279] = len(row)
+    offset = 8 + len(row)
+    entries = b"".join(struct.pack(f"{order}HHIHxx", tag, 3, 1, value) for tag, value in sorted(values.items()))
+    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, offset)
+    path.write_bytes(head + row + struct.pack(f"{order}H", len(values)) + entries + bytes(4))
 
 
 class TestImage:
@@ -45,6 +64,21 @@ class TestImage:
         Image.fromarray(deep).save(media.folder / f"deep.{ending}")
         frames = read_signal(media.folder / f"deep.{ending}").frames
         assert torch.equal(frames[0, 0].flatten(), torch.arange(256, dtype=torch.uint8))
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize("white_is_zero", [False, True])
+    @pytest.mark.parametrize("bits", [1, 2, 4, 8, 12, 16])
+    def test_grey_tiff_of_any_depth_and_direction(self, media, bits, white_is_zero, order):
+        """Right, or refused where Pillow knows no such file; never a negative and never darker."""
+        levels = np.linspace(0, 2**bits - 1, 32).round().astype(int)
+        grey_tiff(media.folder / "grey.tif", levels[::-1] if white_is_zero else levels, bits, white_is_zero, order)
+        if (bits, white_is_zero, order) in UNKNOWN_TO_PILLOW:
+            with pytest.raises(SignalError, match=r"grey\.tif cannot be read as an image"):
+                read_signal(media.folder / "grey.tif")
+            return
+        frames = read_signal(media.folder / "grey.tif").frames
+        expected = levels >> (bits - 8) if bits > 8 else levels * 255 // (2**bits - 1)
+        assert torch.equal(frames[0, :, 0], torch.from_numpy(expected.astype(np.uint8)).expand(3, -1))
 
     def test_sixteen_bit_colour_keeps_the_high_byte(self, media):
         deep = media.pattern(1).astype(np.uint16) * 257

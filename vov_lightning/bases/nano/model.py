@@ -154,6 +154,9 @@ class Nano(BaseModel):
     )
     default_targets = target_kinds[:4] + target_kinds[8:]  # without the attention to the caption
     default_size = ClipSize(frames=9, height=64, width=64)
+    block_frames = BLOCK_FRAMES
+    default_height = 144  # ten seconds of 256 x 144 take about two minutes on two cores
+    segment_frames = 10 * BLOCK_FRAMES
     example_prompts = (
         "dark, contrasty, blue, smooth, slow, moving left",
         "bright, flat, yellow, detailed, still",

@@ -14,6 +14,7 @@ from vov_lightning.evaluation.baselines.indices import Indices
 from vov_lightning.evaluation.baselines.neural import DcvcDC, DcvcFM, DcvcRT, GlcVideo
 from vov_lightning.evaluation.baselines.siren import SirenBaseline
 from vov_lightning.evaluation.baselines.standard import X265, SvtAv1, VVenC
+from vov_lightning.nearest import did_you_mean
 
 __all__ = ["BASELINES", "Baseline", "BaselineError", "Coded", "Task", "UnreachableError", "make_baselines"]
 
@@ -40,7 +41,8 @@ def make_baselines(names: Iterable[str], settings: Mapping[str, Mapping[str, Any
     names, settings = list(names), settings or {}
     for name in [*names, *settings]:
         if name not in BASELINES:
-            raise SettingError(f"baseline {name!r} is unknown; known are {', '.join(BASELINES)}")
+            known = ", ".join(BASELINES)
+            raise SettingError(f"baseline {name!r} is unknown; known are {known}{did_you_mean(name, BASELINES)}")
     if len(set(names)) < len(names):
         raise SettingError(f"baselines {', '.join(names)} name one twice; name each once")
     if unused := [name for name in settings if name not in names]:

@@ -6,8 +6,9 @@ from dataclasses import replace
 import torch
 
 from vov_lightning.bitstream import Header, VovFile
-from vov_lightning.codec.decode import build_file, decode, sampler_of, scaling_of, tiling
-from vov_lightning.codec.scale import scale_to_bpp
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import decode, sampler_of, scaling_of, tiling
+from vov_lightning.codec.scale import scale
 from vov_lightning.evaluation.baselines.base import Baseline, Coded, Task, UnreachableError
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.vector.adapter import AdapterConfig
@@ -44,10 +45,9 @@ class Indices(Baseline):
                 f"{self.label}: {task.num_bytes} bytes leave nothing for indices: header and caption alone take "
                 f"{smallest}; compare at a higher rate, or leave this baseline out"
             )
-        scaling = scaling_of(header)
+        scaling = replace(scaling_of(header), target_bpp=8 * task.num_bytes / task.source.num_pixels)
         start = time.perf_counter()
-        bpp = 8 * task.num_bytes / task.source.num_pixels
-        file = VovFile.from_bytes(scale_to_bpp(plain, task.base, source.signal, scaling, bpp).to_bytes())
+        file = VovFile.from_bytes(scale(plain, task.base, source, scaling).to_bytes())
         scaled = time.perf_counter()
         frames = decode(file, task.base).frames.cpu()
         decode_s = time.perf_counter() - scaled

@@ -25,6 +25,7 @@ from vov_lightning.evaluation.metrics.temporal import temporal_lpips
 from vov_lightning.evaluation.metrics.vmaf import MIN_SIDE as VMAF_MIN_SIDE
 from vov_lightning.evaluation.metrics.vmaf import load_vmaf, vmaf_scores
 from vov_lightning.evaluation.metrics.weights import backbone_at_hand
+from vov_lightning.nearest import did_you_mean
 from vov_lightning.video import Signal
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -89,7 +90,8 @@ class ClipMetrics(nn.Module):
         for name in self.names:
             if name not in CLIP_METRICS:
                 of_sets = ", ".join(PROTOCOLS)
-                raise SettingError(f"metric {name!r} is none of {', '.join(CLIP_METRICS)}, nor, of sets, {of_sets}")
+                known = f"{', '.join(CLIP_METRICS)}, nor, of sets, {of_sets}"
+                raise SettingError(f"metric {name!r} is none of {known}{did_you_mean(name, METRICS)}")
         self.weights_dir = weights_dir
         self.networks = nn.ModuleDict()
         self.register_buffer("device_marker", torch.empty(0), persistent=False)

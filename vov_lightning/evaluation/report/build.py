@@ -20,6 +20,7 @@ from vov_lightning.evaluation.report.bd_rate import RULE
 from vov_lightning.evaluation.report.frames import LOSSLESS_PIXELS, QUALITY, check_frames, encode_frames, is_lossless
 
 SCHEMA = 1
+"""Version of the layout of results.json."""
 SCRIPTS = ("dom.js", "charts.js", "tables.js", "stage.js", "player.js", "sections.js", "report.js")
 
 

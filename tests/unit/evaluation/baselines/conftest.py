@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vov_lightning.bases.nano.model import Nano
-from vov_lightning.codec.decode import build_file
+from vov_lightning.codec.build import build_file
 from vov_lightning.evaluation.baselines import Task
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.vector.adapter import AdapterConfig

@@ -1,0 +1,78 @@
+"""The frames of a file in order, one segment at a time: all of them, or those between two times."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from vov_lightning.bases import BaseModel
+from vov_lightning.bitstream import VovFile
+from vov_lightning.codec.decode import decode_segment
+from vov_lightning.errors import SettingError
+from vov_lightning.progress import ClipBar
+
+GREY = 128
+"""Shown for a damaged segment that no picture precedes."""
+
+
+def frame_times(file: VovFile) -> list[Fraction]:
+    """When each frame of ``file`` is shown, in seconds since the first."""
+    if file.times is None:
+        return [number / file.header.fps for number in range(file.header.frames)]
+    return [int(tick) * file.times.time_base for tick in file.times.ticks]
+
+
+def frames_between(file: VovFile, start_s: float | None, stop_s: float | None) -> range:
+    """Numbers of the frames that are shown at some time in ``[start_s, stop_s)``.
+
+    Args:
+        file: What is to be decoded.
+        start_s: Seconds since the first frame; None for the beginning.
+        stop_s: Seconds; None for the end.
+
+    Raises:
+        SettingError: If there are none.
+    """
+    begin, end = start_s or 0.0, float(file.duration) if stop_s is None else stop_s
+    if not 0 <= begin < file.duration:
+        raise SettingError(f"from={start_s} is not within the clip, which lasts {float(file.duration):.3f} s")
+    if not end > begin:
+        raise SettingError(f"to={stop_s} is not after from={begin:g}; give a later time, in seconds")
+    times = frame_times(file)
+    ends = [*times[1:], file.duration]
+    shown = [number for number in range(len(times)) if ends[number] > begin and times[number] < end]
+    return range(shown[0], shown[-1] + 1)
+
+
+def play(
+    file: VovFile, base: BaseModel, frames: range, *, stop_at: float = 0.0, shown: bool = False
+) -> Iterator[Tensor]:
+    """Those ``frames``, segment by segment: ``[n, 3, H, W]`` uint8. Only segments that hold some are decoded.
+
+    In place of a damaged segment the last picture before it stands still.
+
+    Args:
+        file: What is decoded; read with ``strict=False`` it may have damaged segments.
+        base: The model that it was fitted on.
+        frames: Numbers of frames that follow each other.
+        stop_at: Time in [0, 1) at which sampling stops early.
+        shown: Whether progress is shown.
+    """
+    header = file.header
+    still = torch.full((1, 3, header.height, header.width), GREY, dtype=torch.uint8)
+    first = 0
+    wanted = []
+    for number, segment in enumerate(file.segments):
+        part = range(max(first, frames.start), min(first + segment.frames, frames.stop))
+        if part:
+            wanted.append((number, part.start - first, part.stop - first))
+        first += segment.frames
+    with ClipBar("decode", sum(file.segments[number].frames for number, _, _ in wanted), shown) as bar:
+        for number, start, stop in bar.over(wanted, lambda one: file.segments[one[0]].frames):
+            if file.segments[number].damage:
+                pictures = still.expand(file.segments[number].frames, -1, -1, -1)
+            else:
+                pictures = decode_segment(file, base, number, stop_at=stop_at, progress=bar).frames
+            still = pictures[-1:]
+            yield pictures[start:stop]

@@ -1,0 +1,129 @@
+"""A clip into its file: segment by segment coded, written to look at, and measured."""
+
+import hashlib
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from vov_lightning.bases import BaseModel
+from vov_lightning.bitstream import VovFile
+from vov_lightning.codec.decode import tiling
+from vov_lightning.codec.scale import Coded, assemble, code_clip
+from vov_lightning.progress import ClipBar
+from vov_lightning.runs.figures import finite
+from vov_lightning.runs.folder import RunFolder
+from vov_lightning.runs.source import Source
+from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.video import ClipWriter, Signal, remove_padding, side_by_side, viewing_ending
+from vov_lightning.video.compare import SquaredError
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What an encoder leaves behind."""
+
+    file: VovFile
+    """The compressed clip."""
+    decoded: Signal | None
+    """The decoder's frames, of a clip of one segment; more are on the disk only."""
+    metrics: dict[str, Any]
+    """Figures of the clip; rates count every byte of the file, but ``bpp_without_sound``."""
+
+
+@torch.no_grad()
+def encode(
+    file: VovFile, base: BaseModel, source: Source, run: RunFolder, scaling: ScalingConfig, shown: bool
+) -> Encoded:
+    """Code ``source`` and leave its file, ``decoded`` and ``preview`` in the folder of ``run``.
+
+    A call that was stopped goes on behind the last segment that was done.
+
+    Args:
+        file: Header, caption and vector, without segments (`vov_lightning.codec.build.for_clip`).
+        base: The model that the vector was fitted on, on the device that decodes.
+        source: The clip.
+        run: Where everything goes.
+        scaling: Index bits.
+        shown: Whether progress is shown.
+
+    Raises:
+        SettingError: If a target is out of reach.
+    """
+    clip, started_s = source.clip, time.perf_counter()
+    file = replace(file, sound=source.sound)
+    error, bound, segments = SquaredError(), SquaredError(), []
+    parts: list[VovFile] = []
+    last: Signal | None = None
+    with ExitStack() as stack:
+        bar = stack.enter_context(ClipBar("encode", clip.num_frames, shown))
+        sources = bar.over(clip.segments(), lambda segment: segment.signal.num_frames - segment.padding.frames)
+        coded = code_clip(file, base, sources, scaling, store=run.segments, progress=bar)
+        writers: list[ClipWriter] = []
+        for one in coded:
+            target = remove_padding(one.source.signal, one.source.padding)
+            pictures = one.decoded, side_by_side(target, one.decoded)
+            writers = writers or [
+                stack.enter_context(_writer(run, name, picture, source))
+                for name, picture in zip(("decoded", "preview"), pictures, strict=True)
+            ]
+            for writer, picture in zip(writers, pictures, strict=True):
+                writer.write(picture.frames)
+            own = SquaredError()
+            for each in (own, error):
+                each.add(one.decoded, target)
+            bound.add(_autoencoded(base, one), target)
+            own_bytes = one.part.section_bytes()["indices"]
+            segments.append({"frames": target.num_frames, "bytes": own_bytes, "psnr_db": finite(own.psnr_db)})
+            parts.append(one.part)
+            last = one.decoded
+    file = assemble(file, parts)
+    file.save(run.file)
+    run.segments.clear()
+    data = file.to_bytes()
+    metrics = {
+        "name": source.name,
+        "base": f"{file.header.base_name}@{file.header.base_revision}",
+        "caption": file.caption,
+        "frames": clip.num_frames,
+        "height": clip.height,
+        "width": clip.width,
+        "bytes": len(data),
+        "section_bytes": file.section_bytes(),
+        "bpp": 8 * len(data) / clip.num_pixels,
+        "bpp_without_sound": 8 * (len(data) - len(file.sound)) / clip.num_pixels,
+        "psnr_db": finite(error.psnr_db),
+        "autoencoder_psnr_db": finite(bound.psnr_db),
+        "segments": segments,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "versions": {"vov_lightning": version("vov_lightning"), "torch": torch.__version__},
+        "seconds": {"encode": time.perf_counter() - started_s},
+    }
+    return Encoded(file, last if len(parts) == 1 else None, metrics)
+
+
+def _writer(run: RunFolder, name: str, picture: Signal, source: Source) -> ClipWriter:
+    """What writes ``picture`` and those that follow into the folder of ``run``, with the source's times and sound."""
+    clip = source.clip
+    whole = Signal(picture.frames[:1].expand(clip.num_frames, -1, -1, -1), clip.fps, name)
+    ending = viewing_ending(whole)
+    return ClipWriter(
+        run.path / f"{name}{ending}",
+        picture.height,
+        picture.width,
+        clip.fps,
+        times=clip.times,
+        sample_aspect_ratio=clip.sample_aspect_ratio,
+        sound=source.sound,
+    )
+
+
+def _autoencoded(base: BaseModel, one: Coded) -> Signal:
+    """What the autoencoder alone makes of a segment: no file of this base model can be nearer to it."""
+    signal = one.source.signal
+    with tiling(base, one.part.header.vae_tiling):
+        frames = base.decode(base.encode(signal.frames), signal.num_frames)
+    return remove_padding(Signal(frames, signal.fps, "autoencoded"), one.source.padding)
