@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -140,9 +140,6 @@ class Nano(BaseModel):
         weights: Folder with ``config.json``, ``weights.safetensors``; empty for the bundled one.
     """
 
-    assets: ClassVar[str] = "nano"
-    """Folder of the bundled weights."""
-
     name = "nano"
     temporal_factor = 1
     max_frames = MAX_POSITIONS * BLOCK_FRAMES
@@ -166,7 +163,7 @@ class Nano(BaseModel):
 
     def __init__(self, weights: str = "") -> None:
         super().__init__()
-        folder = Path(weights) if weights else Path(str(resources.files("vov_lightning"))) / "assets" / self.assets
+        folder = Path(weights) if weights else Path(str(resources.files("vov_lightning"))) / "assets" / "nano"
         try:
             settings = json.loads((folder / "config.json").read_text())
             tensors = load_file(folder / "weights.safetensors")
@@ -264,13 +261,6 @@ class Nano(BaseModel):
         """Velocity of the latent frames from ``first`` on; the frames before it are looked at."""
         past = past_planes(x_t, t, self.context)
         return transformer_velocity(self._transformer, x_t[:, :, first:], t[:, first:], words, past[:, :, first:])
-
-
-class Nano3(Nano):
-    """Revision 3: each latent frame is told of the two before it; made for whole clips in windows."""
-
-    assets = "nano3"
-    name = "nano-3"
 
 
 def _autoencoder_config(settings: dict) -> AutoencoderConfig:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vov_lightning.bases.nano.model import Nano, Nano3, NanoConfig, transformer_velocity
+from vov_lightning.bases.nano.model import Nano, NanoConfig, transformer_velocity
 from vov_lightning.bases.nano.past import past_channels, past_planes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -94,14 +94,3 @@ def test_context_is_a_property_of_the_weights(nano: Nano, tiny_nano: Nano, tmp_p
     assert (tiny_nano.context, tiny_nano.per_frame_times) == (0, False)
     assert (Nano().context, Nano().per_frame_times) == (0, False)
     assert torch.allclose(velocity(loaded, LATENTS, TIMES), velocity(nano, LATENTS, TIMES), atol=0.02)  # float16
-
-
-def test_revision_3_is_bundled_beside_revision_2() -> None:
-    base = Nano3()
-    assert (base.name, base.revision, base.context, base.window.frames) == ("nano-3", "3", 2, 3)
-    bundled = Nano()
-    assert (bundled.name, bundled.revision, bundled.window.frames) == ("nano", "2", 1)
-    assert all(
-        torch.equal(value, bundled.autoencoder.state_dict()[name])
-        for name, value in base.autoencoder.state_dict().items()
-    )
