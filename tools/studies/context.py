@@ -148,11 +148,12 @@ def print_directions(name: str, base: Nano, paths: Sequence[Path], rows: int) ->
     latents = torch.cat([base.encode(crop) for crop in crops])
     noise = torch.cat([initial_noise(seed, (latents.shape[1], 1, 8, 8)) for seed in range(len(crops))])
     velocity, times = base.velocity(""), SamplerConfig(steps=25).times().tolist()
-    sampled = {
-        "alone": integrate(velocity, noise, times),
-        "given the past": integrate(with_context(velocity, latents[:, :, :-1]), noise, times),
-        "autoencoder": latents[:, :, -1:],
-    }
+    with torch.autocast("cpu", torch.bfloat16):
+        sampled = {
+            "alone": integrate(velocity, noise, times),
+            "given the past": integrate(with_context(velocity, latents[:, :, :-1]), noise, times),
+        }
+    sampled["autoencoder"] = latents[:, :, -1:]
     for kind, blocks in sampled.items():
         words = [measure(base.decode(block[None], BLOCK_FRAMES)).get("direction") for block in blocks]
         hits = [word == measure(crop[-BLOCK_FRAMES:])["direction"] for word, crop in zip(words, crops, strict=True)]
