@@ -1,15 +1,17 @@
-"""Train the bundled `nano` model: pack, train transform and decoder, encode, train the flow transformer, export.
+"""Train a `nano` model: pack, train transform and decoder, encode, train the flow transformer, export.
 
 Every part leaves its result in ``--out``; the same command again goes on where
 it stopped, on this machine or on another one to which the folder was copied
 (the packs are small, and where they lie in it the data's folders are not read).
 
     python tools/train_nano.py --config configs/train_nano.yaml --data.source DIR --data.validation DIR
+
+``configs/train_nano3.yaml`` makes a model that takes the past as context, from an exported one without.
 """
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,8 +24,8 @@ from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).parent))
 from nano.autoencoder_module import DecoderModule, TransformModule, to_unit
-from nano.data import ClipStream, pack
-from nano.flow_module import FlowModule
+from nano.data import ClipStream, PackSize, pack
+from nano.flow_module import FlowModule, start_from
 from nano.latents import LatentStream, encode_pool
 
 from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES, to_blocks
@@ -42,6 +44,10 @@ class Data:
     """Frames of a training clip."""
     size: int = 64
     """Height and width of a training clip in pixels."""
+    packed: PackSize = field(default_factory=PackSize)
+    """What is kept of the source."""
+    whole_share: float = 0.5
+    """Fraction of crops that are as large as can be; the others are of any side from ``size`` on."""
     photo_share: float = 0.3
     """Fraction of training clips that are photos under a synthetic camera path."""
     pool: int = 40000
@@ -86,6 +92,7 @@ def train(
     perceptual_weight: float = 1.0,
     machine: Machine = Machine(),
     max_minutes: float | None = None,
+    start: Path | None = None,
     revision: str = "untagged",
     seed: int = 0,
 ) -> None:
@@ -101,17 +108,26 @@ def train(
         perceptual_weight: Weight of LPIPS in the decoder's loss; 0 needs no LPIPS weights.
         machine: Where to train.
         max_minutes: Stop a stage after this time, with a checkpoint; the same command goes on from it.
+        start: Folder of an exported model to go on from: its autoencoder is kept, so stages 1 and 2 are left out, and
+            stage 3 begins with its transformer.
         revision: Version of the weights, written into every file that is fitted on them.
         seed: Seed of weights and data.
     """
     packs = {"train": out / "train.pt", "validation": out / "validation.pt"}
     for source, target in zip((data.source, data.validation), packs.values(), strict=True):
         if not target.exists():
-            pack(source, target)
+            pack(source, target, data.packed)
 
     def clips(name: str, batch_size: int, stream_seed: int) -> DataLoader:
         share = data.photo_share if name == "train" else 0.0
-        stream = ClipStream(packs[name], frames=data.frames, size=data.size, photo_share=share, seed=stream_seed)
+        stream = ClipStream(
+            packs[name],
+            frames=data.frames,
+            size=data.size,
+            photo_share=share,
+            whole_share=data.whole_share,
+            seed=stream_seed,
+        )
         return DataLoader(stream, batch_size, num_workers=data.workers)
 
     def run(module: L.LightningModule, stage: Stage, folder: Path, loader, *callbacks: L.Callback) -> dict[str, float]:
@@ -147,21 +163,26 @@ def train(
     L.seed_everything(seed)
     exported = Nano.untrained(model, revision)
     autoencoder, report = exported.autoencoder, {}
-    some_clips = to_unit(next(iter(clips("train", min(data.pool, 1024), 0)))[:, :BLOCK_FRAMES])
-    autoencoder.transform.start_from_principal_components(to_blocks(some_clips).flatten(0, 1))
-    first = TransformModule(autoencoder, transform.learning_rate)
-    report["transform"] = run(first, transform, out / "transform", clips)
-    autoencoder.set_scales(some_clips)
-    second = DecoderModule(autoencoder, decoder.learning_rate, perceptual_weight)
-    report["decoder"] = run(second, decoder, out / "decoder", clips, average(decoder))
+    if start is not None:
+        autoencoder.load_state_dict(Nano(str(start)).autoencoder.state_dict())
+    else:
+        some_clips = to_unit(next(iter(clips("train", min(data.pool, 1024), 0)))[:, :BLOCK_FRAMES])
+        autoencoder.transform.start_from_principal_components(to_blocks(some_clips).flatten(0, 1))
+        first = TransformModule(autoencoder, transform.learning_rate)
+        report["transform"] = run(first, transform, out / "transform", clips)
+        autoencoder.set_scales(some_clips)
+        second = DecoderModule(autoencoder, decoder.learning_rate, perceptual_weight)
+        report["decoder"] = run(second, decoder, out / "decoder", clips, average(decoder))
 
     for name, size in (("train", data.pool), ("validation", 64)):
-        encode_pool(autoencoder, clips(name, 16, 0), size, out / f"{name}_latents")
+        encode_pool(autoencoder, lambda name=name: clips(name, 16, 0), size, out / f"{name}_latents")
 
     def latents(name: str, batch_size: int, stream_seed: int) -> DataLoader:
         return DataLoader(LatentStream(out / f"{name}_latents", stream_seed), batch_size)
 
     third = FlowModule(model, transformer.learning_rate)
+    if start is not None:
+        start_from(third, Nano(str(start)))
     report["transformer"] = run(third, transformer, out / "transformer", latents, average(transformer))
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
 
@@ -186,9 +207,13 @@ class ThisRunsTimer(Timer):
 def stage_trainer(
     stage: Stage, machine: Machine, folder: Path, max_minutes: float | None, callbacks: list[L.Callback]
 ) -> L.Trainer:
-    """Trainer of one stage: a checkpoint every 250 steps, validation every 500, a CSV log."""
+    """Trainer of one stage: a checkpoint every three minutes, validation four times, a CSV log."""
     checkpoint = ModelCheckpoint(
-        folder, save_last=True, every_n_train_steps=250, save_top_k=0, enable_version_counter=False
+        folder,
+        save_last=True,
+        train_time_interval=timedelta(minutes=3),
+        save_top_k=0,
+        enable_version_counter=False,
     )
     return L.Trainer(
         accelerator=machine.accelerator,
@@ -196,7 +221,7 @@ def stage_trainer(
         precision=machine.precision,
         max_steps=stage.steps,
         gradient_clip_val=1.0,
-        val_check_interval=500,
+        val_check_interval=max(1, stage.steps // 4),
         check_val_every_n_epoch=None,
         limit_val_batches=8,
         logger=CSVLogger(folder, name="log"),

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from torch import Tensor
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
-"""``(x_t [B, ...], t [B] float32) -> u [B, ...] float32``."""
+"""``(x_t [B, ...], t [B] float32) -> u [B, ...] float32``; of a model that takes one time a latent frame, also
+``t`` [B, T'] beside ``x_t`` [B, C, T', ...]."""
 
 
 def interpolate(x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-    """``x_t = (1 - t) x + t eps`` for ``t`` [B] and ``x``, ``eps`` broadcastable to [B, ...]."""
+    """``x_t = (1 - t) x + t eps`` for ``t`` [B] or [B, T'] and ``x``, ``eps`` broadcastable to [B, ...]."""
     t = per_sample(t, eps)
     return (1 - t) * x + t * eps
 
@@ -52,8 +53,9 @@ def guide(velocity: Velocity, unconditional: Velocity, guidance: float) -> Veloc
 
 
 def per_sample(t: Tensor, like: Tensor) -> Tensor:
-    """``t`` [B] shaped to broadcast against ``like`` [B, ...]."""
-    return t.view(-1, *[1] * (like.ndim - 1)).to(like.device)
+    """``t`` [B], or [B, T'] with a time a latent frame, shaped to broadcast against ``like`` [B, C, T', ...]."""
+    times = t[:, None] if t.ndim == 2 else t
+    return times.reshape(*times.shape, *[1] * (like.ndim - times.ndim)).to(like.device)
 
 
 def flow_loss(u: Tensor, x: Tensor, eps: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
-"""The script that trains `nano` runs end to end, and what it exports is a base model."""
+"""The script that trains `nano` runs end to end, and what it exports is a base model that another run goes on from."""
 
 import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -47,3 +48,38 @@ def test_training_exports_a_model_and_a_report(tmp_path):
     assert set(report["transformer"]) == {"untrained val/loss", "train/loss", "validation/loss"}
     for stage in ("transform", "decoder"):
         assert set(report[stage]) == {"untrained val/psnr_db", "train/psnr_db", "validation/psnr_db"}
+
+
+def test_training_goes_on_from_a_model_without_context(tmp_path, tiny_nano, tiny_nano_config):
+    frames = torch.randint(0, 256, (27, 3, 64, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for folder in ("train", "held_out"):
+        write_signal(Signal(frames, Fraction(25), "noise"), tmp_path / folder / "clip.mp4")
+        write_signal(Signal(frames[:9], Fraction(25), "noise"), tmp_path / folder / "too_short.mp4")
+    tiny_nano.save(tmp_path / "start")
+    settings = {
+        "data.source": tmp_path / "train",
+        "data.validation": tmp_path / "held_out",
+        "data.frames": 27,
+        "data.packed": json.dumps({"clip_rows": 64, "segment_frames": 27}),
+        "data.pool": 4,
+        "out": tmp_path / "out",
+        "start": tmp_path / "start",
+        "model": json.dumps(asdict(replace(tiny_nano_config, context=2))),
+        "transformer": json.dumps({"steps": 2, "batch_size": 2, "learning_rate": 1e-3}),
+    }
+    command = [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in settings.items())]
+    subprocess.run(command, check=True, capture_output=True)
+
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert set(report) == {"transformer"}
+    figures = report["transformer"]
+    assert "validation/loss_given_past" in figures
+    # Of weights that do not know the past yet, it changes nothing.
+    assert figures["untrained val/loss_given_past"] == figures["untrained val/loss"]
+    assert figures["validation/loss_given_past"] != figures["validation/loss"]
+    model = Nano(str(tmp_path / "out" / "export"))
+    assert (model.context, model.per_frame_times) == (2, True)
+    kept = model.autoencoder.state_dict()
+    assert all(
+        torch.equal(kept[name], value.half().float()) for name, value in tiny_nano.autoencoder.state_dict().items()
+    )

@@ -1,12 +1,13 @@
 """Clips and photos for training `nano`: packed once into one small file, then cropped, moved and flipped at random.
 
-A pack holds short segments of every clip at 96 rows (H.264, nearly lossless)
-and every photo at 128 rows (JPEG), so that one file of some tens of megabytes
-is all that travels to another machine. `ClipStream` decodes it into memory.
+A pack holds short segments of every clip (H.264, nearly lossless) and every
+photo (JPEG), shrunk, so that one file of some tens of megabytes is all that
+travels to another machine. `ClipStream` decodes it into memory.
 Photos become clips under a synthetic camera path (pan and zoom).
 """
 
 import io
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -20,38 +21,51 @@ from torch.nn import functional as F
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
-CLIP_ROWS, PHOTO_ROWS, SEGMENT_FRAMES, SEGMENTS = 96, 128, 17, 4
 CLIP_CRF, PHOTO_QUALITY = 17, 92
 VIDEO_ENDINGS, PHOTO_ENDINGS = {".mp4", ".mkv", ".webm", ".mov", ".avi"}, {".jpg", ".jpeg", ".png", ".webp"}
 
 
-def pack(source: Path, target: Path) -> None:
+@dataclass(frozen=True)
+class PackSize:
+    """What a pack keeps of each clip and photo."""
+
+    clip_rows: int = 96
+    """Short side of a clip in pixels."""
+    photo_rows: int = 128
+    """Short side of a photo in pixels."""
+    segments: int = 4
+    """Most runs of successive frames of a clip, evenly spaced over it."""
+    segment_frames: int = 17
+    """Frames of a run."""
+
+
+def pack(source: Path, target: Path, size: PackSize) -> None:
     """Write the pack of every clip and photo below ``source`` to ``target``."""
     clips, photos = [], []
     for path in tqdm(sorted(source.rglob("*")), desc="pack", unit="file"):
         if path.suffix.lower() in VIDEO_ENDINGS:
-            clips += [_encode_clip(segment) for segment in _segments(path)]
+            clips += [_encode_clip(segment) for segment in _segments(path, size)]
         elif path.suffix.lower() in PHOTO_ENDINGS:
-            photos.append(_encode_photo(path))
+            photos.append(_encode_photo(path, size.photo_rows))
     if not clips and not photos:
         raise SystemExit(f"data.source={source} holds no clip ({VIDEO_ENDINGS}) and no photo ({PHOTO_ENDINGS})")
     target.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"clips": clips, "photos": photos}, target)
 
 
-def _segments(path: Path) -> list[np.ndarray]:
-    """Up to `SEGMENTS` runs of 17 successive frames ``[17, 96, w, 3]``, evenly spaced over the clip."""
+def _segments(path: Path, size: PackSize) -> list[np.ndarray]:
+    """Up to ``size.segments`` runs of successive frames ``[segment_frames, rows, columns, 3]``."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        scale = Fraction(CLIP_ROWS, min(stream.width, stream.height))
+        scale = Fraction(size.clip_rows, min(stream.width, stream.height))
         width, height = (2 * round(side * scale / 2) for side in (stream.width, stream.height))
         frames = [
             frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
             for frame in container.decode(stream)
         ]
-    starts = np.unique(np.linspace(0, len(frames) - SEGMENT_FRAMES, SEGMENTS).astype(int))
-    return [np.stack(frames[start : start + SEGMENT_FRAMES]) for start in starts if start >= 0]
+    starts = np.unique(np.linspace(0, len(frames) - size.segment_frames, size.segments).astype(int))
+    return [np.stack(frames[start : start + size.segment_frames]) for start in starts if start >= 0]
 
 
 def _encode_clip(frames: np.ndarray) -> bytes:
@@ -71,9 +85,9 @@ def _decode_clip(content: bytes) -> Tensor:
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
 
 
-def _encode_photo(path: Path) -> bytes:
+def _encode_photo(path: Path, rows: int) -> bytes:
     image = Image.open(path).convert("RGB")
-    scale = Fraction(PHOTO_ROWS, min(image.size))
+    scale = Fraction(rows, min(image.size))
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BOX)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=PHOTO_QUALITY)
@@ -86,7 +100,7 @@ def _decode_photo(content: bytes) -> Tensor:
 
 @cache
 def _unpack(path: Path) -> tuple[list[Tensor], list[Tensor]]:
-    """Segments ``[17, 3, 96, w]`` and photos ``[3, 128, w]``, which every stage shares."""
+    """Segments ``[T, 3, H, W]`` and photos ``[3, H, W]``, which every stage shares."""
     content = torch.load(path)
     return [_decode_clip(clip) for clip in content["clips"]], [_decode_photo(photo) for photo in content["photos"]]
 
@@ -97,11 +111,23 @@ def process_rank() -> int:
 
 
 class ClipStream(IterableDataset):
-    """Endless random clips ``[frames, 3, size, size]`` uint8; ``seed``, the process and the worker decide the order."""
+    """Endless random clips ``[frames, 3, size, size]`` uint8; ``seed``, the process and the worker decide the order.
 
-    def __init__(self, pack_path: Path, *, frames: int, size: int, photo_share: float, seed: int) -> None:
-        self.clips, self.photos = _unpack(pack_path)
-        self.frames, self.size, self.seed = frames, size, seed
+    Args:
+        pack_path: What `pack` wrote.
+        frames: Frames of a clip.
+        size: Height and width of a clip.
+        photo_share: Fraction of clips that are photos under a synthetic camera path.
+        whole_share: Fraction of crops that are as large as can be; the side of the others is uniform from ``size`` on.
+        seed: Seed of the draws.
+    """
+
+    def __init__(
+        self, pack_path: Path, *, frames: int, size: int, photo_share: float, whole_share: float, seed: int
+    ) -> None:
+        segments, self.photos = _unpack(pack_path)
+        self.clips = [segment for segment in segments if len(segment) >= frames]  # a short clip gives a shorter one
+        self.frames, self.size, self.whole_share, self.seed = frames, size, whole_share, seed
         self.photo_share = photo_share if self.clips and self.photos else float(bool(self.photos))
 
     def __iter__(self):
@@ -123,8 +149,8 @@ class ClipStream(IterableDataset):
         return F.interpolate(crop, size=(self.size, self.size), mode="area").round().byte()
 
     def _side(self, rng: np.random.Generator, longest: int) -> int:
-        """Side of a square crop: half of them as large as can be, since that is how clips are brought to size."""
-        return longest if rng.random() < 0.5 else int(rng.integers(self.size, longest + 1))
+        """Side of a square crop that is brought to ``size``."""
+        return longest if rng.random() < self.whole_share else int(rng.integers(self.size, longest + 1))
 
     def _moving_photo(self, rng: np.random.Generator) -> Tensor:
         """A camera that pans and zooms over a photo steadily, up to 2 pixels and 2 % a frame, or stands still."""
@@ -146,8 +172,9 @@ class ClipStream(IterableDataset):
         position = torch.stack(
             [x[:, None, :].expand(-1, self.size, -1), y[:, :, None].expand(-1, -1, self.size)], dim=-1
         )
-        source = photo.float().expand(self.frames, -1, -1, -1)
+        source = photo.float()[None]
         if side > 1.5 * self.size:  # bilinear sampling would alias
             source = F.avg_pool2d(source, 2)
+        source = source.expand(self.frames, -1, -1, -1)
         moved = F.grid_sample(source, position, mode="bilinear", padding_mode="border", align_corners=False)
         return moved.clamp(0, 255).round().byte()

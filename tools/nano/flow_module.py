@@ -1,24 +1,35 @@
 """Stage 3 of training `nano`: the flow transformer over the autoencoder's latents."""
 
+import math
+
 import lightning as L
 import torch
 from torch import Tensor
 
 from nano.schedule import warmup_cosine
 from vov_lightning.bases.nano.model import (
+    Nano,
     NanoConfig,
     WordEmbedding,
     build_transformer,
     caption_row,
     transformer_velocity,
 )
-from vov_lightning.flow import flow_loss, interpolate, shift_time
+from vov_lightning.bases.nano.past import past_planes
+from vov_lightning.flow import interpolate, shift_time
 
 Batch = tuple[Tensor, Tensor]
 """Latents ``[B, z, n, h, w]`` and the rows of their words ``[B, 7]``."""
 
 GRID = torch.linspace(0.05, 0.95, 10)
 """Times at which the validation loss is measured."""
+
+EXACT_PAST, NOISY_PAST, JOINT_PAST = 0.55, 0.25, 0.1
+"""Fraction of clips that see the frames before exactly, with noise of random levels, and as noisy as the frame itself;
+the others do not see them."""
+
+ENTRY_RATE = 8
+"""Learning rate of the input's weights, relative to the others."""
 
 
 class FlowModule(L.LightningModule):
@@ -42,6 +53,7 @@ class FlowModule(L.LightningModule):
         """
         super().__init__()
         self.save_hyperparameters(ignore=["config"])
+        self.context = config.context
         self.transformer = build_transformer(config)
         self.words = WordEmbedding(config.text_dim)
         self.register_buffer("unsaid", torch.tensor(caption_row({})), persistent=False)
@@ -53,21 +65,41 @@ class FlowModule(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         latents, rows = batch
-        r = (torch.arange(len(rows)) + torch.rand(len(rows))) / len(rows)  # stratified
-        t = shift_time(r.to(latents), self.hparams.shift)
-        loss = self._losses(latents, t, torch.randn_like(latents), self._drop(rows)).mean()
+        t = shift_time(stratified(*self._times(latents)).to(latents), self.hparams.shift)
+        noise = torch.randn_like(latents)
+        past: Tensor | None = None
+        if self.context:
+            t, past = draw_past(latents, t, noise, self.context)
+            # The first latent frame of a clip has no past; of the others, some are drawn without.
+            latents, t, noise, past = latents[:, :, 1:], t[:, 1:], noise[:, :, 1:], past[:, :, 1:]
+        loss = self._losses(latents, t, noise, self._drop(rows), past).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
+    @torch.compiler.set_stance("force_eager")  # other shapes than in training: compiling them takes longer
     def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Log the mean loss over `GRID`; with context, of latent frames that have all of it, without and with it."""
         latents, rows = batch
+        pasts: dict[str, Tensor | None] = {"val/loss": None}
+        if self.context:
+            known = past_planes(latents, torch.zeros(self._times(latents)).to(latents), self.context)
+            known, latents = known[:, :, self.context :], latents[:, :, self.context :]
+            pasts = {"val/loss": torch.zeros_like(known), "val/loss_given_past": known}
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(batch_index)).to(latents)
-        losses = [self._losses(latents, t.expand(len(rows)).to(latents), noise, rows).mean() for t in GRID]
-        self.log("val/loss", torch.stack(losses).mean(), prog_bar=True, sync_dist=True)
+        for name, past in pasts.items():
+            times = [t.expand(self._times(latents)).to(latents) for t in GRID]
+            losses = [self._losses(latents, t, noise, rows, past).mean() for t in times]
+            self.log(name, torch.stack(losses).mean(), prog_bar=True, sync_dist=True)
 
-    def _losses(self, x: Tensor, t: Tensor, noise: Tensor, rows: Tensor) -> Tensor:
-        velocity = transformer_velocity(self.transformer, interpolate(x, noise, t), t, self.words(rows))
-        return flow_loss(velocity, x, noise)
+    def _times(self, latents: Tensor) -> tuple[int, ...]:
+        """Shape of the times: one a latent frame where the transformer has context."""
+        return (len(latents), latents.shape[2]) if self.context else (len(latents),)
+
+    def _losses(self, x: Tensor, t: Tensor, noise: Tensor, rows: Tensor, past: Tensor | None) -> Tensor:
+        """Loss of each latent frame ``[B, T']``."""
+        x_t = interpolate(x, noise, t)
+        velocity = transformer_velocity(self.transformer, x_t, t, self.words(rows), past)
+        return (velocity - (noise - x)).square().mean((1, 3, 4))
 
     def _drop(self, rows: Tensor) -> Tensor:
         """``rows`` [B, 7] with some attributes, and of some clips all, set to "not said"."""
@@ -76,6 +108,53 @@ class FlowModule(L.LightningModule):
         return torch.where(dropped, self.unsaid, rows)
 
     def configure_optimizers(self):
-        parameters = [*self.transformer.parameters(), *self.words.parameters()]
-        optimizer = torch.optim.AdamW(parameters, lr=self.hparams.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+        # With context, the input's weights for the past begin at 0, and Adam moves a weight by its rate a step at most.
+        entry = [self.transformer.patch_embedding.weight]
+        others = [weight for weight in self.parameters() if weight is not entry[0]]
+        rate = self.hparams.learning_rate
+        groups = [{"params": others, "lr": rate}, {"params": entry, "lr": rate * (ENTRY_RATE if self.context else 1)}]
+        optimizer = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.98))
         return warmup_cosine(optimizer, self.trainer.max_steps)
+
+
+def stratified(*shape: int) -> Tensor:
+    """Uniform numbers in [0, 1) of ``shape``, one in each of as many equal intervals, in random order."""
+    count = math.prod(shape)
+    return ((torch.randperm(count) + torch.rand(count)) / count).view(shape)
+
+
+def draw_past(latents: Tensor, t: Tensor, noise: Tensor, context: int) -> tuple[Tensor, Tensor]:
+    """Times of the latent frames and `past_planes` for training on ``latents`` [B, z, T', h, w].
+
+    Four kinds of draws, a clip each: the past exact, as when blocks are coded
+    one after the other; each frame of it at a noise level of its own, low ones
+    more often, as decoded past is inexact; past and present at one time and
+    with the same noise, as when blocks are sampled together; no past.
+
+    Args:
+        latents: Clean latents.
+        t: Proposed times ``[B, T']``.
+        noise: Of the present.
+        context: Latent frames to look back.
+    """
+    exact, noisy, joint = draw_kinds(len(t), EXACT_PAST, NOISY_PAST, JOINT_PAST).to(t.device)
+    t = torch.where(joint, t[:, :1], t)
+    level = torch.where(exact, 0, torch.where(noisy, torch.rand_like(t).square(), torch.where(joint, t, 1)))
+    noise = torch.where(joint.view(-1, 1, 1, 1, 1), noise, torch.randn_like(noise))
+    return t, past_planes(interpolate(latents, noise, level), level, context)
+
+
+def draw_kinds(count: int, *shares: float) -> Tensor:
+    """Masks ``[kinds, count, 1]``: each of ``count`` clips is of one kind, or of none, by ``shares``."""
+    bounds = torch.tensor((0.0, *shares)).cumsum(0).view(-1, 1, 1)
+    drawn = torch.rand(count, 1)
+    return (bounds[:-1] <= drawn) & (drawn < bounds[1:])
+
+
+def start_from(module: FlowModule, model: Nano) -> None:
+    """Begin with the weights of ``model``; input channels that it does not have begin with weights 0."""
+    weights = model.transformer.state_dict()
+    old, new = weights["patch_embedding.weight"], module.transformer.state_dict()["patch_embedding.weight"]
+    weights["patch_embedding.weight"] = torch.cat([old, torch.zeros_like(new[:, old.shape[1] :])], dim=1)
+    module.transformer.load_state_dict(weights)
+    module.words.load_state_dict(model.words.state_dict())

@@ -1,11 +1,11 @@
 """Latents for the flow transformer: a pool of clips is encoded once, so that training touches no autoencoder."""
 
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, TensorDataset
 from tqdm import tqdm
 
 from nano.autoencoder_module import to_unit
@@ -16,15 +16,17 @@ from vov_lightning.bases.nano.vocabulary import describe, parse
 
 
 @torch.no_grad()
-def encode_pool(autoencoder: LappedAutoencoder, clips: DataLoader, size: int, folder: Path) -> None:
+def encode_pool(autoencoder: LappedAutoencoder, open_clips: Callable[[], DataLoader], size: int, folder: Path) -> None:
     """Fill ``folder`` with latents (float16) and caption rows of ``size`` clips, unless it holds some already.
 
-    Every process encodes its share, in whole batches, into a file of its own.
+    ``open_clips`` is called only where it is needed, since an open pack takes gigabytes. Every process encodes its
+    share, in whole batches, into a file of its own.
     """
     exists = folder.exists()
     processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     synchronise()
     if not exists:
+        clips = open_clips()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         autoencoder = autoencoder.to(device).eval()
         latents, rows = [], []
@@ -42,16 +44,16 @@ class LatentStream(IterableDataset):
     """Endless ``(latents [z, n, h, w] float32, rows [7])`` of a pool; ``seed`` and the process decide the order."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        parts = [torch.load(path) for path in sorted(folder.glob("*.pt"))]
-        self.latents: Tensor = torch.cat([part["latents"] for part in parts])
-        self.rows: Tensor = torch.cat([part["rows"] for part in parts])
+        parts = [torch.load(path, mmap=True) for path in sorted(folder.glob("*.pt"))]
+        self.clips = ConcatDataset([TensorDataset(part["latents"], part["rows"]) for part in parts])
         self.seed = seed
 
     def __iter__(self):
         generator = torch.Generator().manual_seed(1000 * self.seed + process_rank())
         while True:
-            for number in torch.randperm(len(self.latents), generator=generator):
-                yield self.latents[number].float(), self.rows[number]
+            for number in torch.randperm(len(self.clips), generator=generator).tolist():
+                latents, row = self.clips[number]
+                yield latents.float(), row
 
 
 def synchronise() -> None:

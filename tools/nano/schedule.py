@@ -5,8 +5,12 @@ import math
 import torch
 
 
-def warmup_cosine(optimizer: torch.optim.Optimizer, total_steps: int, warmup_steps: int = 100) -> dict:
-    """Lightning's optimizer dictionary: linear warm-up, then half a cosine to zero at ``total_steps``."""
+def warmup_cosine(optimizer: torch.optim.Optimizer, total_steps: int) -> dict:
+    """Lightning's optimizer dictionary: linear warm-up, then half a cosine to zero at ``total_steps``.
+
+    The warm-up takes a tenth of the steps, at most 100.
+    """
+    warmup_steps = min(100, total_steps // 10)
 
     def factor(step: int) -> float:
         if step < warmup_steps:

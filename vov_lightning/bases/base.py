@@ -46,11 +46,15 @@ class BaseModel(nn.Module, ABC):
     """Most frames; 1 for a model of images."""
     max_positions: ClassVar[int | None] = None
     """Most steps of `size_multiple` along a side, of a model that counts them."""
-    window: ClassVar[Windows | None] = None
+    window: Windows | None = None
     """Windows in which latents are evaluated that are larger than what the model was made for, unless told otherwise;
     nothing for a model that is always evaluated at once."""
     negative_prompt: ClassVar[str] = ""
     """What guidance under another prompt leads away from, unless something else is given."""
+    per_frame_times: bool = False
+    """Whether `predict_velocity` takes a time for each latent frame; a property of weights trained for it."""
+    context: int = 0
+    """Latent frames of decoded past that a window can take at t = 0 before its present; see `with_context`."""
     blocks_path: ClassVar[str] = "blocks"
     """Where the transformer keeps its list of blocks."""
     target_kinds: ClassVar[tuple[str, ...]]
@@ -115,7 +119,14 @@ class BaseModel(nn.Module, ABC):
 
     @abstractmethod
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Velocity [B, C, T', h, w] float32 of ``x_t`` at ``t`` [B] float32 in [0, 1]."""
+        """Velocity [B, C, T', h, w] float32 of ``x_t``.
+
+        Args:
+            x_t: Latents ``[B, C, T', h, w]``.
+            t: Times ``[B]`` float32 in [0, 1]; where `per_frame_times` says so, also ``[B, T']``, one a latent frame.
+                Latent frames at t = 0 are known; what comes back for them has no meaning and may be 0.
+            condition: What `embed` returned.
+        """
 
     @classmethod
     def skeleton(cls) -> "BaseModel":
@@ -209,9 +220,21 @@ class BaseModel(nn.Module, ABC):
         return next(self.transformer.parameters()).device
 
     def velocity(self, caption: str) -> Velocity:
-        """The velocity field under ``caption``."""
+        """The velocity field under ``caption``.
+
+        It raises BaseModelError if it is given a time for each latent frame, and the model takes one for all.
+        """
         condition = self.embed(caption)
-        return lambda x_t, t: self.predict_velocity(x_t, t, condition)
+
+        def velocity(x_t: Tensor, t: Tensor) -> Tensor:
+            if t.ndim > 1 and not self.per_frame_times:
+                raise BaseModelError(
+                    f"times of shape {list(t.shape)} do not suit base model {self.name} {self.revision}, which takes "
+                    "one time for all latent frames, [B]; leave out the context, or use a model that was trained for it"
+                )
+            return self.predict_velocity(x_t, t, condition)
+
+        return velocity
 
     def adapted_layers(self, targets: tuple[str, ...]) -> dict[str, nn.Linear]:
         """Linear layers of ``targets``, block by block and within a block in the order of `target_kinds`.

@@ -1,6 +1,6 @@
 """Wan2.1 text-to-video, 1.3B (the paper's video model) and 14B (Wan team 2025)."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor
@@ -65,6 +65,9 @@ class Wan(HubModel):
 
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
         states = condition["states"].expand(len(x_t), -1, -1)
+        if t.ndim > 1:  # [B, T'] -> [B, tokens]: diffusers' `expand_timesteps`, as Wan2.2-TI2V-5B was trained
+            _, rows, columns = cast(Any, self.transformer).config.patch_size
+            t = t.repeat_interleave((x_t.shape[3] // rows) * (x_t.shape[4] // columns), dim=1)
         return self.transformer(x_t.to(self.dtype), 1000 * t, states, return_dict=False)[0].float()
 
 

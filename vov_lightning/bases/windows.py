@@ -167,9 +167,9 @@ def windowed(velocity: Velocity, windows: Windows) -> Velocity:
         for start in range(0, len(blends), at_once):
             batch = blends[start : start + at_once]
             parts = torch.cat([x_t[place] for place, _ in batch])  # [n B, C, T', h', w'], window by window
-            for (place, weights), part in zip(
-                batch, velocity(parts, t.repeat(len(batch))).split(len(x_t)), strict=True
-            ):
+            # [n B], or [n B, T'] of a model that takes a time for each latent frame.
+            times = torch.cat([t if t.ndim == 1 else t[:, time] for (_, time, _, _), _ in batch])
+            for (place, weights), part in zip(batch, velocity(parts, times).split(len(x_t)), strict=True):
                 u[place] += weights.to(part.device) * part
         return u
 

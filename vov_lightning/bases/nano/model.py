@@ -2,7 +2,7 @@
 
 Diffusers' own `WanTransformer3DModel` at a small configuration, over the
 latents of `LappedAutoencoder` with their positions, conditioned on the closed
-vocabulary of `vov_lightning.bases.nano.vocabulary`. Weights and card lie in ``vov_lightning/assets/nano``;
+vocabulary of `vov_lightning.bases.nano.vocabulary`. Weights and cards lie in ``vov_lightning/assets``;
 ``tools/train_nano.py`` makes them.
 """
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES, AutoencoderConfig, LappedAutoencoder
+from vov_lightning.bases.nano.past import past_channels, past_planes
 from vov_lightning.bases.nano.vocabulary import describe, parse
 from vov_lightning.bases.windows import Windows
 from vov_lightning.bitstream.vocabulary import ATTRIBUTES
@@ -47,6 +48,9 @@ class NanoConfig:
     """Inner width of the feed-forward layers."""
     text_dim: int = 64
     """Width of a caption word's embedding."""
+    context: int = 0
+    """Latent frames before the present one that a token is told of (`vov_lightning.bases.nano.past`). With 0, all
+    latent frames form one sequence; otherwise each is a sequence of its own."""
 
 
 def build_transformer(config: NanoConfig) -> nn.Module:
@@ -56,7 +60,7 @@ def build_transformer(config: NanoConfig) -> nn.Module:
         patch_size=(1, 1, 1),
         num_attention_heads=config.heads,
         attention_head_dim=64,
-        in_channels=channels + POSITION_WAVES**2 - 1,
+        in_channels=channels + POSITION_WAVES**2 - 1 + past_channels(channels, config.context),
         out_channels=channels,
         text_dim=config.text_dim,
         freq_dim=64,
@@ -82,11 +86,26 @@ def position_planes(height: int, width: int) -> Tensor:
     return products.flatten(0, 1)[1:].view(1, -1, 1, height, width)
 
 
-def transformer_velocity(transformer: nn.Module, x_t: Tensor, t: Tensor, words: Tensor) -> Tensor:
-    """Velocity [B, z, T', h, w] of latents ``x_t`` at times ``t`` [B] under embedded captions ``words`` [B, 7, d]."""
+def transformer_velocity(
+    transformer: nn.Module, x_t: Tensor, t: Tensor, words: Tensor, past: Tensor | None = None
+) -> Tensor:
+    """Velocity [B, z, T', h, w] of latents ``x_t`` under embedded captions ``words`` [B, 7, d].
+
+    Args:
+        transformer: Of `build_transformer`.
+        x_t: Latents ``[B, z, T', h, w]``.
+        t: Times ``[B]``; with ``past``, one a latent frame, ``[B, T']``.
+        words: Embedded captions.
+        past: `past_planes` of a transformer that takes them.
+    """
     batch, _, frames, height, width = x_t.shape
     planes = position_planes(height, width).to(x_t).expand(batch, -1, frames, -1, -1)
-    return transformer(torch.cat([x_t, planes], dim=1), 1000 * t, words, return_dict=False)[0].float()
+    if past is None:
+        return transformer(torch.cat([x_t, planes], dim=1), 1000 * t, words, return_dict=False)[0].float()
+    sequences = torch.cat([x_t, planes, past], dim=1).transpose(1, 2).flatten(0, 1).unsqueeze(2)  # [B T', C, 1, h, w]
+    words = words.repeat_interleave(frames, dim=0)
+    u = transformer(sequences, 1000 * t.flatten(), words, return_dict=False)[0].float()
+    return u.squeeze(2).unflatten(0, (batch, frames)).transpose(1, 2)
 
 
 def caption_row(caption: dict[str, str]) -> list[int]:
@@ -178,6 +197,10 @@ class Nano(BaseModel):
         self._transformer = build_transformer(config)
         self.words = WordEmbedding(config.text_dim)
         self.size_multiple = (config.autoencoder.spatial_factor,) * 2
+        self.context = config.context
+        self.per_frame_times = config.context > 0
+        # A latent frame and its past.
+        self.window = dataclasses.replace(self.window, frames=1 + config.context)
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``weights.safetensors`` (float16) to ``folder``."""
@@ -224,7 +247,20 @@ class Nano(BaseModel):
 
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         words = condition.expand(len(x_t), -1, -1)
-        return transformer_velocity(self._transformer, x_t, t, words)
+        if not self.per_frame_times:
+            return transformer_velocity(self._transformer, x_t, t, words)
+        if t.ndim == 1:
+            return self._frame_velocity(x_t, t[:, None].expand(-1, x_t.shape[2]), words)
+        u = torch.zeros_like(x_t, dtype=torch.float32)
+        known = int((t == 0).all(0).long().cumprod(0).sum())  # latent frames at the beginning
+        if known < x_t.shape[2]:
+            u[:, :, known:] = self._frame_velocity(x_t, t, words, known)
+        return u
+
+    def _frame_velocity(self, x_t: Tensor, t: Tensor, words: Tensor, first: int = 0) -> Tensor:
+        """Velocity of the latent frames from ``first`` on; the frames before it are looked at."""
+        past = past_planes(x_t, t, self.context)
+        return transformer_velocity(self._transformer, x_t[:, :, first:], t[:, first:], words, past[:, :, first:])
 
 
 def _autoencoder_config(settings: dict) -> AutoencoderConfig:

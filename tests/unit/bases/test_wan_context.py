@@ -1,0 +1,82 @@
+"""Wan with a time for each latent frame, as Wan2.2-TI2V-5B has it, against diffusers' pipeline."""
+
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+import transformers
+
+from vov_lightning.bases import ClipSize
+from vov_lightning.bases.context import with_context
+from vov_lightning.bases.wan import Wan13B
+from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.sampling.sampler import initial_noise, integrate
+
+CAPTION = "a red ball rolls, slowly"
+SAMPLER = SamplerConfig(steps=4)
+SIZE = ClipSize(9, 64, 96)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class TinyWithContext(Wan13B):
+    """Wan's class with the times of TI2V; its weights are random."""
+
+    per_frame_times = True
+    context = 1
+
+
+@pytest.fixture
+def base(tmp_path: Path, cache: Path, save_weights) -> TinyWithContext:
+    torch.manual_seed(0)
+    save_weights(TinyWithContext.untrained(), tmp_path / "weights")
+    return TinyWithContext(str(tmp_path / "weights"), dtype="float32")
+
+
+def pipeline_of(base: TinyWithContext, folder: Path) -> Any:
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    original, sigmas = scheduler.set_timesteps, SAMPLER.times()[:-1].double().numpy()
+    scheduler.set_timesteps = lambda *_, device=None, **__: original(sigmas=sigmas.copy(), device=device)
+    pipeline = diffusers.WanImageToVideoPipeline(
+        tokenizer=transformers.AutoTokenizer.from_pretrained(folder / "tokenizer"),
+        text_encoder=transformers.UMT5EncoderModel.from_pretrained(folder / "text_encoder"),
+        vae=base.vae,
+        transformer=base.transformer,
+        scheduler=scheduler,
+        expand_timesteps=True,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def test_sampling_after_a_known_frame_equals_the_pipeline_with_expand_timesteps(
+    base: TinyWithContext, tmp_path: Path
+) -> None:
+    image = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    noise = initial_noise(0, base.latent_shape(SIZE))
+    theirs = pipeline_of(base, tmp_path / "weights")(
+        image.float() / 255,
+        CAPTION,
+        height=SIZE.height,
+        width=SIZE.width,
+        num_frames=SIZE.frames,
+        num_inference_steps=SAMPLER.steps,
+        guidance_scale=1.0,
+        latents=noise,
+        output_type="latent",
+    ).frames
+    past = base.encode(image)
+    times = SAMPLER.times().tolist()
+    ours = integrate(with_context(base.velocity(CAPTION), past), noise[:, :, 1:], times)
+    torch.testing.assert_close(torch.cat([past, ours], dim=2), theirs, rtol=1e-4, atol=1e-4)
+    alone = integrate(base.velocity(CAPTION), noise[:, :, 1:], times)
+    assert (ours - alone).abs().max() > 1e-3  # the known frame counts
+
+
+def test_equal_times_give_the_plain_result(base: TinyWithContext) -> None:
+    x_t = initial_noise(1, base.latent_shape(SIZE)).expand(2, -1, -1, -1, -1)
+    t = torch.tensor([0.3, 0.8])
+    velocity = base.velocity(CAPTION)
+    torch.testing.assert_close(velocity(x_t, t[:, None].expand(-1, x_t.shape[2])), velocity(x_t, t))
