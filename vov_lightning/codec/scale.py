@@ -114,7 +114,7 @@ def code_clip(
     """Every segment of a clip with its indices, in order, as soon as it is done.
 
     Args:
-        file: What the segments share: header, caption, vector, sound, times. Its own segments are not looked at.
+        file: What the segments share: header, caption, vector, sound, times. Its own indices are left out.
         base: The model that it was fitted on.
         segments: The clip, at the size of ``file``.
         config: How many index bits, or what is to be reached with them. ``bits`` and ``target_bpp`` are of the whole
@@ -126,6 +126,7 @@ def code_clip(
         SettingError: If a target is out of reach.
     """
     check_scaling(sampler_of(file.header), config)
+    file = file.keep_steps(0)
     budget = Budget(_index_bits(file, config), file.header.frames)
     parts: list[VovFile] = []
     for number, source in enumerate(segments):
