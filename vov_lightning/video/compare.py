@@ -15,9 +15,10 @@ class SquaredError:
 
     def add(self, decoded: Signal, target: Signal) -> None:
         """Count a part in."""
-        difference = decoded.frames.short() - target.frames.short()
-        self.total += int(difference.int().square().sum(dtype=torch.int64))
-        self.count += difference.numel()
+        for ours, theirs in zip(decoded.frames, target.frames, strict=True):  # all at once is 14 bytes a sample
+            difference = ours.int() - theirs.int()
+            self.total += int(difference.square().sum(dtype=torch.int64))
+            self.count += difference.numel()
 
     @property
     def psnr_db(self) -> float:
