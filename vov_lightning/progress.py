@@ -35,6 +35,7 @@ class ClipBar:
         for segment in segments:
             self._current = frames_of(segment)
             yield segment
+            del segment  # the next one is made in its memory
             self._done += self._current
             self._move_to(self._done)
 

@@ -75,5 +75,5 @@ def play(
                 pictures = still.expand(file.segments[number].frames, -1, -1, -1)
             else:
                 pictures = decode_segment(file, base, number, stop_at=stop_at, progress=bar).frames
-            still = pictures[-1:]
+            still = pictures[-1:].clone()  # not the whole segment behind it
             yield pictures[start:stop]

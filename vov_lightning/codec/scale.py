@@ -142,6 +142,7 @@ def code_clip(
         budget.spend(_bits_of(part, config), template.header.frames)
         shown = decode_latents(base, latents, checked_size(part.header, base), part.header)
         yield Coded(part, source, remove_padding(shown, source.padding))
+        del source, kept, latents, shown  # frames of two segments at once would be twice the memory
 
 
 def segment_file(file: VovFile, number: int, source: Fitted) -> VovFile:

@@ -80,7 +80,8 @@ def encode(
             own_bytes = one.part.section_bytes()["indices"]
             segments.append({"frames": target.num_frames, "bytes": own_bytes, "psnr_db": finite(own.psnr_db)})
             parts.append(one.part)
-            last = one.decoded
+            last = one.decoded if target.num_frames == clip.num_frames else None
+            del one, target, pictures, picture  # the next segment is made in their memory
     file = assemble(file, parts)
     file.save(run.file)
     store.clear()
@@ -103,7 +104,7 @@ def encode(
         "versions": {"vov_lightning": version("vov_lightning"), "torch": torch.__version__},
         "seconds": {"encode": time.perf_counter() - started_s},
     }
-    return Encoded(file, last if len(parts) == 1 else None, metrics)
+    return Encoded(file, last, metrics)
 
 
 def _key(file: VovFile, source: Source, scaling: ScalingConfig) -> str:

@@ -88,7 +88,7 @@ class Clip:
         if shape.fit == "scale":  # before they are gathered: a segment of large frames would not fit into memory
             frames = (resize_frames(frame[None], *_sides(shape))[0] for frame in frames)
         for number, pictures in enumerate(_cut(frames, shape)):
-            yield _fitted(Signal(torch.stack(pictures), self.fps, self.name), number, shape)
+            yield _fitted(Signal(_stacked(pictures), self.fps, self.name), number, shape)
 
     @cached_property
     def first(self) -> Fitted:
@@ -233,6 +233,13 @@ def _cut(frames: Iterator[Tensor], shape: Shape) -> Iterator[list[Tensor]]:
     for length, _ in shape.known:
         if pictures := list(islice(frames, length)):
             yield pictures
+
+
+def _stacked(pictures: list[Tensor]) -> Tensor:
+    """``[n, 3, H, W]`` of ``pictures``, which is emptied: a segment's frames are in memory once."""
+    frames = torch.stack(pictures)
+    pictures.clear()
+    return frames
 
 
 def _fitted(segment: Signal, number: int, shape: Shape) -> Fitted:

@@ -34,7 +34,7 @@ def line_of(capsys, name: str, *args: str) -> str:
         ("fit", [CONFIG, "--model.adapter.kk=5"], "--model.adapter.kk is no option; did you mean --model.adapter.k"),
         ("fit", [CONFIG, "--lmbda", "3"], "--lmbda is no option; did you mean --stage2.lmbda?"),
         ("fit", [CONFIG, "--model.adapter.k=abc"], "--model.adapter.k: 'abc' is not a whole number or null; see"),
-        ("fit", [CONFIG, "--data.fit=cropp"], "resize, crop, pad, scale or null; did you mean crop?"),
+        ("fit", [CONFIG, "--data.fit=cropp"], "'cropp' is not one of resize, crop, pad, scale or null; did you mean"),
         ("fit", [CONFIG, "--model.base=nanoo"], "did you mean nano?"),
         ("fit", [CONFIG, "--model.base=torch.nn.Linear"], "--model.base: 'torch.nn.Linear' is no BaseModel"),
         ("fit", [CONFIG, "--model.base.wieghts=x"], "Nano has no setting 'wieghts'; see --model.base.help"),

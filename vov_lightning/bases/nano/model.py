@@ -33,6 +33,8 @@ POSITION_WAVES = 4
 """Cosines along each axis whose products tell the transformer where a token lies."""
 MAX_POSITIONS = 1024
 """Latents along an axis that the transformer's rotary embedding counts."""
+AT_ONCE = 4
+"""Blocks that go through the autoencoder together, which bounds its memory."""
 
 
 @dataclass(frozen=True)
@@ -227,13 +229,19 @@ class Nano(BaseModel):
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
-        clip = frames.to(self.device).float().transpose(0, 1)[None] / 127.5 - 1  # [1, 3, T, H, W]
-        return self.autoencoder.encode(clip)
+        parts = []
+        for part in frames.split(AT_ONCE * BLOCK_FRAMES):
+            clip = part.to(self.device).float().transpose(0, 1)[None] / 127.5 - 1  # [1, 3, t, H, W]
+            parts.append(self.autoencoder.encode(clip))
+        return torch.cat(parts, dim=2)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, num_frames: int) -> Tensor:
-        clip = self.autoencoder.decode(latents.to(self.device).float())[0, :, :num_frames].transpose(0, 1)
-        return ((clip.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
+        parts = []
+        for part in latents.split(AT_ONCE, dim=2):
+            clip = self.autoencoder.decode(part.to(self.device).float())[0].transpose(0, 1)  # [t, 3, H, W]
+            parts.append(((clip.clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
+        return torch.cat(parts)[:num_frames]
 
     def latent_weights(self, latents: Tensor) -> Tensor:
         return self.autoencoder.latent_weights()
