@@ -36,6 +36,7 @@ def main(args: list[str] | None = None) -> int:
     with writer:
         for pictures in play(file, base, frames, stop_at=options.stop_at, shown=True):
             writer.write(pictures)
+            del pictures  # the next ones are decoded in their memory
     left_out = f"; {writer.left_out}" if writer.left_out else ""
     print(f"{options.output}: {len(frames)} frames, {header.width}x{header.height}{left_out}")
     return 1 if file.damage else 0

@@ -77,3 +77,4 @@ def play(
                 pictures = decode_segment(file, base, number, stop_at=stop_at, progress=bar).frames
             still = pictures[-1:].clone()  # not the whole segment behind it
             yield pictures[start:stop]
+            del pictures  # the next segment is decoded in their memory
