@@ -25,6 +25,7 @@ from vov_lightning.cli import fit
 from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.configs import find_configs
 from vov_lightning.cli.stopping import UNFINISHED
+from vov_lightning.errors import SettingError
 
 SETTINGS = {"lmbda": "stage2.lmbda", "k": "model.adapter.k", "bits": "scaling.bits", "target_bpp": "scaling.target_bpp"}
 """Options of the sweep, and what they set."""
@@ -80,11 +81,11 @@ def parse(args: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     options, more = parser.parse_known_args(args)
     if not any(getattr(options, name) for name in SETTINGS):
         parser.error("nothing to sweep; give --lmbda, --k, --bits or --target_bpp, each with one value or more")
-    if (
-        options.eval_config
-        and not Path(find_configs([f"--config={options.eval_config}"])[0].partition("=")[2]).is_file()
-    ):
-        parser.error(f"--eval_config {options.eval_config} does not exist")
+    if options.eval_config:
+        try:
+            find_configs([f"--config={options.eval_config}"])
+        except SettingError as error:
+            parser.error(str(error).replace("--config", "--eval_config", 1))
     return options, more
 
 
