@@ -67,6 +67,7 @@ def _seconds_per_evaluation(source: Source, base: BaseModel, sampler: SamplerCon
     x_t, t = torch.zeros(1, *base.latent_shape(size), device=base.device), torch.ones(1, device=base.device)
     windows = 1 if base.window is None else base.window.count(x_t.shape[2:])
     with torch.no_grad():
+        velocity(x_t, t)  # the first one takes longer
         started_s = time.perf_counter()
         velocity(x_t, t).sum().item()
         return (time.perf_counter() - started_s) / windows
