@@ -115,13 +115,18 @@ class TestAutoencoder:
         values = torch.tensor([-7.0, -1.0, 0.0, 0.5, 1.0, 7.0]).view(1, 1, 1, 1, 6).expand(1, 3, 9, 2, 6)
         monkeypatch.setattr(tiny_nano.autoencoder, "decode", lambda _: values)
         # (0 + 1) * 127.5 = 127.5 rounds to even
-        assert tiny_nano.decode(torch.zeros(1), 1)[0, 0, 0].tolist() == [0, 0, 128, 191, 255, 255]
+        assert tiny_nano.decode(torch.zeros(1, 16, 1, 1, 1), 1)[0, 0, 0].tolist() == [0, 0, 128, 191, 255, 255]
 
     def test_encoding_maps_black_to_minus_one_and_white_to_one(
         self, tiny_nano: Nano, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen = []
-        monkeypatch.setattr(tiny_nano.autoencoder, "encode", seen.append)
+
+        def encode(clip: torch.Tensor) -> torch.Tensor:
+            seen.append(clip)
+            return torch.zeros(1, 16, 1, 1, 1)
+
+        monkeypatch.setattr(tiny_nano.autoencoder, "encode", encode)
         frames = torch.zeros(5, 3, 8, 8, dtype=torch.uint8)
         frames[2, 1] = 255
         tiny_nano.encode(frames)
