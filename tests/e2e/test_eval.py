@@ -136,6 +136,13 @@ def test_sources_may_lie_elsewhere_and_files_apart(sets, sources, run_eval, resu
     assert {point["rate"] for point in results()["points"]} == {"loose"}
 
 
+def test_progress_is_not_among_the_results(sets, run_eval, capsys):
+    assert run_eval(sets / "large") == 0
+    said = capsys.readouterr()
+    assert "it/s" in said.err or "s/it" in said.err
+    assert "%|" not in said.out
+
+
 def test_what_is_coded_once_is_not_coded_again(sets, run_eval, results, monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "make_baselines", lambda *_: [Grey()])
     monkeypatch.setattr(Grey, "coded", 0)

@@ -1,6 +1,7 @@
 """Index bits end to end: the decoder sees the encoder's frames, more bits show more of the clip, files can be cut."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -157,6 +158,15 @@ def test_a_rate_is_met_from_below(fitted, clip, tiny_weights, tmp_path, capsys):
         assert 0.97 * bpp < 8 * len(out.read_bytes()) / pixels <= bpp
     assert scale.main([*arguments, "-o", str(out), "--scaling.target_bpp=0.001"]) == 1
     assert "target_bpp=0.001 is below the" in capsys.readouterr().err
+
+
+def test_a_clip_without_loss_has_no_decibels(fitted, clip, tiny_weights, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(scale.SquaredError, "psnr_db", math.inf)
+    arguments = [str(fitted), f"--source={clip}", "-o", str(tmp_path / "out.vov"), "--scaling.bits=100"]
+    assert scale.main([*arguments, *base_arguments(tiny_weights)]) == 0
+    said = capsys.readouterr().out
+    assert "bpp, no loss; was" in said
+    assert "inf" not in said
 
 
 def test_a_quality_is_met_by_the_smallest_budget(fitted, tiny_weights):

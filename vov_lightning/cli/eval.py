@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import lightning as L
 from jsonargparse import ActionConfigFile, Namespace
-from lightning.pytorch.callbacks import TQDMProgressBar
 
 from vov_lightning.cli.bases import PARSER_MODE, with_class_paths
 from vov_lightning.cli.common import add_base_arguments, add_flag, class_path, command, given_base, made
@@ -26,6 +25,7 @@ from vov_lightning.evaluation.report import build_report
 from vov_lightning.evaluation.results import about, assemble, format_results, write_results
 from vov_lightning.evaluation.tracking import log_evaluation
 from vov_lightning.files import atomic_write, check_folder
+from vov_lightning.fitting.progress import ProgressOnStderr
 from vov_lightning.fitting.tracking import RunLogger, end_tracking
 from vov_lightning.video.source import Fit
 
@@ -122,7 +122,7 @@ def trainer_of(options: Namespace, folder: Path) -> L.Trainer:
         accelerator=options.accelerator,
         devices=options.devices,
         logger=False,
-        callbacks=[TQDMProgressBar()],
+        callbacks=[ProgressOnStderr()],
         default_root_dir=folder,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -12,6 +12,7 @@ from vov_lightning.codec.steer import keep_steps
 from vov_lightning.errors import BitstreamError, SettingError
 from vov_lightning.files import check_file
 from vov_lightning.progress import ClipBar
+from vov_lightning.runs.figures import finite, format_db
 from vov_lightning.runs.source import source_of
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video import remove_padding
@@ -62,8 +63,8 @@ def main(args: list[str] | None = None) -> None:
             parts.append(coded.part)
     scaled = assemble(plain, parts)
     scaled.save(options.output)
-    num_bytes = len(scaled.to_bytes())
+    num_bytes, quality = len(scaled.to_bytes()), format_db(finite(error.psnr_db))
     print(
-        f"{options.output}: {num_bytes} bytes, {8 * num_bytes / source.num_pixels:.4f} bpp, {error.psnr_db:.2f} dB; "
+        f"{options.output}: {num_bytes} bytes, {8 * num_bytes / source.num_pixels:.4f} bpp, {quality}; "
         f"was {len(file.to_bytes())} bytes"
     )

@@ -1,4 +1,4 @@
-"""The progress bar of a fit, on standard error like the sampler's."""
+"""Lightning's progress bars on standard error, like the sampler's: standard output is for results."""
 
 import sys
 from typing import Any
@@ -10,17 +10,12 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from vov_lightning.fitting.stages import stage_at
 
 
-class FitProgress(TQDMProgressBar):
-    """One bar over all iterations with time left, labelled with the running stage."""
+class ProgressOnStderr(TQDMProgressBar):
+    """Lightning's bar with the time left, on standard error."""
 
-    def init_train_tqdm(self) -> Tqdm:
-        """Bar over the fit; one that goes on starts where it stopped."""
-        done = self.trainer.global_step * self.trainer.accumulate_grad_batches
-        return self._bar("fit", int(self.trainer.num_training_batches), initial=done, leave=True)
-
-    def init_validation_tqdm(self) -> Tqdm:
-        """Bar over the sources, below that of the fit."""
-        return self._bar("validation", int(sum(self.trainer.num_val_batches)), position=1, leave=False)
+    def init_test_tqdm(self) -> Tqdm:
+        """Bar over what is tested."""
+        return self._bar("evaluation", int(sum(self.trainer.num_test_batches)), leave=True)
 
     def _bar(self, title: str, total: int, **options: Any) -> Tqdm:
         return Tqdm(
@@ -33,6 +28,19 @@ class FitProgress(TQDMProgressBar):
             bar_format=self.BAR_FORMAT,
             **options,
         )
+
+
+class FitProgress(ProgressOnStderr):
+    """One bar over all iterations with time left, labelled with the running stage."""
+
+    def init_train_tqdm(self) -> Tqdm:
+        """Bar over the fit; one that goes on starts where it stopped."""
+        done = self.trainer.global_step * self.trainer.accumulate_grad_batches
+        return self._bar("fit", int(self.trainer.num_training_batches), initial=done, leave=True)
+
+    def init_validation_tqdm(self) -> Tqdm:
+        """Bar over the sources, below that of the fit."""
+        return self._bar("validation", int(sum(self.trainer.num_val_batches)), position=1, leave=False)
 
     def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
         super().on_train_batch_start(trainer, *args)
