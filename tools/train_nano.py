@@ -180,7 +180,7 @@ def train(
     def latents(name: str, batch_size: int, stream_seed: int) -> DataLoader:
         return DataLoader(LatentStream(out / f"{name}_latents", stream_seed), batch_size)
 
-    third = FlowModule(model, transformer.learning_rate)
+    third = FlowModule(model, autoencoder, transformer.learning_rate)
     if start is not None:
         start_from(third, Nano(str(start)))
     report["transformer"] = run(third, transformer, out / "transformer", latents, average(transformer))

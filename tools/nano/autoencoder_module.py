@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
+from nano.coarse import reconstruction
 from nano.schedule import warmup_cosine
 from vov_lightning.bases.nano.autoencoder import (
     BLOCK_FRAMES,
@@ -84,7 +85,7 @@ class DecoderModule(ReconstructionModule):
             learning_rate: As above.
             perceptual_weight: Weight of LPIPS (SqueezeNet), on one random frame a step, beside the natural logarithm of
                 the mean squared error; 0 needs no LPIPS weights.
-            exact_share: Fraction of clips that are decoded from their exact latents; the others see `coarsen`.
+            exact_share: Fraction of clips that are decoded from their exact latents; the others see `reconstruction`.
         """
         super().__init__(autoencoder, learning_rate)
         self.perceptual_weight, self.exact_share = perceptual_weight, exact_share
@@ -99,7 +100,7 @@ class DecoderModule(ReconstructionModule):
         x = to_unit(clips)
         exact = torch.rand(len(x), device=x.device) < self.exact_share
         latents = self.autoencoder.encode(x)
-        latents = torch.where(exact.view(-1, 1, 1, 1, 1), latents, self.coarsen(latents))
+        latents = torch.where(exact.view(-1, 1, 1, 1, 1), latents, reconstruction(self.autoencoder, latents))
         x_hat = self.autoencoder.decode(latents)[:, :, : x.shape[2]]
         mse = squared_error(x_hat, x)
         loss = (mse + ERROR_FLOOR).log().mean()
@@ -111,18 +112,6 @@ class DecoderModule(ReconstructionModule):
             self.log("train/lpips", distance, prog_bar=True)
             loss = loss + self.perceptual_weight * distance
         return loss
-
-    def coarsen(self, latents: Tensor) -> Tensor:
-        """What an ideal code of a random rate would leave of ``latents`` [B, z, T', h, w].
-
-        Reverse water-filling over Gaussian channels (Cover and Thomas, Elements of
-        Information Theory, section 10.3): at distortion D, a channel of variance v
-        keeps the fraction ``a = max(0, 1 - D / v)`` and gains noise of variance ``a D``.
-        """
-        gain, variance = self.autoencoder.gain.view(-1, 1, 1, 1), self.autoencoder.spread.square().view(-1, 1, 1, 1)
-        distortion = variance.mean() * 10 ** (-3 * torch.rand(len(latents), 1, 1, 1, 1, device=latents.device))
-        kept = (1 - distortion / variance).clamp(min=0)
-        return kept * latents + (kept * distortion / variance).sqrt() * gain * torch.randn_like(latents)
 
 
 def to_unit(clips: Tensor) -> Tensor:

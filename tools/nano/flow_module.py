@@ -6,7 +6,9 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from nano.coarse import sample
 from nano.schedule import warmup_cosine
+from vov_lightning.bases.nano.autoencoder import LappedAutoencoder
 from vov_lightning.bases.nano.model import (
     Nano,
     NanoConfig,
@@ -24,9 +26,9 @@ Batch = tuple[Tensor, Tensor]
 GRID = torch.linspace(0.05, 0.95, 10)
 """Times at which the validation loss is measured."""
 
-EXACT_PAST, NOISY_PAST, JOINT_PAST = 0.55, 0.25, 0.1
-"""Fraction of clips that see the frames before exactly, with noise of random levels, and as noisy as the frame itself;
-the others do not see them."""
+EXACT_PAST, CODED_PAST, NOISY_PAST = 0.3, 0.4, 0.15
+"""Fraction of clips that see the frames before exactly, as a decoder shows them, and with noise of random levels; the
+others do not see them."""
 
 ENTRY_RATE = 8
 """Learning rate of the input's weights, relative to the others."""
@@ -38,6 +40,7 @@ class FlowModule(L.LightningModule):
     def __init__(
         self,
         config: NanoConfig,
+        autoencoder: LappedAutoencoder,
         learning_rate: float = 1e-3,
         shift: float = 2.0,
         drop_caption: float = 0.15,
@@ -46,13 +49,15 @@ class FlowModule(L.LightningModule):
         """
         Args:
             config: Sizes of the transformer.
+            autoencoder: Of the latents.
             learning_rate: Peak of AdamW's learning rate; warm-up, then cosine to zero over ``trainer.max_steps``.
             shift: ``c`` of the time density ``t = c r / (1 + (c - 1) r)``, r uniform; above 1 prefers noisy times.
             drop_caption: Probability that a clip is trained without a caption.
             drop_attribute: Probability that an attribute of a caption is left out.
         """
         super().__init__()
-        self.save_hyperparameters(ignore=["config"])
+        self.save_hyperparameters(ignore=["config", "autoencoder"])
+        self._autoencoder = [autoencoder]  # in a list, so that its weights are neither trained nor saved
         self.context = config.context
         self.transformer = build_transformer(config)
         self.words = WordEmbedding(config.text_dim)
@@ -69,7 +74,7 @@ class FlowModule(L.LightningModule):
         noise = torch.randn_like(latents)
         past: Tensor | None = None
         if self.context:
-            t, past = draw_past(latents, t, noise, self.context)
+            past = draw_past(latents, self._autoencoder[0].to(latents.device), self.context)
             # The first latent frame of a clip has no past; of the others, some are drawn without.
             latents, t, noise, past = latents[:, :, 1:], t[:, 1:], noise[:, :, 1:], past[:, :, 1:]
         loss = self._losses(latents, t, noise, self._drop(rows), past).mean()
@@ -123,25 +128,23 @@ def stratified(*shape: int) -> Tensor:
     return ((torch.randperm(count) + torch.rand(count)) / count).view(shape)
 
 
-def draw_past(latents: Tensor, t: Tensor, noise: Tensor, context: int) -> tuple[Tensor, Tensor]:
-    """Times of the latent frames and `past_planes` for training on ``latents`` [B, z, T', h, w].
+def draw_past(latents: Tensor, autoencoder: LappedAutoencoder, context: int) -> Tensor:
+    """`past_planes` for training on ``latents`` [B, z, T', h, w].
 
-    Four kinds of draws, a clip each: the past exact, as when blocks are coded
-    one after the other; each frame of it at a noise level of its own, low ones
-    more often, as decoded past is inexact; past and present at one time and
-    with the same noise, as when blocks are sampled together; no past.
+    Four kinds of draws, a clip each: the past exact; as a decoder shows it,
+    said to be exact; each frame of it at a noise level of its own, low ones
+    more often; no past.
 
     Args:
         latents: Clean latents.
-        t: Proposed times ``[B, T']``.
-        noise: Of the present.
+        autoencoder: Of the latents.
         context: Latent frames to look back.
     """
-    exact, noisy, joint = draw_kinds(len(t), EXACT_PAST, NOISY_PAST, JOINT_PAST).to(t.device)
-    t = torch.where(joint, t[:, :1], t)
-    level = torch.where(exact, 0, torch.where(noisy, torch.rand_like(t).square(), torch.where(joint, t, 1)))
-    noise = torch.where(joint.view(-1, 1, 1, 1, 1), noise, torch.randn_like(noise))
-    return t, past_planes(interpolate(latents, noise, level), level, context)
+    exact, coded, noisy = draw_kinds(len(latents), EXACT_PAST, CODED_PAST, NOISY_PAST).to(latents.device)
+    level = torch.rand(len(latents), latents.shape[2], device=latents.device).square()
+    level = torch.where(exact | coded, 0, torch.where(noisy, level, 1))
+    seen = torch.where(coded.view(-1, 1, 1, 1, 1), sample(autoencoder, latents), latents)
+    return past_planes(interpolate(seen, torch.randn_like(latents), level), level, context)
 
 
 def draw_kinds(count: int, *shares: float) -> Tensor:

@@ -1,0 +1,35 @@
+"""What an ideal code of some rate leaves of `nano`'s latents."""
+
+import torch
+from torch import Tensor
+
+from vov_lightning.bases.nano.autoencoder import LappedAutoencoder
+
+
+def kept_fraction(autoencoder: LappedAutoencoder, count: int) -> Tensor:
+    """Fraction of each channel ``[count, z, 1, 1, 1]`` that survives, at a random rate for each of ``count`` clips.
+
+    Reverse water-filling over Gaussian channels (Cover and Thomas, Elements of
+    Information Theory, section 10.3): at distortion D, a channel of variance v
+    keeps ``a = max(0, 1 - D / v)``. D is log-uniform in 0.001 to 1 of the mean variance.
+    """
+    variance = autoencoder.spread.square().view(-1, 1, 1, 1)
+    distortion = variance.mean() * 10 ** (-3 * torch.rand(count, 1, 1, 1, 1, device=variance.device))
+    return (1 - distortion / variance).clamp(min=0)
+
+
+def reconstruction(autoencoder: LappedAutoencoder, latents: Tensor) -> Tensor:
+    """Coded ``latents`` [B, z, T', h, w]: ``a x`` and noise of variance ``a (1 - a) v``, so that what is lost is 0."""
+    kept = kept_fraction(autoencoder, len(latents))
+    return kept * latents + (kept * (1 - kept)).sqrt() * _unit_noise(autoencoder, latents)
+
+
+def sample(autoencoder: LappedAutoencoder, latents: Tensor) -> Tensor:
+    """Coded ``latents`` [B, z, T', h, w] as a generative decoder shows them: what is lost is drawn anew."""
+    kept = kept_fraction(autoencoder, len(latents))
+    return kept * latents + (1 - kept.square()).sqrt() * _unit_noise(autoencoder, latents)
+
+
+def _unit_noise(autoencoder: LappedAutoencoder, latents: Tensor) -> Tensor:
+    """Noise of the latents' own variance in each channel."""
+    return autoencoder.gain.view(-1, 1, 1, 1) * torch.randn_like(latents)
