@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser, Namespace
 
 from vov_lightning.bitstream import Limits, VovFile
+from vov_lightning.cli import light
 from vov_lightning.cli.settings import BASE, DEVICE
 from vov_lightning.errors import SettingError, SignalError, VovError
 
@@ -122,7 +123,11 @@ def base_of(file: VovFile, options: Namespace) -> "BaseModel":
     """The base model of ``--base``, or the one that ``file`` names."""
     from vov_lightning.bases import load_base
 
-    return given_base(options) or load_base(file.header.base_name)
+    given = given_base(options)
+    if given is not None:
+        return given
+    light.prepare_for(file.header.base_name)
+    return load_base(file.header.base_name)
 
 
 def check_source(option: str, path: str) -> None:

@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 
+from vov_lightning.cli import light
 from vov_lightning.cli.help import asks_for_help, first_help
 from vov_lightning.cli.settings import COMMANDS, START
 
@@ -20,28 +21,33 @@ def start(name: str, args: list[str] | None = None) -> int:
 
 
 def fit() -> int:
-    return start("fit")
+    return _run("fit")
 
 
 def decode() -> int:
-    return start("decode")
+    return _run("decode")
 
 
 def edit() -> int:
-    return start("edit")
+    return _run("edit")
 
 
 def scale() -> int:
-    return start("scale")
+    return _run("scale")
 
 
 def evaluate() -> int:
-    return start("eval")
+    return _run("eval")
 
 
 def info() -> int:
-    return start("info")
+    return _run("info")
 
 
 def export() -> int:
-    return start("export")
+    return _run("export")
+
+
+def _run(name: str) -> int:
+    light.own_process()
+    return start(name)

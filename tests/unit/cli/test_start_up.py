@@ -3,9 +3,18 @@
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
+
+from vov_lightning.bases import load_base
+from vov_lightning.cli import light
+from vov_lightning.codec.build import build_file
+from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.vector.adapter import AdapterConfig
+from vov_lightning.video import Fitted, Padding, Signal
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
 HEAVY = ("torch", "lightning", "jsonargparse")
@@ -54,6 +63,23 @@ def test_a_decode_of_the_bundled_model_imports_nothing_slow_but_diffusers(tmp_pa
     found = modules_of("decode", str(GOLDEN / "video.vov"), "-o", str(tmp_path / "x"), "--base=nano", base)
     assert "torch" in found
     assert not found & (set(SLOW) - WITH_DIFFUSERS)
+
+
+def test_a_command_shows_diffusers_none_of_what_nano_does_not_use(tmp_path):
+    """Its own process alone, where what is hidden is not missed."""
+    base = load_base("nano")
+    clip = Fitted(Signal(torch.zeros(1, 3, 16, 16, dtype=torch.uint8), Fraction(25), "black"), Padding(0, 0, 0))
+    nothing = torch.zeros(0, dtype=torch.int32)
+    build_file(base, clip, "", nothing, 1.0, AdapterConfig(k=0), SamplerConfig(steps=1)).save(tmp_path / "a.vov")
+    code = (
+        f"import sys; sys.argv = ['vov-decode', {str(tmp_path / 'a.vov')!r}, '-o', {str(tmp_path / 'a.png')!r}]\n"
+        "from vov_lightning.cli.start import decode\nstatus = decode()\nimport json\n"
+        "print(json.dumps([status, sorted(sys.modules)]), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    status, modules = json.loads(done.stderr.splitlines()[-1])
+    assert status == 0
+    assert not set(modules) & {*SLOW, *light.UNUSED} - {"diffusers", "torch._dynamo"}
 
 
 def test_edit_scale_and_export_import_nothing_slow_but_diffusers():
