@@ -73,8 +73,8 @@ def sample(
     stop_at: float = 0.0,
     progress: Progress = iter,
 ) -> Tensor:
-    """Latents ``[1, ...]`` that the adapted model generates from the file's noise."""
-    sampler, size = sampler_of(file.header), checked_size(file.header, base)
+    """Latents ``[1, ...]`` that the adapted model generates from the file's noise; `checked_size` comes before."""
+    sampler, size = sampler_of(file.header), generated_size(file.header)
     velocity = velocity_field(base, file.caption, sampler, windows_of(file.header))
     # Whatever precision the caller works in, a file decodes in its own.
     with torch.autocast(base.device.type, enabled=False), adapted(base, file):
@@ -116,7 +116,7 @@ def replay_of(file: VovFile, base: BaseModel, keep_steps: int | None = None) -> 
     kept = file.indices[:keep_steps]
     if not kept:
         return None
-    num_entries = math.prod(base.latent_shape(checked_size(file.header, base)))
+    num_entries = math.prod(base.latent_shape(generated_size(file.header)))
     most = max(map(len, kept))
     if most > num_entries:
         raise BitstreamError(f"a step carries {most} indices for {num_entries} latent entries; the file is damaged")

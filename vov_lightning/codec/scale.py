@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from vov_lightning.bases import BaseModel
+from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Segment, VovFile
 from vov_lightning.bitstream.segments import segment_seed, without_indices
 from vov_lightning.bitstream.wire import write_varint
@@ -131,16 +131,17 @@ def code_clip(
     parts: list[VovFile] = []
     for number, source in enumerate(segments):
         template = segment_file(file, number, source)
+        size = checked_size(template.header, base)
         kept = None if store is None else store.get(number, template)
         if kept is None:
             bits = _bits_for(template, parts, file, config, budget)
-            kept = _code(template, base, source, config, bits, progress)
+            kept = _code(template, base, size, source, config, bits, progress)
             if store is not None:
                 store.put(number, *kept)
         part, latents = kept
         parts.append(part)
         budget.spend(_bits_of(part, config), template.header.frames)
-        shown = decode_latents(base, latents, checked_size(part.header, base), part.header)
+        shown = decode_latents(base, latents, size, part.header)
         yield Coded(part, source, remove_padding(shown, source.padding))
         del source, kept, latents, shown  # frames of two segments at once would be twice the memory
 
@@ -169,11 +170,17 @@ def assemble(file: VovFile, parts: Iterable[VovFile]) -> VovFile:
 
 
 def _code(
-    template: VovFile, base: BaseModel, source: Fitted, config: ScalingConfig, bits: int, progress: Progress
+    template: VovFile,
+    base: BaseModel,
+    size: ClipSize,
+    source: Fitted,
+    config: ScalingConfig,
+    bits: int,
+    progress: Progress,
 ) -> tuple[VovFile, Tensor]:
     """A segment with indices of at most ``bits``, and its latents as the decoder will see them: one pass."""
     if config.target_psnr is not None:
-        target, size = remove_padding(source.signal, source.padding), checked_size(template.header, base)
+        target = remove_padding(source.signal, source.padding)
 
         def quality(part: VovFile, latents: Tensor) -> float:
             shown = decode_latents(base, latents, size, part.header)

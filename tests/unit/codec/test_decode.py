@@ -318,3 +318,12 @@ def test_many_groups_of_many_candidates_stay_small_in_memory(tiny_nano: Nano) ->
     decode(VovFile.from_bytes(hostile.to_bytes()), tiny_nano)
     assert tracemalloc.get_traced_memory()[1] < 2**27  # NumPy's share; torch works in chunks of the same size
     tracemalloc.stop()
+
+
+def test_the_size_is_checked_once_on_the_way(tiny_nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = (np.zeros(1, np.int64),) * (SAMPLER.steps - 1)
+    file = with_indices(make_file(tiny_nano), steps, ScalingConfig(index_bits=4))
+    sizes, check = [], Nano.check_size
+    monkeypatch.setattr(Nano, "check_size", lambda self, size: sizes.append(size) or check(self, size))
+    decode(file, tiny_nano)
+    assert sizes == [ClipSize(5, 16, 24)]
