@@ -115,10 +115,10 @@ class CtrlC(L.Callback):
     ("stop", "error"), [({"max_steps": 3}, UnfinishedError), ({"callbacks": [CtrlC()]}, KeyboardInterrupt)]
 )
 def test_a_fit_that_was_stopped_goes_on_to_the_same_file(tiny_weights, clip, tmp_path, stop, error):
-    def fit(folder, **options):
+    def fit(folder, stages=None, **options):
         module = vov.VOVModule(Nano(str(tiny_weights)), vov.AdapterConfig(k=64), sampler=vov.SamplerConfig(steps=2))
         data = vov.SignalData.of(vov.read_signal(clip), height=32, width=32)
-        stages = [vov.Unconstrained(4), vov.RateConstrained(4)]
+        stages = stages or [vov.Unconstrained(4), vov.RateConstrained(4)]
         return vov.fit(data, module, stages, tmp_path / folder, accelerator="cpu", log_every_n_steps=1, **options)
 
     whole = fit("whole")
@@ -126,6 +126,8 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_file(tiny_weights, clip, tmp
     with pytest.raises(error, match="3 of 8"):
         fit("parts", **stop)
     assert signal.getsignal(signal.SIGINT) == handler
+    with pytest.raises(RunError, match=r"lmbda=0.1 of stage 2 differs from 0.003"):
+        fit("parts", [vov.Unconstrained(4), vov.RateConstrained(4, lmbda=0.1)], resume=True)
     again = fit("parts", resume=True)
     assert again.file == whole.file
     assert [row["step"] for row in again.history] == [row["step"] for row in whole.history] == list(range(1, 9))

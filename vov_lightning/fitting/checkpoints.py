@@ -119,8 +119,8 @@ def is_plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str, bytes, torch.Tensor)
 
 
-def check_checkpoint(path: Path) -> None:
-    """Refuse a checkpoint that holds anything but tensors and plain values, which would run code when loaded.
+def check_checkpoint(path: Path) -> dict[str, Any]:
+    """Contents of a fit's checkpoint: tensors and plain values alone, since anything else would run code when loaded.
 
     Raises:
         RunError: If ``path`` is such a file, cannot be read, or is no checkpoint of a fit.
@@ -135,3 +135,4 @@ def check_checkpoint(path: Path) -> None:
         ) from error
     if not isinstance(found, dict) or "fitted_to" not in found:
         raise RunError(f"checkpoint {path} is not of a fit; give the last.ckpt of a run, or leave --ckpt_path out")
+    return found

@@ -20,7 +20,7 @@ from vov_lightning.fitting.interruption import Interrupted, locating, stopped_by
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.quiet import without_chatter
-from vov_lightning.fitting.stages import Stage, stages_of, total_iterations
+from vov_lightning.fitting.stages import Stage, check_same_stages, stages_of, total_iterations
 from vov_lightning.runs.encode import encode
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.history import FitHistory, read_history
@@ -50,14 +50,14 @@ def fit(
         stages: The schedule, in order.
         folder: Where everything goes; what an earlier fit left there is replaced.
         scaling: Index bits that steer the decoder, added once the vector is fitted.
-        resume: Go on from the last checkpoint in ``folder``, where there is one. Give the same settings: only source,
-            caption and base model are compared.
+        resume: Go on from the last checkpoint in ``folder``, where there is one. Give the same settings: source,
+            caption, base model and stages are compared, the others are not.
         **trainer_options: For Lightning's `Trainer`. The README has an example.
 
     Raises:
         UnfinishedError: If a limit of the trainer or a callback has stopped the fit before the end of its stages.
         KeyboardInterrupt: If Ctrl-C (a notebook's stop button) stopped it; its iterations are in the checkpoint.
-        RunError: If the checkpoint to go on from is damaged, or of another source, caption or base model.
+        RunError: If the checkpoint to go on from is damaged, or of another source, caption, base model or stages.
     """
     run = RunFolder(Path(folder), data.source_name)
     options = {"logger": False, **fit_defaults(), **trainer_options}
@@ -65,6 +65,8 @@ def fit(
     if options.get("enable_progress_bar") is not False and not any(isinstance(one, ProgressBar) for one in callbacks):
         callbacks.append(FitProgress())
     checkpoint = run.last_checkpoint if resume and run.last_checkpoint.exists() else None
+    if checkpoint is not None:
+        check_same_stages(check_checkpoint(checkpoint)["callbacks"], stages)
     try:
         with stopped_by_signals(["SIGINT"]), without_chatter():
             trainer = L.Trainer(default_root_dir=folder, callbacks=callbacks, **options)

@@ -8,11 +8,12 @@ needs nothing but the step.
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import lightning as L
 
-from vov_lightning.errors import SettingError
+from vov_lightning.errors import RunError, SettingError
 
 
 class RateControlled(L.LightningModule):
@@ -57,8 +58,14 @@ class Stage(L.Callback):
     def state_key(self) -> str:
         return f"vov_lightning.{type(self).__name__}"
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the schedule of the stage depends on, by the names of its arguments."""
+        names = ("iterations", "learning_rate", "decay", "warmup")
+        return {name: getattr(self, name) for name in names}
+
     def state_dict(self) -> dict[str, Any]:
-        return {"elapsed_s": self.elapsed_s}
+        return {"elapsed_s": self.elapsed_s, "settings": self.settings}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.elapsed_s = state_dict["elapsed_s"]
@@ -129,11 +136,40 @@ class RateConstrained(Stage):
             raise SettingError(f"lmbda={lmbda} is below 0; it is the price of a bit per entry, e.g. 3e-3")
         self.lmbda, self.lmbda_warmup = lmbda, lmbda_warmup
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings, "lmbda": self.lmbda, "lmbda_warmup": self.lmbda_warmup}
+
     def apply(self, module: "RateControlled", step: int) -> None:
         if step == 0:
             module.begin_rate_constraint()
         module.lmbda = self.lmbda * min(1.0, (step + 1) / (self.lmbda_warmup + 1))
         module.rate_constrained = True
+
+
+def check_same_stages(states: dict[str, Any], stages: Sequence[Stage]) -> None:
+    """Raise if a fit would go on with other stages than it began with.
+
+    Args:
+        states: What a checkpoint holds of its callbacks, by `Stage.state_key`, in the order of the stages.
+        stages: The stages to go on with.
+
+    Raises:
+        RunError: If a stage is new, missing, at another place, or has other settings.
+    """
+    found = {key: state["settings"] for key, state in states.items() if "settings" in state}
+    wanted = {stage.state_key: stage.settings for stage in stages}
+    remedy = "give the stages that the fit began with, or resume=False to start it again"
+    if list(found) != list(wanted):
+        before, now = ([key.rpartition(".")[2] for key in keys] for keys in (found, wanted))
+        raise RunError(f"stages={now} differ from {before}, with which the fit began; {remedy}")
+    for stage in stages:
+        for name, value in stage.settings.items():
+            before = found[stage.state_key][name]
+            if value != before:
+                raise RunError(
+                    f"{name}={value} of {stage.title} differs from {before}, with which the fit began; {remedy}"
+                )
 
 
 def stages_of(trainer: L.Trainer) -> list[Stage]:

@@ -5,8 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from vov_lightning.errors import SettingError
-from vov_lightning.fitting.stages import RateConstrained, RateControlled, Unconstrained, total_iterations
+from vov_lightning.errors import RunError, SettingError
+from vov_lightning.fitting.stages import (
+    RateConstrained,
+    RateControlled,
+    Unconstrained,
+    check_same_stages,
+    total_iterations,
+)
 
 
 class Recorder(RateControlled):
@@ -80,3 +86,25 @@ def test_elapsed_time_survives_a_checkpoint():
     other.load_state_dict(stage.state_dict())
     assert other.elapsed_s == 12.5
     assert Unconstrained().state_key != RateConstrained().state_key
+
+
+def states_of(*stages):
+    return {"another callback": {}} | {stage.state_key: stage.state_dict() for stage in stages}
+
+
+def test_the_stages_of_a_checkpoint_are_those_that_go_on():
+    check_same_stages(states_of(Unconstrained(3), RateConstrained(4)), [Unconstrained(3), RateConstrained(4)])
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ([Unconstrained(3, warmup=1), RateConstrained(4)], "warmup=1 of stage 1 differs from 0"),
+        ([Unconstrained(3), RateConstrained(4, lmbda=1.0)], r"lmbda=1\.0 of stage 2 differs from 0\.003"),
+        ([Unconstrained(3)], r"\['Unconstrained'\] differ from \['Unconstrained', 'RateConstrained'\]"),
+        ([RateConstrained(4), Unconstrained(3)], r"\['RateConstrained', 'Unconstrained'\] differ"),
+    ],
+)
+def test_other_stages_than_those_of_the_checkpoint_are_refused(stages, message):
+    with pytest.raises(RunError, match=message):
+        check_same_stages(states_of(Unconstrained(3), RateConstrained(4)), stages)
