@@ -211,12 +211,12 @@ class BaseModel(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights that are adapted, and so of their arithmetic."""
+        """Data type of the adapted weights; their arithmetic uses it too."""
         return next(self.transformer.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the transformer lies."""
+        """Device of the transformer."""
         return next(self.transformer.parameters()).device
 
     def velocity(self, caption: str) -> Velocity:

@@ -42,7 +42,7 @@ class Estimate:
 
     @property
     def forward_flops(self) -> float:
-        """Of one network evaluation."""
+        """Operations of one network evaluation."""
         return self.linear_flops + self.attention_flops
 
     @property
@@ -53,7 +53,7 @@ class Estimate:
 
 
 def estimate(base: BaseModel, size: ClipSize, rank: int, targets: tuple[str, ...] = ()) -> Estimate:
-    """Costs of ``base`` at ``size``.
+    """Costs of ``base`` for clips of ``size``.
 
     Args:
         base: Loaded, or a `BaseModel.skeleton` on the meta device.
@@ -94,7 +94,7 @@ def estimate(base: BaseModel, size: ClipSize, rank: int, targets: tuple[str, ...
 
 
 class FlashAttention(torch.autograd.Function):
-    """Keeps what flash attention keeps: its inputs and its output."""
+    """Attention that keeps what flash attention keeps: its inputs and its output."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

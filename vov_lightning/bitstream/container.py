@@ -350,7 +350,7 @@ def _sizes(data: bytes, head: Head, table_size: int, parts: dict[str, int]) -> d
 
 
 def _own(symbols: np.ndarray) -> np.ndarray:
-    """``symbols`` that nobody can change, because the file keeps its bytes: a copy where they could be."""
+    """Read-only ``symbols``, since the file keeps its bytes; a copy if others could change them."""
     if symbols.flags.writeable or symbols.base is not None:
         symbols = symbols.copy()
         symbols.setflags(write=False)

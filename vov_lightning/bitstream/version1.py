@@ -1,4 +1,4 @@
-"""Version 1 of the format, which is read for ever and written no more (FORMAT_V1.md).
+"""Version 1 of the format: always read, never written (FORMAT_V1.md).
 
     V O V 1 | header | caption (omitted if empty) | vector (omitted if k = 0) | indices (omitted if kernel = ode)
 

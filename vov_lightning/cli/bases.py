@@ -80,5 +80,5 @@ class SharedBase:
         return self._base.to("cpu")
 
     def forget(self) -> None:
-        """Load the next one afresh: whatever a fit that broke off has left on this one is gone with it."""
+        """Drop the base model, so that nothing of a failed fit is left on the next one."""
         self._base = None

@@ -1,4 +1,4 @@
-"""What the commands share: one-line errors, exit codes, shipped configurations by bare name.
+"""Code that the commands share: errors of one line, exit codes, base models.
 
 Nothing here imports torch before it is needed: ``vov-info`` reads a file without it.
 """
@@ -76,13 +76,13 @@ def add_flag(parser: ArgumentParser, name: str, description: str) -> None:
 
 
 def add_decoder_arguments(parser: ArgumentParser) -> None:
-    """What every command that decodes takes: ``device``, ``base``, ``limits``."""
+    """Add the options of every command that decodes: ``device``, ``base``, ``limits``."""
     parser.add_argument("--device", type=str, default="cpu", help=DEVICE.text)
     add_base_arguments(parser)
 
 
 def add_base_arguments(parser: ArgumentParser) -> None:
-    """What every command takes that loads a file's base model: ``base``, ``limits``."""
+    """Add the options of every command that loads a base model: ``base``, ``limits``."""
     from vov_lightning.bases import BaseModel
 
     parser.add_subclass_arguments(BaseModel, "base", required=False, instantiate=False, help=BASE.text)

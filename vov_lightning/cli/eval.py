@@ -99,7 +99,7 @@ def parser_of() -> CommandParser:
 
 
 def module_of(options: Namespace, entries: list[Entry], folder: Path) -> EvaluationModule:
-    """What evaluates ``entries`` as ``options`` say, with its cache in ``folder``.
+    """Module that evaluates ``entries`` under ``options``, with its cache in ``folder``.
 
     Raises:
         SettingError: If a metric or a baseline is unknown, or its settings do not suit.

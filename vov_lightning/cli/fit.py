@@ -132,7 +132,7 @@ class FitCLI(LightningCLI):
         )
 
     def instantiate_classes(self) -> None:
-        """Not yet: see `fit`."""
+        """Do nothing yet: `fit` makes the classes."""
 
     def _open_folder(self, member: bool) -> None:
         config = self.config
@@ -201,7 +201,7 @@ class FitCLI(LightningCLI):
             return super().instantiate_trainer(**kwargs)
 
     def say_plan(self) -> None:
-        """What comes in, what will come out, and how long it takes; of a dry run nothing, which is of other sizes."""
+        """Print the source, the expected result and the time; nothing in a dry run, whose sizes differ."""
         if self.config.dry_run:
             return
         device = self.trainer.strategy.root_device
@@ -211,7 +211,7 @@ class FitCLI(LightningCLI):
             print(describe_plan(source, member.file, self.model.base, self.model.sampler, timed), flush=True)
 
     def reuse_caption(self) -> None:
-        """Where a run goes on, its captioner is not asked again: the folder has the first answers."""
+        """Take captions from the folder of a run that goes on, so that its captioner is not asked again."""
         folder = self.folder if self.checkpoint is None else RunFolder(self.checkpoint.resolve().parents[1], "")
         members = self.datamodule.members
         for member, part in zip(members, folder.parts([member.source_name for member in members]), strict=True):
@@ -319,7 +319,7 @@ def fit_set(cli: FitCLI, args: list[str]) -> int:
 
 
 def member_arguments(member: Member, set_name: str) -> list[str]:
-    """What the command line of a set becomes for ``member``."""
+    """Arguments that turn the command line of a set into that of ``member``."""
     arguments = ["--set=null", f"--data.path={member.path}", f"--name={set_name}/{member.name}"]
     if member.caption is not None:
         arguments += ["--data.caption=null", "--data.captioner=null", f"--data.caption_file={member.caption}"]

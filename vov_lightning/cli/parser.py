@@ -73,7 +73,7 @@ def option_names(parser: Any) -> list[str]:
 
 
 def classes_of(parser: Any) -> dict[str, list[str]]:
-    """What stands for a class, by the options of ``parser`` that take one: registered names, else names of classes."""
+    """Names that each option of ``parser`` takes for a class: registered names, else names of classes."""
     found = {}
     for action in parser._actions:
         hint = getattr(action, "_typehint", None)

@@ -131,7 +131,7 @@ def decode_latents(base: BaseModel, latents: Tensor, size: ClipSize, header: Hea
 
 
 def checked_size(header: Header, base: BaseModel) -> ClipSize:
-    """Size that the base model generates for ``header``, padding included, once it is found to be able to.
+    """Size that the base model generates for ``header``, padding included; checked against the model's rules.
 
     Raises:
         BaseModelMismatchError: If ``base`` is another model than the file was fitted on.

@@ -1,4 +1,4 @@
-"""Decoding otherwise: another prompt, another size, several files at once (paper, sections 3.3, 4.4, appendix E.3).
+"""Decode under another prompt, at another size, or several files at once (paper, sections 3.3, 4.4, appendix E.3).
 
 A file's vector is a change to a generative model, which still listens to its
 prompt and still generates any size. With strength ``s`` the velocity is
@@ -45,7 +45,7 @@ from vov_lightning.video import Padding, Signal, remove_padding
 
 @dataclass(frozen=True)
 class EditConfig:
-    """How a file is decoded under another prompt; what is left out is the file's own.
+    """Settings of a decode under another prompt; a setting left out keeps the file's value.
 
     Raises:
         SettingError: If a setting is out of range or contradicts another.
@@ -163,12 +163,12 @@ def _segments(file: VovFile, config: EditConfig) -> Iterator[tuple[VovFile, Edit
 
 
 def negative_of(base: BaseModel, config: EditConfig) -> str:
-    """What guidance leads away from."""
+    """Negative prompt of the guidance."""
     return base.negative_prompt if config.negative_prompt is None else config.negative_prompt
 
 
 def padding_of(header: Header, size: ClipSize) -> Padding:
-    """What is cut off a clip generated at ``size``: the file's padding of the sides that are as in the file."""
+    """Padding to cut off a clip of ``size``: the file's, for each side that has the file's length."""
     own = generated_size(header)
     return Padding(
         header.pad_frames if size.frames == own.frames else 0,

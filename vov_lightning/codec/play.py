@@ -49,7 +49,7 @@ def frames_between(file: VovFile, start_s: float | None, stop_s: float | None) -
 def play(
     file: VovFile, base: BaseModel, frames: range, *, stop_at: float = 0.0, shown: bool = False
 ) -> Iterator[Tensor]:
-    """Those ``frames``, segment by segment: ``[n, 3, H, W]`` uint8. Only segments that hold some are decoded.
+    """Decoded ``frames``, segment by segment: ``[n, 3, H, W]`` uint8. Segments without any of them are not decoded.
 
     In place of a damaged segment the last picture before it stands still.
 

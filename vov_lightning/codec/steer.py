@@ -52,7 +52,7 @@ def steered(
     with_counts: bool = False,
     progress: Progress = iter,
 ) -> tuple[VovFile, Tensor]:
-    """As `steer`, and the latents that the decoder will end with.
+    """Result of `steer`, and the latents at which the decoder will arrive.
 
     ``with_counts``: as of `Search`.
     """

@@ -94,7 +94,7 @@ class Diagnostics:
     early_stop: EarlyStop
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: dictionaries, lists, numbers, strings, None."""
+        """Plain values for JSON: dictionaries, lists, numbers, strings, None."""
         return asdict(self)
 
 

@@ -136,7 +136,7 @@ class DriftMonitor(L.Callback):
             self._measure_once(trainer, pl_module)
 
     def report(self, trainer: L.Trainer) -> dict[str, Any]:
-        """For ``metrics.json``: the last row, and why the fit stopped early, null where it did not."""
+        """Entry for ``metrics.json``: the last row, and why the fit stopped early; null if it did not."""
         if not self.rows:
             raise SettingError(
                 "drift was not watched in the fit that this one goes on from, which is finished; leave --drift out, or "

@@ -72,7 +72,7 @@ class Signals:
         self._raise_pending()
 
     def forget(self) -> None:
-        """Start anew: nothing is held, nothing waits."""
+        """Forget every signal, and hold none."""
         self.pending, self._held = None, False
 
     def _raise_pending(self) -> None:

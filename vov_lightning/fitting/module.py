@@ -119,7 +119,7 @@ class VOVModule(RateControlled):
         return digest.hexdigest()
 
     def prepare(self, data: SignalData) -> None:
-        """Read signals, embed captions, try the headers: what is bad is refused before anything is written."""
+        """Read signals, embed captions and build the headers, so that errors show before anything is written."""
         self._sources = data.load_all(self.base)
         for number, source in enumerate(self.sources):
             signal = source.clip.first.signal
@@ -136,7 +136,7 @@ class VOVModule(RateControlled):
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """What the vector is fitted to; most fits have one."""
+        """Sources that the vector is fitted to; most fits have one."""
         assert self._sources, "call prepare(data) first"
         return self._sources
 
@@ -157,7 +157,7 @@ class VOVModule(RateControlled):
         )
 
     def begin_rate_constraint(self) -> None:
-        """The quantiser's step takes its scale from the vector."""
+        """Set the quantiser's step from the vector's spread."""
         self.quantizer.initialise(self.vector)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -193,7 +193,7 @@ class VOVModule(RateControlled):
         self.previews = []
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Of source ``batch_idx``: flow loss of the quantised vector on a fixed grid of (t, eps), and a preview.
+        """Measure source ``batch_idx``: flow loss of the quantised vector on a fixed grid of (t, eps), and a preview.
 
         Lightning logs the means over the sources.
         """
@@ -228,7 +228,7 @@ class VOVModule(RateControlled):
         return for_clip(file, source.clip)
 
     def _step(self) -> float:
-        """Of the quantiser; before stage 2 what it would begin with."""
+        """Quantiser step; before stage 2, its starting value."""
         return (self.quantizer.step if self.rate_constrained else self.quantizer.initial_step(self.vector)).item()
 
     @torch.no_grad()

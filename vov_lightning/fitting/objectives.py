@@ -152,7 +152,7 @@ class Reconstruction(Objective):
 
 
 def draw_evenly(count: int, draws: int, generator: Generator) -> Tensor:
-    """Which of ``count`` things each of ``draws`` draws is of [draws]; one thing takes no random numbers."""
+    """Random numbers below ``count``, ``[draws]``; zeros, without drawing, where ``count`` is 1."""
     return torch.randint(count, (draws,), generator=generator) if count > 1 else torch.zeros(draws, dtype=torch.long)
 
 

@@ -14,7 +14,7 @@ class ProgressOnStderr(TQDMProgressBar):
     """Lightning's bar with the time left, on standard error."""
 
     def init_test_tqdm(self) -> Tqdm:
-        """Bar over what is tested."""
+        """Bar over the files under test."""
         return self._bar("evaluation", int(sum(self.trainer.num_test_batches)), leave=True)
 
     def _bar(self, title: str, total: int, **options: Any) -> Tqdm:
@@ -49,7 +49,7 @@ class FitProgress(ProgressOnStderr):
             self.train_progress_bar.set_description(stage.title, refresh=False)
 
     def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        """Nothing: the one epoch is the fit, and its bar is there."""
+        """Do nothing: the only epoch is the fit, which has its bar."""
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)

@@ -29,7 +29,7 @@ CHECKPOINT_BYTES = 12
 
 
 def shrink(config: Namespace) -> None:
-    """Make the fit that ``config`` describes as short as can be; what is out of range stays so, and is refused.
+    """Shorten the fit that ``config`` describes as far as possible; values out of range stay, so that they are refused.
 
     The settings that do not survive are checked as they were by `check_clips`.
     """

@@ -89,7 +89,7 @@ def fit_defaults() -> dict[str, Any]:
 
 
 def checkpoint_callback(run: RunFolder) -> Checkpoints:
-    """Keeps ``last.ckpt`` up to date."""
+    """Callback that keeps ``last.ckpt`` up to date."""
     return Checkpoints(
         dirpath=run.checkpoints,
         filename=run.last_checkpoint.stem,
@@ -194,7 +194,7 @@ def finish(
     more: dict[str, Any],
     shown: bool,
 ) -> FitResult:
-    """Code a source with the vector, then write and measure everything that is its own in ``run``.
+    """Code a source with the vector; write and measure its files in ``run``.
 
     Args:
         module: With its vector fitted, on the device that decodes.

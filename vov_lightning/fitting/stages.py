@@ -17,7 +17,7 @@ from vov_lightning.errors import RunError, SettingError
 
 
 class RateControlled(L.LightningModule):
-    """What a stage sets on the module that it trains."""
+    """Values that a stage sets on the module that it trains."""
 
     lmbda: float = 0.0
     """Weight of the rate in the loss."""

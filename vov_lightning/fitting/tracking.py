@@ -85,7 +85,7 @@ class RunLogger(WandbLogger):
         return run
 
     def log_clip(self, key: str, clip: Signal) -> None:
-        """Log a clip as `media_of` has it."""
+        """Log a clip in the form of `media_of`."""
         with tempfile.TemporaryDirectory() as folder:
             self.experiment.log({key: media_of(clip, Path(folder) / "clip.mp4")})
 

@@ -26,7 +26,7 @@ from vov_lightning.video.movies import check_takes_sound
 
 @dataclass(frozen=True)
 class Encoded:
-    """What an encoder leaves behind."""
+    """Result of an encoder."""
 
     file: VovFile
     """The compressed clip."""
@@ -110,12 +110,12 @@ def encode(
 
 
 def _key(file: VovFile, source: Source, scaling: ScalingConfig) -> str:
-    """What the segments of a clip depend on, in a word."""
+    """Hash of everything that the segments of a clip depend on."""
     return hashlib.sha256(file.to_bytes() + source.clip.digest + repr(scaling).encode()).hexdigest()
 
 
 def _writer(run: RunFolder, name: str, picture: Signal, source: Source) -> ClipWriter:
-    """What writes ``picture`` and those that follow into the folder of ``run``, with the source's times and sound."""
+    """Writer of decoded pictures into the folder of ``run``, with the source's times and sound."""
     clip = source.clip
     whole = Signal(picture.frames[:1].expand(clip.num_frames, -1, -1, -1), clip.fps, name)
     ending = viewing_ending(whole)
@@ -136,7 +136,7 @@ def _writer(run: RunFolder, name: str, picture: Signal, source: Source) -> ClipW
 
 
 def _autoencoded(base: BaseModel, one: Coded) -> Signal:
-    """What the autoencoder alone makes of a segment: no file of this base model can be nearer to it."""
+    """Segment after the autoencoder alone: the bound for every file of this base model."""
     signal = one.source.signal
     with tiling(base, one.part.header.vae_tiling):
         frames = base.decode(base.encode(signal.frames), signal.num_frames)

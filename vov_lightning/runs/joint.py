@@ -91,7 +91,7 @@ def caption_beside(path: str) -> str | None:
 
 
 def contents_of(paths: Sequence[str], captions: Sequence[str] | None) -> dict[str, Any]:
-    """What files say that settings only name: hashes of the sources, and their captions where they lie beside them."""
+    """Contents of the files that settings name: hashes of the sources, and captions that lie beside them."""
     files = [] if captions else [caption_beside(path) for path in paths]
     return {
         "sources_sha256": {

@@ -1,4 +1,4 @@
-"""What is about to happen to a clip, in two lines before the work: what comes in, what will come out, and how long."""
+"""Two lines before the work on a clip: the source, the expected result, and the time."""
 
 import time
 from math import ceil

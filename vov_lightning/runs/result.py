@@ -1,4 +1,4 @@
-"""What compressing a clip leaves behind, in memory."""
+"""The result of compressing a clip, in memory."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from vov_lightning.video import Signal
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FitResult:
-    """What a fit leaves behind; printed, it shows bytes, rate and PSNR."""
+    """The result of a fit; printed, it shows bytes, rate and PSNR."""
 
     file: VovFile
     """The compressed signal; of a joint fit, the first source's."""

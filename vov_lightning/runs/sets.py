@@ -109,7 +109,7 @@ def take_part(members: list[Member], part: str | None) -> list[Member]:
 
 
 def check_set_folder(folder: Path, members: Iterable[Member]) -> None:
-    """Refuse a folder of runs that holds something else: a run of its own, or runs of another set.
+    """Raise if a folder of runs holds something else: a single run, or runs of another set.
 
     Raises:
         RunError: If ``folder`` is a run folder, or a run in it is none of ``members``.

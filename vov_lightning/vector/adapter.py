@@ -91,7 +91,7 @@ class HashedLoRA:
         return found
 
     def attach(self, vector: Tensor, weight: float = 1.0) -> None:
-        """From now on every layer adds ``weight`` times its low-rank update; gradients reach ``vector`` [k].
+        """Make every layer add ``weight`` times its low-rank update; gradients reach ``vector`` [k].
 
         Hooks hold the matrices until `detach`, so that activation checkpointing,
         which calls the layers again during ``backward``, sees them too.

@@ -70,7 +70,7 @@ class ClipReader(ABC):
         return [index / self.fps for index in range(self.num_frames)]
 
     def frames(self, start: int = 0, count: int | None = None) -> Iterator[TimedFrame]:
-        """At most ``count`` frames from number ``start`` on, all that follow if ``None``; may be called repeatedly.
+        """Frames from number ``start`` on: at most ``count``, or all if ``None``; may be called repeatedly.
 
         A video is decoded from its beginning whatever ``start`` is, so read a long one in a single pass.
 
@@ -91,7 +91,7 @@ class ClipReader(ABC):
 
     @abstractmethod
     def _frames(self, start: int, count: int | None) -> Iterator[TimedFrame]:
-        """As :meth:`frames`; ends without a frame where ``start`` is beyond the end."""
+        """Frames as of :meth:`frames`; none if ``start`` is beyond the end."""
 
     def __enter__(self) -> "ClipReader":
         return self

@@ -131,7 +131,7 @@ class PictureConverter:
 
 
 def display_matrix(frame: av.VideoFrame) -> Matrix | None:
-    """That of the frame, if it has one."""
+    """Display matrix of the frame; None without one."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(data, SideData):
         return None

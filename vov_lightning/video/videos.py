@@ -238,7 +238,7 @@ def _videos(container: av.container.InputContainer) -> list[av.VideoStream]:
 
 
 def _weight(stream: av.VideoStream) -> int:
-    """By which ffmpeg chooses among several videos: five million pixels for the mark "default"."""
+    """Rank by which ffmpeg chooses among several videos: the mark "default" counts five million pixels."""
     pixels = stream.codec_context.width * stream.codec_context.height if stream.codec_context else 0
     return pixels + 5_000_000 * bool(stream.disposition & Disposition.default)
 

@@ -150,7 +150,7 @@ def frechet_distance(mean: Tensor, covariance: Tensor, other_mean: Tensor, other
 
 
 def _square_root(matrix: Tensor) -> Tensor:
-    """Of a symmetric matrix; eigenvalues that are rounding errors count as 0, for their roots would not be small."""
+    """Square root of a symmetric matrix; eigenvalues that are rounding errors count as 0."""
     eigenvalues, vectors = torch.linalg.eigh(matrix)
     tolerance = eigenvalues.abs().max() * len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
     return (vectors * torch.where(eigenvalues > tolerance, eigenvalues, 0).sqrt()) @ vectors.T
