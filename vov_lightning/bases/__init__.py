@@ -25,14 +25,23 @@ def load_base(name: str, **options) -> BaseModel:
     return base_class(name)(**options)
 
 
-@lru_cache(maxsize=1)
-def shared_base(name: str) -> BaseModel:
-    """Base model ``name`` with its default options, on the CPU; the last one is kept and comes back for its name.
+def load_revision(name: str, revision: str) -> BaseModel:
+    """Base model ``name`` as a file names it: of that ``revision`` where the package brings it, else its default.
 
     Raises:
         BaseModelError: As of `load_base`.
     """
-    return load_base(name)
+    return base_class(name).of_revision(revision)
+
+
+@lru_cache(maxsize=1)
+def shared_base(name: str, revision: str = "") -> BaseModel:
+    """Base model ``name`` with its default options, or of `load_revision`, on the CPU; the last one is kept.
+
+    Raises:
+        BaseModelError: As of `load_base`.
+    """
+    return load_revision(name, revision) if revision else load_base(name)
 
 
 def base_class(name: str) -> type[BaseModel]:
@@ -74,4 +83,4 @@ def class_of(text: str) -> type[BaseModel]:
     return found
 
 
-__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "class_of", "load_base", "shared_base"]
+__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "class_of", "load_base", "load_revision", "shared_base"]

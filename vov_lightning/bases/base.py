@@ -129,6 +129,11 @@ class BaseModel(nn.Module, ABC):
         """
 
     @classmethod
+    def of_revision(cls, revision: str) -> "BaseModel":
+        """The model for a file that was made with ``revision``; the default one where no other can be had."""
+        return cls()
+
+    @classmethod
     def skeleton(cls) -> "BaseModel":
         """The model as it would be loaded, for `estimate`; without weights where that can be had."""
         return cls()

@@ -120,9 +120,9 @@ def load_decoder(file: VovFile, options: Namespace) -> "BaseModel":
 
 def base_of(file: VovFile, options: Namespace) -> "BaseModel":
     """The base model of ``--base``, or the one that ``file`` names."""
-    from vov_lightning.bases import load_base
+    from vov_lightning.bases import load_revision
 
-    return given_base(options) or load_base(file.header.base_name)
+    return given_base(options) or load_revision(file.header.base_name, file.header.base_revision)
 
 
 def check_source(option: str, path: str) -> None:

@@ -23,6 +23,7 @@ from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.bitstream.segments import segment_seed
 from vov_lightning.codec.decode import (
     adapted,
+    blocks_of,
     check_base,
     checked_size,
     decode_latents,
@@ -138,7 +139,7 @@ def edit(
         velocity = _mixed(own, adapters, config.strength)
         if guidance != 1:
             velocity = guide(velocity, _without(negative, adapters), guidance)
-        latents = generate(base, velocity, sampler, size, steering, config.stop_at, progress)
+        latents = generate(base, velocity, sampler, size, steering, config.stop_at, progress, blocks_of(first))
     return remove_padding(decode_latents(base, latents, size, first), padding_of(first, size))
 
 

@@ -225,7 +225,7 @@ class VOVModule(RateControlled):
         file = build_file(
             self.base, source.clip.first, source.caption, symbols, step, self.adapter_config, self.sampler
         )
-        return for_clip(file, source.clip)
+        return for_clip(file, source.clip, self.base)
 
     def _step(self) -> float:
         """Of the quantiser; before stage 2 what it would begin with."""

@@ -36,7 +36,7 @@ def searched(config: ScalingConfig, seed: int = 0) -> tuple[torch.Tensor, Search
 def test_the_decoder_takes_the_encoders_steps(codebook, kernel, selection):
     config = ScalingConfig(bits=300, index_bits=6, codebook=codebook, kernel=kernel, selection=selection)
     latents, search = searched(config)
-    replay = Replay(config, 256, 5, search.indices)
+    replay = Replay(config, 5, search.indices)
     assert torch.equal(integrate(standard_normal_data, clip_and_noise()[1], TIMES, steering=replay), latents)
 
 
