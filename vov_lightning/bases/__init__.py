@@ -8,6 +8,7 @@ imported. Other packages register theirs under the entry-point group
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
 from vov_lightning.bases.base import BaseModel, ClipSize, Condition
 from vov_lightning.errors import BaseModelError
@@ -31,17 +32,21 @@ def load_revision(name: str, revision: str) -> BaseModel:
     Raises:
         BaseModelError: As of `load_base`.
     """
-    return base_class(name).of_revision(revision)
+    return load_base(name, **base_class(name).options_for(revision))
 
 
-@lru_cache(maxsize=1)
 def shared_base(name: str, revision: str = "") -> BaseModel:
-    """Base model ``name`` with its default options, or of `load_revision`, on the CPU; the last one is kept.
+    """Base model ``name``, on the CPU, as `load_revision` gives it; the last one is kept and comes back for its name.
 
     Raises:
         BaseModelError: As of `load_base`.
     """
-    return load_revision(name, revision) if revision else load_base(name)
+    return _kept(name, **(base_class(name).options_for(revision) if revision else {}))
+
+
+@lru_cache(maxsize=1)
+def _kept(name: str, **options: Any) -> BaseModel:
+    return load_base(name, **options)
 
 
 def base_class(name: str) -> type[BaseModel]:

@@ -129,9 +129,9 @@ class BaseModel(nn.Module, ABC):
         """
 
     @classmethod
-    def of_revision(cls, revision: str) -> "BaseModel":
-        """The model for a file that was made with ``revision``; the default one where no other can be had."""
-        return cls()
+    def options_for(cls, revision: str) -> dict[str, Any]:
+        """Options that make the model of a file's ``revision``; none where that is the default one, or unknown."""
+        return {}
 
     @classmethod
     def skeleton(cls) -> "BaseModel":

@@ -77,7 +77,7 @@ class Header:
 
     window: tuple[int, ...] = _wire(Window(), "windows of the base model", ())
     sample_aspect_ratio: Fraction = _wire(Ratio(), "sample aspect ratio", Fraction(1))
-    context: int = _wire(Unsigned(0, 2**16 - 2), "decoded latent frames in a window", 0)
+    context: int = _wire(Unsigned(0, 2**16 - 2), "context (decoded latent frames)", 0)
 
     def __post_init__(self) -> None:
         for item in fields(self):

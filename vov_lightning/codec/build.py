@@ -99,8 +99,9 @@ def window_of(base: BaseModel, size: ClipSize) -> tuple[int, ...]:
     """`Header.window` of a clip whose segments are of ``size``: the base model's, or nothing where one holds it all."""
     if base.window is None:
         return ()
-    whole = base.window.count(base.latent_shape(size)[1:]) == 1 and not context_of(base, size)
-    return () if whole else astuple(base.window)
+    if context_of(base, size):
+        return astuple(replace(base.window, overlap_frames=0))
+    return () if base.window.count(base.latent_shape(size)[1:]) == 1 else astuple(base.window)
 
 
 def context_of(base: BaseModel, size: ClipSize) -> int:

@@ -162,6 +162,11 @@ def checked_size(header: Header, base: BaseModel) -> ClipSize:
         BitstreamError, BaseModelError: If the file asks for what the base model does not have.
     """
     check_base(header, base)
+    if header.context and not base.per_frame_times:
+        raise BitstreamError(
+            f"the file gives its base model {header.context} latent frames of the past, and {base.name} "
+            f"{base.revision} takes none; the file is damaged"
+        )
     size = generated_size(header)
     base.check_size(size)
     return size

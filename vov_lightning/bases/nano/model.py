@@ -217,8 +217,8 @@ class Nano(BaseModel):
         self._fingerprint = _digest(tensors)
 
     @classmethod
-    def of_revision(cls, revision: str) -> "Nano":
-        return cls(revision=revision if revision in bundled_revisions() else "")
+    def options_for(cls, revision: str) -> dict[str, Any]:
+        return {"revision": revision} if revision in list(bundled_revisions())[1:] else {}
 
     @classmethod
     def untrained(cls, config: NanoConfig = NanoConfig(), revision: str = "untrained") -> "Nano":
