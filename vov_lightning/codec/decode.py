@@ -76,7 +76,7 @@ def sample(
 ) -> Tensor:
     """Latents ``[1, ...]`` that the adapted model generates from the file's noise."""
     sampler, size = sampler_of(file.header), checked_size(file.header, base)
-    velocity = velocity_field(base, file.caption, sampler, windows_of(file.header))
+    velocity = velocity_field(base, file.caption, sampler, windows_of(file.header), file.header.context)
     # Whatever precision the caller works in, a file decodes in its own.
     with torch.autocast(base.device.type, enabled=False), adapted(base, file):
         return generate(base, velocity, sampler, size, steering, stop_at, progress, blocks_of(file.header))
@@ -252,12 +252,17 @@ def blocks_of(header: Header) -> Blocks | None:
     return Blocks(header.window[0] - header.context, header.context) if header.context else None
 
 
-def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig, windows: Windows | None = None) -> Velocity:
-    """The base model's velocity under ``caption``: guided, in the sampler's arithmetic, blended from ``windows``."""
+def velocity_field(
+    base: BaseModel, caption: str, sampler: SamplerConfig, windows: Windows | None = None, context: int = 0
+) -> Velocity:
+    """The base model's velocity under ``caption``: guided, in the sampler's arithmetic, blended from ``windows``.
+
+    ``context`` latent frames of a window are given.
+    """
     guided = guided_velocity(base, caption, sampler.guidance)
     if windows is not None:
         base.check_windows(windows)
-        guided = windowed(guided, windows)
+        guided = windowed(guided, windows, context)
     dtype = getattr(torch, sampler.compute_dtype)
 
     def velocity(x_t: Tensor, t: Tensor) -> Tensor:

@@ -132,9 +132,11 @@ def edit(
     size = config.size or own_size
     base.check_size(size)
     steering, windows = _steering(files[0], base, config), windows_of(first)
-    own = velocity_field(base, prompt, sampler, windows)
+    own = velocity_field(base, prompt, sampler, windows, first.context)
     guidance = 1.0 if config.guidance is None else config.guidance
-    negative = own if guidance == 1 else velocity_field(base, negative_of(base, config), sampler, windows)
+    negative = (
+        own if guidance == 1 else velocity_field(base, negative_of(base, config), sampler, windows, first.context)
+    )
     with torch.autocast(base.device.type, enabled=False), merge(files, weights, base) as adapters:
         velocity = _mixed(own, adapters, config.strength)
         if guidance != 1:

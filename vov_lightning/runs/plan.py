@@ -67,7 +67,7 @@ def _seconds_per_evaluation(source: Source, base: BaseModel, sampler: SamplerCon
     size = _size(source.clip.first)
     if window_of(base, size):
         size = replace(size, frames=min(size.frames, base.block_frames))
-    velocity = velocity_field(base, source.caption, sampler, base.window)
+    velocity = velocity_field(base, source.caption, sampler, base.window, base.context)
     x_t, t = torch.zeros(1, *base.latent_shape(size), device=base.device), torch.ones(1, device=base.device)
     windows = 1 if base.window is None else base.window.count(x_t.shape[2:])
     with torch.no_grad():
