@@ -171,7 +171,7 @@ def compress(
     source = reader.load(chosen)
     nothing = torch.zeros(0, dtype=torch.int32)
     first = build_file(chosen, source.clip.first, source.caption, nothing, 1.0, AdapterConfig(k=0), sampler)
-    encoded = encode(for_clip(first, source.clip), chosen, source, run, wanted, progress)
+    encoded = encode(for_clip(first, source.clip, chosen), chosen, source, run, wanted, progress)
     run.write_metrics(encoded.metrics)
     return FitResult(encoded.file, encoded.decoded, encoded.metrics, run.file)
 
@@ -185,7 +185,7 @@ def _opened(file: File) -> VovFile:
 
 
 def _base_of(file: VovFile, base: BaseModel | None) -> BaseModel:
-    return shared_base(file.header.base_name) if base is None else base
+    return shared_base(file.header.base_name, file.header.base_revision) if base is None else base
 
 
 def _name_of(file: File) -> str:

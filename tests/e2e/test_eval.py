@@ -216,7 +216,9 @@ def test_two_processes_find_what_one_finds(sets, run_eval, results, tiny_weights
 
 def test_a_base_model_that_is_missing_stops_its_own_files_only(sets, tiny_weights, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        module, "load_base", lambda name: load_base(name, **({"weights": str(tiny_weights)} if name == "nano" else {}))
+        module,
+        "load_revision",
+        lambda name, _: load_base(name, **({"weights": str(tiny_weights)} if name == "nano" else {})),
     )
     path = sets / "large" / "ramp" / "ramp.vov"
     file = VovFile.open(path)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import vov_lightning as vov
-from vov_lightning.bases import shared_base
+from vov_lightning.bases import _kept
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.errors import RunError, SettingError, SignalError, UnfinishedError
 
@@ -28,14 +28,14 @@ def tiny_by_name(tiny_weights, monkeypatch):
     """``nano`` is the tiny model; counts how often it is loaded."""
     loaded = []
 
-    def load(name):
+    def load(name, **_):
         loaded.append(name)
         return Nano(str(tiny_weights))
 
     monkeypatch.setattr("vov_lightning.bases.load_base", load)
-    shared_base.cache_clear()
+    _kept.cache_clear()
     yield loaded
-    shared_base.cache_clear()
+    _kept.cache_clear()
 
 
 def test_the_example_of_the_readme_runs(tiny_by_name, clip, tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ FLAGS = (  # name, bits, how the field is read, default
     *(("shift", 1, "real", 3.0), ("rank", 1, "varint", 1), ("targets", 1, "varint", 1), ("vae_tiling", 1, None, 0)),
     *(("eta", 1, "real", None), ("index_bits", 1, "varint", 8), ("codebook", 2, None, 0)),
     *(("hash_scheme", 2, None, 0), ("sample_aspect_ratio", 1, "ratio", Fraction(1)), ("hash_seed", 1, "varint", 0)),
-    *(("scheduler", 2, None, 0), ("grid", 1, None, 0)),
+    *(("scheduler", 2, None, 0), ("grid", 1, None, 0), ("context", 1, "varint", 0)),
 )
 
 
@@ -127,7 +127,10 @@ def read(data: bytes) -> dict[str, Any]:
         assert whole.take(4) == checksum.to_bytes(4, "little")
         contents[name] = content
     assert not whole.data
-    indices = [read_indices(contents[f"{n}"], fields["index_bits"]) if steered else [] for n in range(count)]
+    block_steps = fields["steps"] if fields["context"] else 0
+    indices = [
+        read_indices(contents[f"{n}"], fields["index_bits"], block_steps) if steered else [] for n in range(count)
+    ]
     return {
         "fields": fields,
         "caption": caption,
@@ -184,21 +187,31 @@ def read_vector(head: Bytes, k: int) -> list[int]:
     return symbols
 
 
-def read_indices(content: bytes, index_bits: int) -> list[list[int]]:
+def read_indices(content: bytes, index_bits: int, block_steps: int) -> list[list[int]]:
+    """Indices of each step; of step j of block b as those of step ``b * block_steps + j``."""
     reader = Bytes(content)
     steps = reader.varint()
-    bits = "".join(f"{byte:08b}" for byte in reader.data)
-    count, counts, at = 0, [], 0
-    for _ in range(steps):
-        zeros = bits.index("1", at) - at
-        count += unfold(int(bits[at + zeros : at + 2 * zeros + 1], 2) - 1)
-        counts.append(count)
-        at += 2 * zeros + 1
-    indices = []
-    for count in counts:
-        indices.append([int(bits[at + i * index_bits :][:index_bits], 2) for i in range(count)])
-        at += count * index_bits
+    if steps == 0:
+        return []
+    blocks = reader.varint() if block_steps else 1
+    bits, at = "".join(f"{byte:08b}" for byte in reader.data), 0
+    counts = {}
+    for b in range(blocks):
+        for j in range(steps):
+            zeros = bits.index("1", at) - at
+            difference = unfold(int(bits[at + zeros : at + 2 * zeros + 1], 2) - 1)
+            at += 2 * zeros + 1
+            left, up, corner = (counts.get(place, 0) for place in ((b, j - 1), (b - 1, j), (b - 1, j - 1)))
+            likely = sorted([left, up, left + up - corner])[1] if b else left
+            counts[b, j] = likely + difference
+    indices = [[] for _ in range((blocks - 1) * block_steps + steps)]
+    for (b, j), count in counts.items():
+        for _ in range(count):
+            indices[b * block_steps + j].append(int(bits[at : at + index_bits], 2))
+            at += index_bits
     assert "1" not in bits[at:]
+    while not indices[-1]:
+        indices.pop()
     return indices
 
 

@@ -141,6 +141,24 @@ CLIPS = {
         b"OggS: the content of a small audio file",
         FrameTimes(Fraction(1, 90000), np.cumsum([0] + [3003, 3003, 3003, 6006] * 14)),
     ),
+    "context": VovFile(
+        Header(
+            **NANO,
+            frames=90 + 40,
+            height=144,
+            width=256,
+            fps=Fraction(25),
+            steps=6,
+            window=(3, 8, 8, 0, 2),
+            context=2,
+            **STEERED,
+        ),
+        "dim, still",
+        segments=(
+            Segment(90, 0, steps(9, 9, 5, 0, 0, 0, *(2, 3, 3, 0, 0, 0) * 2, 0, 0, 0, 0, 0, 0, 1, 3, 4, 8)),
+            Segment(40, 5, steps(0, 7, first=200)),
+        ),
+    ),
     "plain_segments": VovFile(
         Header(**(NANO | {"base_name": "own.model"}), frames=150, height=64, width=64, fps=Fraction(15)),
         "two people",

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from vov_lightning.bases.nano.model import Nano
-from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream import Segment, VovFile
 from vov_lightning.codec.build import build_file
 from vov_lightning.codec.decode import decode
 from vov_lightning.codec.scale import assemble
@@ -77,6 +77,37 @@ def whole_clip(model: Nano) -> VovFile:
     return assemble(file, parts)
 
 
+@pytest.fixture(scope="module")
+def context_model(model) -> Nano:
+    """The small model, told of two latent frames: their channels enter as the present's own do, with other factors."""
+    told = Nano.untrained(replace(model.config, context=2), revision="context")
+    weights = model.state_dict()
+    entry = weights["_transformer.patch_embedding.weight"]  # [64, z + positions, 1, 1, 1]
+    channels = model.config.autoencoder.z_channels
+    weights["_transformer.patch_embedding.weight"] = torch.cat(
+        [entry, -0.75 * entry[:, :channels], entry[:, :1], 0.5 * entry[:, :channels], -entry[:, :1]], dim=1
+    )
+    told.load_state_dict(weights)
+    return told
+
+
+def context_clip(model: Nano) -> VovFile:
+    """Two segments, of blocks of one latent frame: three and two, the last one padded."""
+    file = whole_clip(model)
+    segments = (
+        Segment(19, 0, steps([5, 63], [], [20] * 9, [], [], [1, 2, 3], [], [], [4])),
+        Segment(11, 2, steps([], [9, 9], [], [], [33])),
+    )
+    header = replace(
+        file.header, base_revision="context", base_fingerprint=bytes(4), frames=30, window=(3, 3, 3, 0, 1), context=2
+    )
+    return replace(file, header=header, segments=segments)
+
+
+def steps(*indices: list[int]) -> tuple[np.ndarray, ...]:
+    return tuple(np.array(step, np.int64) for step in indices)
+
+
 def check_frames(path: Path, frames_path: Path, model: Nano) -> None:
     decoded, expected = decode(VovFile.open(path), model), read_signal(frames_path)
     difference = (decoded.frames.int() - expected.frames.int()).abs()
@@ -93,6 +124,29 @@ def test_golden_clip_of_windows_and_segments_decodes(model, one_thread):
     assert (file.version, [segment.frames for segment in file.segments]) == (2, [19, 5])
     assert path.read_bytes() == whole_clip(model).to_bytes()
     check_frames(path, frames_path, model)
+
+
+def test_golden_clip_whose_blocks_see_the_past_decodes(context_model, model, one_thread):
+    context_model._fingerprint = bytes(8)  # its weights are made here
+    path, frames_path = FOLDER.with_name("v2") / "context.vov", FOLDER.with_name("v2") / "context"
+    file = context_clip(model)
+    if WRITE:
+        file.save(path)
+        write_signal(decode(file, context_model), frames_path)
+    assert path.read_bytes() == file.to_bytes()
+    check_frames(path, frames_path, context_model)
+    expected = read_signal(frames_path).frames.int()
+    first = file.segments[0]
+    others = {
+        "past": replace(file, header=replace(file.header, window=(2, 3, 3, 0, 1), context=1)),
+        "candidates": replace(
+            file, segments=(replace(first, indices=(*first.indices[:5], *steps([7]))), file.segments[1])
+        ),
+        "steps": file.keep_steps(1),
+    }
+    for name, other in others.items():
+        shown = decode(other, context_model).frames.int()
+        assert (shown - expected)[9:19].abs().max() > 4, name
 
 
 def test_every_part_of_the_golden_clip_is_seen(model, one_thread):

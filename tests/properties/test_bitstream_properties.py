@@ -5,6 +5,7 @@ import time
 import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from vov_lightning.bitstream import (
 from vov_lightning.bitstream import describe as describe_file
 from vov_lightning.bitstream.counts import CountTable
 from vov_lightning.bitstream.head import Head, read_head
-from vov_lightning.bitstream.indices import decode_indices, encode_indices
+from vov_lightning.bitstream.indices import check_indices, decode_indices, encode_indices
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS
 from vov_lightning.bitstream.parts import write_parts
 from vov_lightning.bitstream.times import decode_times, encode_times
@@ -55,6 +56,15 @@ symbol_lists = st.one_of(
     st.lists(st.integers(-(2**15), 2**15), max_size=60),
     st.tuples(st.integers(-(2**15), 2**15), st.integers(1, 300)).map(lambda pair: [pair[0]] * pair[1]),
 ).map(lambda values: np.array(values, np.int32))
+
+
+@st.composite
+def contexts(draw) -> dict[str, Any]:
+    """Windows, and perhaps context."""
+    window = draw(windows)
+    if not window or window[3] or window[0] == 1:
+        return {"window": window}
+    return {"window": window, "context": draw(st.integers(0, window[0] - 1))}
 
 
 @st.composite
@@ -93,10 +103,9 @@ def headers(draw, k: int | None = None, steps: int | None = None, frames: int | 
         pad_width=draw(st.integers(0, 16)),
         vae_tiling=draw(st.booleans()),
         seed=draw(seeds),
-        window=draw(windows),
         sample_aspect_ratio=draw(ratios),
         **vector,
-        **more,
+        **(draw(contexts()) | more),
     )
 
 
@@ -106,6 +115,14 @@ def segment_lists(draw, index_bits: int) -> tuple[Segment, ...]:
     indices = st.lists(step.map(lambda values: np.array(values, np.int64)), max_size=8).map(tuple)
     segment = st.builds(Segment, st.integers(1, 300), st.sampled_from([0, 0, 1, 16]), indices)
     return tuple(draw(st.lists(segment, min_size=1, max_size=5)))
+
+
+def in_blocks(segment: Segment, steps: int) -> Segment:
+    """``segment`` with as many blocks as it has frames at most, and none of the indices of their last steps."""
+    kept = segment.indices[: steps * (segment.frames + segment.pad_frames)]
+    nothing = np.zeros(0, np.int64)
+    indices = tuple(nothing if place % steps == steps - 1 else step for place, step in enumerate(kept))
+    return replace(segment, indices=indices)
 
 
 @st.composite
@@ -125,6 +142,10 @@ def files(draw) -> VovFile:
     if any(len(step) for segment in segments for step in segment.indices):
         scaling = {"steps": 9, "index_bits": index_bits, "codebook": draw(st.sampled_from(["hadamard", "iid"]))}
         scaling |= draw(st.sampled_from([{"kernel": "ancestral", "eta": 0.5}, {"kernel": "euler_maruyama"}]))
+        scaling |= {"context": 0}
+        if draw(st.booleans()):  # blocks of three steps, of which the last takes no indices
+            segments = tuple(in_blocks(segment, 3) for segment in segments)
+            scaling |= {"steps": 3, "context": 1, "window": (2, 8, 8, 0, 2)}
     header = draw(headers(k=len(symbols), frames=frames, **scaling, **pads))
     times = draw(st.one_of(st.none(), times_of(frames))) if frames > 1 else None
     return VovFile(header, draw(captions), symbols, segments, draw(st.binary(max_size=50)), times)
@@ -191,7 +212,7 @@ def test_any_header_comes_back(header):
     head = Head(header, (header.frames,), (0,), vector=b"v" if header.k else b"")
     limits = Limits(output_samples=2**60, k=2**32)
     assert read_head(head.to_bytes(), limits).header == header
-    old = replace(header, window=(), sample_aspect_ratio=Fraction(1))
+    old = replace(header, window=(), context=0, sample_aspect_ratio=Fraction(1))
     assert read_header(write_header(old, bytes(old.base_fingerprint) + bytes(4))) == old
 
 
@@ -247,6 +268,28 @@ def test_decoded_indices_encode_to_the_same_bytes(data, index_bits):
     except BitstreamError:
         return
     assert encode_indices(indices, index_bits) == data
+
+
+@MANY
+@given(st.binary(max_size=60), st.integers(1, 24), st.integers(2, 40), st.integers(1, 9))
+def test_decoded_indices_of_blocks_encode_to_the_same_bytes(data, index_bits, steps, most_blocks):
+    for candidate in (data, bytes([steps - 1, most_blocks]) + data):
+        try:
+            indices = decode_indices(candidate, index_bits, steps - 1, max_indices=1000, max_blocks=most_blocks)
+        except BitstreamError:
+            continue
+        assert not any(map(len, indices[steps - 1 :: steps]))
+        assert encode_indices(indices, index_bits, steps) == candidate
+
+
+@MANY
+@given(st.lists(st.lists(st.integers(0, 30), min_size=5, max_size=5), min_size=1, max_size=6), st.integers(1, 8))
+def test_any_counts_of_blocks_come_back(rows, index_bits):
+    counts = [count for row in rows for count in (*row, 0)]
+    indices = check_indices([np.arange(count) % 2**index_bits for count in counts], index_bits)
+    data = encode_indices(indices, index_bits, block_steps=6)
+    again = decode_indices(data, index_bits, max_steps=5, max_indices=10**4, max_blocks=6)
+    assert [step.tolist() for step in again] == [step.tolist() for step in indices]
 
 
 @MANY

@@ -29,6 +29,7 @@ from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.codec.decode import generate, velocity_field
 from vov_lightning.fitting.data import SignalData
+from vov_lightning.sampling.candidates import Groups
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.sampling.steering import Search
@@ -223,15 +224,15 @@ def measure_step(base: Nano) -> list[Row]:
     t = torch.full((1,), 0.5)
     took_s: dict[str, float] = {}
     took_s["noise, once"] = seconds(lambda: initial_noise(0, base.latent_shape(size)), 5)
-    took_s["order of entries, once"] = seconds(lambda: Search(ScalingConfig(bits=8), noise, 0, 25), 5)
+    took_s["order of entries, once"] = seconds(lambda: Groups(noise.numel(), 0), 5)
     search = Search(ScalingConfig(bits=8 * count), noise, 0, 25)
-    wish = search.groups.split(noise, count)
+    wish = search.groups(noise.numel()).split(noise, count)
     indices = search.codebook.scores(wish, 0).argmax(1)
     drawn = search.codebook.draw(indices, wish.shape[1], 0)
-    took_s["groups of the wish"] = seconds(lambda: search.groups.split(noise, count), 5)
+    took_s["groups of the wish"] = seconds(lambda: search.groups(noise.numel()).split(noise, count), 5)
     took_s["scores"] = seconds(lambda: search.codebook.scores(wish, 0), 5)
     took_s["draw"] = seconds(lambda: search.codebook.draw(indices, wish.shape[1], 0), 5)
-    took_s["groups joined"] = seconds(lambda: search.groups.join(drawn, noise), 5)
+    took_s["groups joined"] = seconds(lambda: search.groups(noise.numel()).join(drawn, noise), 5)
     clip = Search(ScalingConfig(bits=24 * 8 * count), initial_noise(1, noise.shape[1:]), 0, 25)
     took_s["all of an encoder's steering"] = seconds(lambda: clip.step(0, noise, 0 * noise, 0.9, 0.8), 5)
     assert len(clip.indices[0]) == count

@@ -8,6 +8,7 @@ imported. Other packages register theirs under the entry-point group
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
 from vov_lightning.bases.base import BaseModel, ClipSize, Condition
 from vov_lightning.errors import BaseModelError
@@ -25,14 +26,27 @@ def load_base(name: str, **options) -> BaseModel:
     return base_class(name)(**options)
 
 
-@lru_cache(maxsize=1)
-def shared_base(name: str) -> BaseModel:
-    """Base model ``name`` with its default options, on the CPU; the last one is kept and comes back for its name.
+def load_revision(name: str, revision: str) -> BaseModel:
+    """Base model ``name`` as a file names it: of that ``revision`` where the package brings it, else its default.
 
     Raises:
         BaseModelError: As of `load_base`.
     """
-    return load_base(name)
+    return load_base(name, **base_class(name).options_for(revision))
+
+
+def shared_base(name: str, revision: str = "") -> BaseModel:
+    """Base model ``name``, on the CPU, as `load_revision` gives it; the last one is kept and comes back for its name.
+
+    Raises:
+        BaseModelError: As of `load_base`.
+    """
+    return _kept(name, **(base_class(name).options_for(revision) if revision else {}))
+
+
+@lru_cache(maxsize=1)
+def _kept(name: str, **options: Any) -> BaseModel:
+    return load_base(name, **options)
 
 
 def base_class(name: str) -> type[BaseModel]:
@@ -74,4 +88,4 @@ def class_of(text: str) -> type[BaseModel]:
     return found
 
 
-__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "class_of", "load_base", "shared_base"]
+__all__ = ["BaseModel", "ClipSize", "Condition", "base_class", "class_of", "load_base", "load_revision", "shared_base"]

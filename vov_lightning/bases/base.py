@@ -129,6 +129,11 @@ class BaseModel(nn.Module, ABC):
         """
 
     @classmethod
+    def options_for(cls, revision: str) -> dict[str, Any]:
+        """Options that make the model of a file's ``revision``; none where that is the default one, or unknown."""
+        return {}
+
+    @classmethod
     def skeleton(cls) -> "BaseModel":
         """The model as it would be loaded, for `estimate`; without weights where that can be had."""
         return cls()

@@ -8,11 +8,23 @@ present like any other; in space, `windowed` comes first:
 ``with_context(windowed(base.velocity(caption), windows), past)``.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import Velocity
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Latents of a clip in blocks, each sampled given those before it."""
+
+    length: int
+    """Latent frames of a block; the last one may have fewer."""
+    context: int
+    """Decoded latent frames before a block that it is given, where there are as many."""
 
 
 def with_context(velocity: Velocity, past: Tensor, past_time: float = 0.0) -> Velocity:

@@ -142,7 +142,7 @@ def taper(size: int, overlap: int) -> Tensor:
     return (edge.double() / overlap).clamp(max=1)  # without overlap: infinite, so 1
 
 
-def windowed(velocity: Velocity, windows: Windows) -> Velocity:
+def windowed(velocity: Velocity, windows: Windows, known: int = 0) -> Velocity:
     """The velocity of latents ``[B, C, T, h, w]`` of any size, blended from that of their windows.
 
     Latents that one window holds are given to ``velocity`` as they are. Memory
@@ -151,13 +151,14 @@ def windowed(velocity: Velocity, windows: Windows) -> Velocity:
     Args:
         velocity: Of the base model, guided or not.
         windows: What it takes at once.
+        known: Latent frames of a window that are given, and not counted as work.
 
     Example:
         >>> velocity = windowed(lambda x_t, t: 2 * x_t, Windows(1, 8, 8, overlap_space=2))
         >>> velocity(torch.ones(1, 4, 3, 10, 16), torch.ones(1)).sum().item() / (4 * 3 * 10 * 16)
         2.0
     """
-    at_once = max(1, POSITIONS_AT_ONCE // (windows.frames * windows.rows * windows.columns))
+    at_once = max(1, POSITIONS_AT_ONCE // ((windows.frames - known) * windows.rows * windows.columns))
 
     def blended(x_t: Tensor, t: Tensor) -> Tensor:
         blends = list(windows.blends(x_t.shape[2:]))

@@ -23,7 +23,14 @@ from vov_lightning.bitstream.header import Header
 from vov_lightning.bitstream.indices import Indices, decode_indices, encode_indices
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS, Limits
 from vov_lightning.bitstream.parts import Part, read_head_bytes, read_parts, write_parts
-from vov_lightning.bitstream.segments import Segment, check_segments, mark_checked, segment_seed, without_indices
+from vov_lightning.bitstream.segments import (
+    Segment,
+    check_segments,
+    first_steps,
+    mark_checked,
+    segment_seed,
+    without_indices,
+)
 from vov_lightning.bitstream.times import FrameTimes, decode_times, encode_times
 from vov_lightning.bitstream.version1 import read_sections
 from vov_lightning.errors import BitstreamError
@@ -148,8 +155,11 @@ class VovFile:
         return VovFile(header, self.caption, self.symbols, segments, times=times)
 
     def keep_steps(self, number: int) -> "VovFile":
-        """The file with the indices of the first ``number`` steps of each segment only: shorter, and still valid."""
-        segments = tuple(replace(segment, indices=segment.indices[:number]) for segment in self.segments)
+        """The file with the indices of the first ``number`` steps only, of each block of each segment: shorter, and
+        still valid."""
+        segments = tuple(
+            replace(segment, indices=first_steps(segment.indices, number, self.header)) for segment in self.segments
+        )
         steered = any(segment.damage or any(map(len, segment.indices)) for segment in segments)
         header = self.header if steered else without_indices(self.header)
         return replace(self, header=header, segments=segments)
@@ -163,7 +173,9 @@ class VovFile:
         contents = {"times": encode_times(self.times)} if self.times else {}
         if self.header.kernel != "ode":
             for number, segment in enumerate(self.segments):
-                contents[f"segment {number}"] = encode_indices(segment.indices, self.header.index_bits)
+                contents[f"segment {number}"] = encode_indices(
+                    segment.indices, self.header.index_bits, self.header.block_steps
+                )
         contents |= {"sound": self.sound} if self.sound else {}
         table, payload = encode_symbols(self.symbols)
         head = Head(
@@ -308,7 +320,10 @@ def _segments(head: Head, parts: dict[str, Part], limits: Limits) -> tuple[Segme
         damage = part.damage
         if not damage:
             try:
-                indices = decode_indices(part.content, header.index_bits, header.steps - 1, most)
+                most_blocks = frames + pad_frames if header.context else None
+                indices = decode_indices(
+                    part.content, header.index_bits, header.steps - 1, most, most_blocks, limits.all_steps
+                )
             except BitstreamError as error:
                 damage = str(error)
         num_indices, num_steps = num_indices + sum(map(len, indices)), num_steps + len(indices)

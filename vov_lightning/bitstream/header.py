@@ -77,6 +77,7 @@ class Header:
 
     window: tuple[int, ...] = _wire(Window(), "windows of the base model", ())
     sample_aspect_ratio: Fraction = _wire(Ratio(), "sample aspect ratio", Fraction(1))
+    context: int = _wire(Unsigned(0, 2**16 - 2), "context (decoded latent frames)", 0)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -99,6 +100,17 @@ class Header:
             self._want_defaults("the euler_maruyama kernel has no eta", "eta")
         if self.kernel == "ancestral" and not 0 < self.eta <= 1:
             raise BitstreamError(f"header field eta: {self.eta} is outside (0, 1], as the ancestral kernel wants it")
+
+        if self.context and not (self.window and self.context < self.window[0] and self.window[3] == 0):
+            raise BitstreamError(
+                f"header field context: {self.context}, but window is {self.window}; context wants windows of more "
+                "latent frames, without overlap in time"
+            )
+
+    @property
+    def block_steps(self) -> int | None:
+        """Steps of a block, for segments that are sampled block by block; nothing for others."""
+        return self.steps if self.context else None
 
     def _want_defaults(self, reason: str, *names: str) -> None:
         """Refuse values that decoding would ignore: a header says what is done, and says it in one way."""

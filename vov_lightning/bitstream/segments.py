@@ -63,7 +63,7 @@ def check_segments(segments: tuple[Segment, ...], header: Header) -> tuple[Segme
 
 
 def _checked(segment: Segment, number: int, header: Header) -> Segment:
-    if vars(segment).get(_CHECKED) == (header.index_bits, header.steps):
+    if vars(segment).get(_CHECKED) == _key(header):
         return segment
     try:
         frames = Unsigned(1, 2**32 - 1).check(segment.frames)
@@ -71,9 +71,12 @@ def _checked(segment: Segment, number: int, header: Header) -> Segment:
         indices = check_indices(segment.indices, header.index_bits)
     except BitstreamError as error:
         raise BitstreamError(f"segment {number}: {error}") from None
-    if len(indices) > header.steps - 1:
+    blocks = frames + pad_frames if header.context else 1
+    if len(indices) >= blocks * header.steps or any(map(len, indices[header.steps - 1 :: header.steps])):
+        of_blocks = f" in each of {blocks} blocks" if header.context else ""
         raise BitstreamError(
-            f"segment {number} has indices for {len(indices)} of {header.steps} steps; the last step takes none"
+            f"segment {number} has indices for {len(indices)} of {header.steps} steps{of_blocks}; the last step takes "
+            "none"
         )
     if segment.damage and indices:
         raise BitstreamError(f"segment {number} is damaged ({segment.damage}), but has indices")
@@ -83,8 +86,21 @@ def _checked(segment: Segment, number: int, header: Header) -> Segment:
 def mark_checked(segment: Segment, header: Header) -> Segment:
     """``segment``, which remembers that it was found to fit ``header``: a file of many is taken apart and put together
     without looking at all indices again."""
-    object.__setattr__(segment, _CHECKED, (header.index_bits, header.steps))
+    object.__setattr__(segment, _CHECKED, _key(header))
     return segment
+
+
+def _key(header: Header) -> tuple[int, int, bool]:
+    """What of ``header`` the indices of a segment must fit."""
+    return header.index_bits, header.steps, header.context > 0
+
+
+def first_steps(indices: Indices, number: int | None, header: Header) -> Indices:
+    """``indices`` of the first ``number`` steps, of every block where there are blocks; all for None."""
+    if number is None or not header.context:
+        return indices[:number]
+    nothing = np.zeros(0, np.int64)
+    return tuple(step if place % header.steps < number else nothing for place, step in enumerate(indices))
 
 
 def without_indices(header: Header) -> Header:

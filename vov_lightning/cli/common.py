@@ -121,13 +121,13 @@ def load_decoder(file: VovFile, options: Namespace) -> "BaseModel":
 
 def base_of(file: VovFile, options: Namespace) -> "BaseModel":
     """The base model of ``--base``, or the one that ``file`` names."""
-    from vov_lightning.bases import load_base
+    from vov_lightning.bases import load_revision
 
     given = given_base(options)
     if given is not None:
         return given
     light.prepare_for(file.header.base_name)
-    return load_base(file.header.base_name)
+    return load_revision(file.header.base_name, file.header.base_revision)
 
 
 def check_source(option: str, path: str) -> None:

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import FrameTimes, Header, VovFile
+from vov_lightning.codec.decode import generated_size
 from vov_lightning.codec.settings import with_sampler
 from vov_lightning.errors import SettingError
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.vector.adapter import AdapterConfig
-from vov_lightning.video import Fitted, Signal
+from vov_lightning.video import Fitted
 from vov_lightning.video.source import Clip
 
 
@@ -47,6 +48,7 @@ def build_file(
             "--model.sampler.compute_dtype bfloat16, or --model.base.dtype float32"
         )
     signal, padding = source.signal, source.padding
+    size = ClipSize(signal.num_frames, signal.height, signal.width)
     header = Header(
         base_name=base.name,
         base_revision=base.revision,
@@ -59,7 +61,8 @@ def build_file(
         pad_width=padding.width,
         fps=signal.fps,
         vae_tiling=base.vae_tiling,
-        window=window_of(base, signal),
+        window=window_of(base, size),
+        context=context_of(base, size),
     )
     header = with_sampler(header, sampler)
     if len(symbols):
@@ -76,10 +79,15 @@ def build_file(
     return VovFile(header, caption, symbols.cpu().numpy().astype(np.int32))
 
 
-def for_clip(first: VovFile, clip: Clip) -> VovFile:
+def for_clip(first: VovFile, clip: Clip, base: BaseModel) -> VovFile:
     """The file of ``clip`` before its segments are known, from that of its first segment."""
+    whole = generated_size(first.header)
+    if not clip.is_one_segment:
+        whole = replace(whole, frames=clip.shape.longest)
     header = replace(
         first.header,
+        window=window_of(base, whole),
+        context=context_of(base, whole),
         frames=clip.num_frames,
         pad_frames=first.header.pad_frames if clip.is_one_segment else 0,
         sample_aspect_ratio=clip.sample_aspect_ratio,
@@ -87,12 +95,21 @@ def for_clip(first: VovFile, clip: Clip) -> VovFile:
     return VovFile(header, first.caption, first.symbols, times=frame_times(clip.times))
 
 
-def window_of(base: BaseModel, signal: Signal) -> tuple[int, ...]:
-    """`Header.window`: the base model's windows, or nothing where one holds all of ``signal``."""
-    lengths = base.latent_shape(ClipSize(signal.num_frames, signal.height, signal.width))[1:]
-    if base.window is None or base.window.count(lengths) == 1:
+def window_of(base: BaseModel, size: ClipSize) -> tuple[int, ...]:
+    """`Header.window` of a clip whose segments are of ``size``: the base model's, or nothing where one holds it all."""
+    if base.window is None:
         return ()
-    return astuple(base.window)
+    if context_of(base, size):
+        return astuple(replace(base.window, overlap_frames=0))
+    return () if base.window.count(base.latent_shape(size)[1:]) == 1 else astuple(base.window)
+
+
+def context_of(base: BaseModel, size: ClipSize) -> int:
+    """`Header.context` of a clip whose segments are of ``size``: the base model's, or 0 where each is one block."""
+    frames = base.latent_shape(size)[1]
+    if base.window is None or not base.context or frames <= base.window.frames - base.context:
+        return 0
+    return base.context
 
 
 def frame_times(times: list[Fraction] | None) -> FrameTimes | None:

@@ -4,17 +4,18 @@ Decoding sees nothing else. The encoder takes the same steps by the same code,
 so both see the same frames bit for bit.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from vov_lightning.bases import BaseModel, ClipSize, load_base
+from vov_lightning.bases import BaseModel, ClipSize, load_revision
+from vov_lightning.bases.context import Blocks, with_context
 from vov_lightning.bases.memory import check_device, check_gpu_memory
 from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.bitstream import Header, VovFile
+from vov_lightning.bitstream.segments import first_steps
 from vov_lightning.codec.settings import sampler_of, steering_of
 from vov_lightning.errors import BaseModelMismatchError, BitstreamError, SettingError
 from vov_lightning.flow import Velocity, guide
@@ -47,7 +48,7 @@ def decode(
         BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
         BitstreamError, BaseModelError: If the file asks for what the base model does not have.
     """
-    base = load_base(file.header.base_name) if base is None else base
+    base = load_revision(file.header.base_name, file.header.base_revision) if base is None else base
     numbers = range(len(file.segments))
     parts = [decode_segment(file, base, number, stop_at=stop_at, progress=progress) for number in numbers]
     return Signal(torch.cat([part.frames for part in parts]), file.header.fps, "decoded")
@@ -75,10 +76,10 @@ def sample(
 ) -> Tensor:
     """Latents ``[1, ...]`` that the adapted model generates from the file's noise; `checked_size` comes before."""
     sampler, size = sampler_of(file.header), generated_size(file.header)
-    velocity = velocity_field(base, file.caption, sampler, windows_of(file.header))
+    velocity = velocity_field(base, file.caption, sampler, windows_of(file.header), file.header.context)
     # Whatever precision the caller works in, a file decodes in its own.
     with torch.autocast(base.device.type, enabled=False), adapted(base, file):
-        return generate(base, velocity, sampler, size, steering, stop_at, progress)
+        return generate(base, velocity, sampler, size, steering, stop_at, progress, blocks_of(file.header))
 
 
 def generate(
@@ -89,8 +90,11 @@ def generate(
     steering: Steering | None = None,
     stop_at: float = 0.0,
     progress: Progress = iter,
+    blocks: Blocks | None = None,
 ) -> Tensor:
     """Latents ``[1, ...]`` of a clip of ``size`` where ``velocity`` leads from the sampler's noise.
+
+    With ``blocks``, each takes all steps, given the blocks before it.
 
     Raises:
         SettingError: If ``stop_at`` is outside [0, 1), or the scheduler cannot be steered.
@@ -98,30 +102,50 @@ def generate(
     check_stop_at(stop_at)
     noise = initial_noise(sampler.seed, base.latent_shape(size)).to(base.device)
     times = sampler.times().tolist()
-    if sampler.scheduler == "unipc":
-        if steering is not None:
-            raise SettingError(
-                "indices steer the flow_euler scheduler only, the file has unipc; fit with scheduler=flow_euler"
-            )
-        return integrate_unipc(velocity, noise, times, stop_at, progress)
-    return integrate(velocity, noise, times, stop_at, progress, steering)
+    if sampler.scheduler == "unipc" and steering is not None:
+        raise SettingError(
+            "indices steer the flow_euler scheduler only, the file has unipc; fit with scheduler=flow_euler"
+        )
+
+    def sampled(velocity: Velocity, noise: Tensor, progress: Progress, first_step: int) -> Tensor:
+        if sampler.scheduler == "unipc":
+            return integrate_unipc(velocity, noise, times, stop_at, progress)
+        return integrate(velocity, noise, times, stop_at, progress, steering, first_step)
+
+    if blocks is None:
+        return sampled(velocity, noise, progress, 0)
+    parts = noise.split(blocks.length, dim=2)
+    shown = iter(progress(range(len(parts) * sampler.steps)))  # one bar over the steps of all blocks
+    latents = noise[:, :, :0]
+    for number, part in enumerate(parts):
+        given = with_context(velocity, latents[:, :, -blocks.context :]) if number else velocity
+        block = sampled(
+            given, part, lambda steps: (step for step, _ in zip(steps, shown, strict=False)), number * sampler.steps
+        )
+        latents = torch.cat([latents, block], dim=2)
+    return latents
 
 
 def replay_of(file: VovFile, base: BaseModel, keep_steps: int | None = None) -> Steering | None:
-    """Steering by the file's indices, or by those of its first steps; nothing where there are none.
+    """Steering by the file's indices, or by those of its first steps (of each block); nothing where there are none.
 
     Raises:
-        BitstreamError: If a step carries more indices than there are latent entries.
+        BitstreamError: If a step carries more indices than there are latent entries, or there are more blocks.
     """
-    kept = file.indices[:keep_steps]
-    if not kept:
+    header = file.header
+    kept = first_steps(file.indices, keep_steps, header)
+    if not any(map(len, kept)):
         return None
-    num_entries = math.prod(base.latent_shape(generated_size(file.header)))
-    most = max(map(len, kept))
-    if most > num_entries:
-        raise BitstreamError(f"a step carries {most} indices for {num_entries} latent entries; the file is damaged")
-    indices = [torch.from_numpy(step.copy()) for step in kept]
-    return Replay(steering_of(file.header), num_entries, file.header.seed, indices)
+    channels, frames, rows, columns = base.latent_shape(generated_size(header))
+    blocks = blocks_of(header) or Blocks(frames, 0)
+    for number, step in enumerate(kept):
+        block_frames = min(blocks.length, frames - number // header.steps * blocks.length)
+        num_entries = max(0, channels * block_frames * rows * columns)
+        if len(step) > num_entries:
+            raise BitstreamError(
+                f"a step carries {len(step)} indices for {num_entries} latent entries; the file is damaged"
+            )
+    return Replay(steering_of(header), header.seed, [torch.from_numpy(step.copy()) for step in kept])
 
 
 def decode_latents(base: BaseModel, latents: Tensor, size: ClipSize, header: Header) -> Signal:
@@ -138,6 +162,11 @@ def checked_size(header: Header, base: BaseModel) -> ClipSize:
         BitstreamError, BaseModelError: If the file asks for what the base model does not have.
     """
     check_base(header, base)
+    if header.context and not base.per_frame_times:
+        raise BitstreamError(
+            f"the file gives its base model {header.context} latent frames of the past, and {base.name} "
+            f"{base.revision} takes none; the file is damaged"
+        )
     size = generated_size(header)
     base.check_size(size)
     return size
@@ -218,12 +247,22 @@ def windows_of(header: Header) -> Windows | None:
         raise BitstreamError(f"the file is damaged, its windows are none: {error}") from None
 
 
-def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig, windows: Windows | None = None) -> Velocity:
-    """The base model's velocity under ``caption``: guided, in the sampler's arithmetic, blended from ``windows``."""
+def blocks_of(header: Header) -> Blocks | None:
+    """How the file's latents are sampled, one block after the other; None for all at once."""
+    return Blocks(header.window[0] - header.context, header.context) if header.context else None
+
+
+def velocity_field(
+    base: BaseModel, caption: str, sampler: SamplerConfig, windows: Windows | None = None, context: int = 0
+) -> Velocity:
+    """The base model's velocity under ``caption``: guided, in the sampler's arithmetic, blended from ``windows``.
+
+    ``context`` latent frames of a window are given.
+    """
     guided = guided_velocity(base, caption, sampler.guidance)
     if windows is not None:
         base.check_windows(windows)
-        guided = windowed(guided, windows)
+        guided = windowed(guided, windows, context)
     dtype = getattr(torch, sampler.compute_dtype)
 
     def velocity(x_t: Tensor, t: Tensor) -> Tensor:

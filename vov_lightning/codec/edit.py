@@ -23,6 +23,7 @@ from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.bitstream.segments import segment_seed
 from vov_lightning.codec.decode import (
     adapted,
+    blocks_of,
     check_base,
     checked_size,
     decode_latents,
@@ -131,14 +132,16 @@ def edit(
     size = config.size or own_size
     base.check_size(size)
     steering, windows = _steering(files[0], base, config), windows_of(first)
-    own = velocity_field(base, prompt, sampler, windows)
+    own = velocity_field(base, prompt, sampler, windows, first.context)
     guidance = 1.0 if config.guidance is None else config.guidance
-    negative = own if guidance == 1 else velocity_field(base, negative_of(base, config), sampler, windows)
+    negative = (
+        own if guidance == 1 else velocity_field(base, negative_of(base, config), sampler, windows, first.context)
+    )
     with torch.autocast(base.device.type, enabled=False), merge(files, weights, base) as adapters:
         velocity = _mixed(own, adapters, config.strength)
         if guidance != 1:
             velocity = guide(velocity, _without(negative, adapters), guidance)
-        latents = generate(base, velocity, sampler, size, steering, config.stop_at, progress)
+        latents = generate(base, velocity, sampler, size, steering, config.stop_at, progress, blocks_of(first))
     return remove_padding(decode_latents(base, latents, size, first), padding_of(first, size))
 
 

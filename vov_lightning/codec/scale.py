@@ -212,7 +212,8 @@ def _bits_for(template: VovFile, parts: list[VovFile], file: VovFile, config: Sc
         most = with_indices(template, (np.zeros(count, np.int64),), config)
         left_bits = config.target_bpp * _num_pixels(file) - _counted_bits(assemble(file, [*parts, most]))
         num_bytes = most.section_bytes()["indices"] + floor(left_bits / 8)
-    return 8 * (num_bytes - len(write_varint(template.header.steps)))
+    blocks = write_varint(template.header.frames) if template.header.context else b""  # their number
+    return 8 * (num_bytes - len(write_varint(template.header.steps) + blocks))
 
 
 def _index_bits(file: VovFile, config: ScalingConfig) -> float:

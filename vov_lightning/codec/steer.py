@@ -9,7 +9,7 @@ from torch import Tensor
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import VovFile, without_indices
 from vov_lightning.bitstream.indices import Indices, check_indices
-from vov_lightning.codec.decode import checked_size, sample
+from vov_lightning.codec.decode import blocks_of, checked_size, sample
 from vov_lightning.codec.settings import sampler_of, with_steering
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import Progress
@@ -61,7 +61,9 @@ def steered(
     check_source(source, size)
     plain = keep_steps(file, 0)
     clean = base.encode(source.frames)
-    search = Search(config, clean, plain.header.seed, plain.header.steps, with_counts=with_counts)
+    blocks, header = blocks_of(plain.header), plain.header
+    block = None if blocks is None else blocks.length
+    search = Search(config, clean, header.seed, header.steps, block=block, with_counts=with_counts)
     latents = sample(plain, base, search, progress=progress)
     indices = check_indices([step.cpu().numpy() for step in search.indices], config.index_bits)
     return with_indices(plain, indices, config), latents

@@ -125,13 +125,19 @@ def diagnose(
 
     Raises:
         BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
-        SettingError: If ``source`` is not of the file's size, there are no seeds or times, or a kernel diverges.
+        SettingError: If ``source`` is not of the file's size, the file is sampled block by block, there are no seeds or
+            times, or a kernel diverges.
     """
     seeds = list(seeds)
     if not seeds or num_times < 1:
         raise SettingError(f"seeds={seeds} and num_times={num_times} leave nothing to measure; use 4 and 20")
     header, sampler, size = file.header, sampler_of(file.header), checked_size(file.header, base)
     check_source(source.signal, size)
+    if header.context:
+        raise SettingError(
+            f"diagnostics are of clips that are sampled at once, and this file is sampled block by block "
+            f"(context={header.context}); leave out --diagnostics"
+        )
     with tiling(base, header.vae_tiling):
         clean = base.encode(source.signal.frames)
     noises = {seed: initial_noise(seed, tuple(clean.shape[1:])) for seed in seeds}

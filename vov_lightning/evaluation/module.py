@@ -19,7 +19,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from vov_lightning.bases import BaseModel, load_base
+from vov_lightning.bases import BaseModel, load_revision
 from vov_lightning.bitstream import Limits, VovFile
 from vov_lightning.codec.decode import decode, place, tiling
 from vov_lightning.errors import MetricError, SettingError, VovError
@@ -239,10 +239,10 @@ class EvaluationModule(L.LightningModule):
 
     def _base_of(self, file: VovFile) -> BaseModel:
         """The base model for ``file`` on this process's device; only the last one is kept."""
-        base = self._base[0]
-        if base is None or not (self._base_given or base.name == file.header.base_name):
+        base, header = self._base[0], file.header
+        if base is None or not (self._base_given or header.names_model(base.name, base.fingerprint())):
             self._base[0] = None  # two need not fit
-            self._base[0] = base = load_base(file.header.base_name)
+            self._base[0] = base = load_revision(header.base_name, header.base_revision)
         return place(base.to("cpu"), file, self.device)
 
 

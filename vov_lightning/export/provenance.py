@@ -38,7 +38,8 @@ def provenance(file: VovFile, base: BaseModel, licence: str = UNKNOWN_LICENCE) -
     if repository := repository_of(base):
         found["base_model_repository"] = repository
     if header.kernel != "ode":
-        steps = max(len(segment.indices) for segment in file.segments)
+        steered = [place % header.steps for one in file.segments for place, step in enumerate(one.indices) if len(step)]
+        steps = max(steered, default=-1) + 1
         found["left_out"] = f"the index bits of {steps} denoising steps, which only the .vov file holds"
     return found
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits, VovFile, short_float32
-from vov_lightning.codec.build import build_file, for_clip
+from vov_lightning.codec.build import build_file, context_of, for_clip
 from vov_lightning.codec.decode import decode, guided_velocity
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.checks import check_trainer
@@ -225,7 +225,7 @@ class VOVModule(RateControlled):
         file = build_file(
             self.base, source.clip.first, source.caption, symbols, step, self.adapter_config, self.sampler
         )
-        return for_clip(file, source.clip)
+        return for_clip(file, source.clip, self.base)
 
     def _step(self) -> float:
         """Quantiser step; before stage 2, its starting value."""
@@ -253,10 +253,11 @@ class VOVModule(RateControlled):
         mixed = int(random_words(self.seed, TRAINING_STREAM, 1, start=number)[0]) >> 32
         return torch.Generator().manual_seed(mixed)
 
-    @staticmethod
-    def _windowed(clip: Clip, latents: Tensor) -> bool:
+    def _windowed(self, clip: Clip, latents: Tensor) -> bool:
         """Whether ``clip`` is fitted by windows all over it, or by its segments, rather than as a whole."""
-        return len(latents) > 1 or not clip.is_one_segment
+        first = clip.first.signal
+        in_blocks = context_of(self.base, ClipSize(first.num_frames, first.height, first.width)) > 0
+        return len(latents) > 1 or in_blocks or not clip.is_one_segment
 
     def _validation_loss(self, target: Target) -> Tensor:
         times = (torch.arange(VALIDATION_TIMES) + 0.5) / VALIDATION_TIMES

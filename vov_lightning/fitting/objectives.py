@@ -96,8 +96,8 @@ class FlowMatching(Objective):
     def check_windows(self) -> None:
         if self.decoder_noise:
             raise SettingError(
-                f"decoder_noise={self.decoder_noise} fits a clip to one noise, and this clip has several windows or "
-                "segments with noises of their own; set it to 0"
+                f"decoder_noise={self.decoder_noise} fits a clip to one noise, and this clip has several windows, "
+                "blocks or segments with noises of their own; set it to 0"
             )
 
     def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:
@@ -141,8 +141,8 @@ class Reconstruction(Objective):
 
     def check_windows(self) -> None:
         raise SettingError(
-            "model.objective Reconstruction fits one window from its noise, and the clip has several windows or "
-            "segments; set it to FlowMatching, or choose fewer pixels with --data.height and --data.frames"
+            "model.objective Reconstruction fits one window from its noise, and the clip has several windows, "
+            "blocks or segments; set it to FlowMatching, or choose fewer pixels with --data.height and --data.frames"
         )
 
     def loss(self, targets: Sequence[Target], generator: Generator) -> Tensor:

@@ -1,16 +1,18 @@
 """Two lines before the work on a clip: the source, the expected result, and the time."""
 
 import time
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
 import torch
 
 from vov_lightning.bases import BaseModel, ClipSize
-from vov_lightning.codec.build import window_of
+from vov_lightning.codec.build import context_of, window_of
 from vov_lightning.codec.decode import velocity_field
 from vov_lightning.runs.source import Source
 from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.video import Fitted
 from vov_lightning.video.leftovers import left_behind
 from vov_lightning.video.sound import describe_sound
 from vov_lightning.video.source import Clip
@@ -51,19 +53,21 @@ def describe_plan(source: Source, path: Path, base: BaseModel, sampler: SamplerC
 
 def evaluations_of(clip: Clip, base: BaseModel) -> int:
     """Evaluations of the model in one step over the whole clip, about: its windows, or its segments."""
-    signal = clip.first.signal
-    whole = base.latent_shape(ClipSize(clip.num_frames, signal.height, signal.width))[1:]
-    if base.window is None or not window_of(base, signal):
+    size = _size(clip.first)
+    if base.window is None or not window_of(base, size):
         return ceil(clip.num_frames / clip.shape.longest)
-    return base.window.count(whole)
+    frames, rows, columns = base.latent_shape(replace(size, frames=clip.num_frames))[1:]
+    if not (context := context_of(base, size)):
+        return base.window.count((frames, rows, columns))
+    return ceil(frames / (base.window.frames - context)) * base.window.count((1, rows, columns))
 
 
 def _seconds_per_evaluation(source: Source, base: BaseModel, sampler: SamplerConfig) -> float:
     """Seconds that one window takes, measured on a part of the first segment."""
-    signal = source.clip.first.signal
-    frames = min(signal.num_frames, base.block_frames) if window_of(base, signal) else signal.num_frames
-    size = ClipSize(frames, signal.height, signal.width)
-    velocity = velocity_field(base, source.caption, sampler, base.window)
+    size = _size(source.clip.first)
+    if window_of(base, size):
+        size = replace(size, frames=min(size.frames, base.block_frames))
+    velocity = velocity_field(base, source.caption, sampler, base.window, base.context)
     x_t, t = torch.zeros(1, *base.latent_shape(size), device=base.device), torch.ones(1, device=base.device)
     windows = 1 if base.window is None else base.window.count(x_t.shape[2:])
     with torch.no_grad():
@@ -71,6 +75,11 @@ def _seconds_per_evaluation(source: Source, base: BaseModel, sampler: SamplerCon
         started_s = time.perf_counter()
         velocity(x_t, t).sum().item()
         return (time.perf_counter() - started_s) / windows
+
+
+def _size(segment: Fitted) -> ClipSize:
+    """Size at which ``segment`` is generated."""
+    return ClipSize(segment.signal.num_frames, segment.signal.height, segment.signal.width)
 
 
 def _spoken(seconds: float) -> str:

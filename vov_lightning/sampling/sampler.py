@@ -26,6 +26,7 @@ def integrate(
     stop_at: float = 0.0,
     progress: Progress = iter,
     steering: Steering | None = None,
+    first_step: int = 0,
 ) -> Tensor:
     """Latents at the end of the probability-flow ODE, or where the indices of ``steering`` lead.
 
@@ -40,7 +41,7 @@ def integrate(
             (paper, appendix B.1). 0 runs the whole grid.
         progress: Wraps the steps, e.g. in a progress bar.
         steering: Takes the steps that carry indices; the last step never does.
-
+        first_step: Number of the first step, for ``steering``.
     """
     x_t = noise
     for number, (t, s) in enumerate(progress(list(pairwise(times)))):
@@ -48,7 +49,11 @@ def integrate(
         u = velocity(x_t, batch_t)
         if t <= stop_at:
             return predict_clean(x_t, u, batch_t)
-        steered = steering.step(number, x_t, predict_clean(x_t, u, batch_t), t, s) if steering and s > 0 else None
+        steered = (
+            steering.step(first_step + number, x_t, predict_clean(x_t, u, batch_t), t, s)
+            if steering and s > 0
+            else None
+        )
         x_t = ode_step(x_t, u, t, s) if steered is None else steered
     return x_t
 

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vov_lightning.bitstream.indices import count_bits
+from vov_lightning.bitstream.indices import count_bits, likely_count
 from vov_lightning.sampling.candidates import Codebook, Groups
 from vov_lightning.sampling.config import ScalingConfig, SteeringConfig
 from vov_lightning.sampling.kernels import divergence_bits, transition
+
+KEY_BLOCK = 2.0
+"""Bits of the first block of a segment, relative to those of the others: it has no past, and is the past of others.
+``tools/studies/key_block.py`` measures others."""
 
 
 class Steering(ABC):
@@ -21,20 +25,25 @@ class Steering(ABC):
 
     Args:
         config: Kernel and codebook.
-        num_entries: Entries of the latents.
         seed: Seed of codebook and groups: the sampler's.
     """
 
-    def __init__(self, config: SteeringConfig, num_entries: int, seed: int) -> None:
-        self.config = config
+    def __init__(self, config: SteeringConfig, seed: int) -> None:
+        self.config, self.seed = config, seed
         self.codebook: Codebook = config.codebook_of(seed)
-        self.groups = Groups(num_entries, seed)
+        self._groups: dict[int, Groups] = {}  # the last block of a segment may be a shorter one
+
+    def groups(self, num_entries: int) -> Groups:
+        """The order of latents of that many entries."""
+        if num_entries not in self._groups:
+            self._groups[num_entries] = Groups(num_entries, self.seed)
+        return self._groups[num_entries]
 
     def step(self, number: int, x_t: Tensor, clean: Tensor, t: float, s: float) -> Tensor | None:
         """Latents at ``s``, or nothing where the step carries no index and is taken without noise.
 
         Args:
-            number: Of the step, from 0.
+            number: Of the step, from 0; in block b of a clip that is sampled block by block, from ``b * steps``.
             x_t: Latents ``[1, ...]`` at ``t``.
             clean: Clean latents that the model predicts.
             t: Time in (0, 1].
@@ -44,8 +53,9 @@ class Steering(ABC):
         indices = self._indices(number, x_t, mean, gamma, t, s)
         if not len(indices):
             return None
-        noise = self.codebook.draw(indices, self.groups.length(len(indices)), number)
-        return mean + gamma * self.groups.join(noise, x_t)
+        groups = self.groups(x_t.numel())
+        noise = self.codebook.draw(indices, groups.length(len(indices)), number)
+        return mean + gamma * groups.join(noise, x_t)
 
     @abstractmethod
     def _indices(self, number: int, x_t: Tensor, mean: Tensor, gamma: float, t: float, s: float) -> Tensor:
@@ -55,8 +65,8 @@ class Steering(ABC):
 class Replay(Steering):
     """The decoder: indices come from the file."""
 
-    def __init__(self, config: SteeringConfig, num_entries: int, seed: int, indices: Sequence[Tensor]) -> None:
-        super().__init__(config, num_entries, seed)
+    def __init__(self, config: SteeringConfig, seed: int, indices: Sequence[Tensor]) -> None:
+        super().__init__(config, seed)
         self.indices = indices
 
     def _indices(self, number: int, x_t: Tensor, mean: Tensor, gamma: float, t: float, s: float) -> Tensor:
@@ -71,50 +81,80 @@ class Search(Steering):
     By divergence, a step of KL divergence K (bits) gets K, but no more than an
     even share of what is left. Since K grows from noise to clean, that is
     water-filling in one pass. Bits come in groups of ``config.index_bits``.
+    Every block gets as many bits, the first one `KEY_BLOCK` times those; what
+    a block leaves goes to those that follow.
 
     Args:
         config: Budget, kernel and codebook.
         clean: Latents of the clip.
         seed: The sampler's.
         num_steps: Of the sampler.
+        block: Latent frames that are sampled together; nothing for all of them.
         with_counts: Whether the budget pays for the number of indices of each step, too, as the file does.
     """
 
     def __init__(
-        self, config: ScalingConfig, clean: Tensor, seed: int, num_steps: int, *, with_counts: bool = False
+        self,
+        config: ScalingConfig,
+        clean: Tensor,
+        seed: int,
+        num_steps: int,
+        *,
+        block: int | None = None,
+        with_counts: bool = False,
     ) -> None:
-        super().__init__(config, clean.numel(), seed)
-        self.clean, self.num_steps, self.with_counts = clean, num_steps, with_counts
+        super().__init__(config, seed)
+        self.num_steps, self.with_counts = num_steps, with_counts
+        self.clean = [clean] if block is None else list(clean.split(block, dim=2))
         self.indices: list[Tensor] = []
         self.divergences: list[float] = []
         """KL divergence of each step in bits: from the model's step to the one that leads to the clip."""
         self.allocation, self.selection = config.allocation, config.selection
-        self._bits_left = config.bits
+        self._bits_left, self._block_bits_left = config.bits, 0
         self._generator = torch.Generator().manual_seed(seed % 2**32)
 
     def _indices(self, number: int, x_t: Tensor, mean: Tensor, gamma: float, t: float, s: float) -> Tensor:
-        wanted, _ = transition(self.config.kernel, self.config.eta, x_t, self.clean, t, s)
+        block, step = divmod(number, self.num_steps)
+        if step == 0:
+            self._block_bits_left = self._share(block)
+        likely = self._likely(number)
+        wanted, _ = transition(self.config.kernel, self.config.eta, x_t, self.clean[block], t, s)
         wish = (wanted - mean) / gamma
         bits = divergence_bits(wish)
-        share = max(0, self._bits_left // (self.num_steps - 1 - number))
+        share = max(0, self._block_bits_left // (self.num_steps - 1 - step))
         count = min(share // self.config.index_bits, wish.numel())
         if self.allocation == "divergence":
             count = min(count, round(bits / self.config.index_bits))
-        while count and self._cost(count) > share:
+        while count and self._cost(count, likely) > share:
             count -= 1
-        self._bits_left -= self._cost(count)
+        cost = self._cost(count, likely)
+        self._bits_left, self._block_bits_left = self._bits_left - cost, self._block_bits_left - cost
         chosen = torch.zeros(0, dtype=torch.int64)
         if count:
-            scores = self.codebook.scores(self.groups.split(wish, count), number)
+            scores = self.codebook.scores(self.groups(wish.numel()).split(wish, count), number)
             chosen = self._select(scores)
+        # The last step of a block, which takes none, does not come here.
+        self.indices += [torch.zeros(0, dtype=torch.int64)] * (number - len(self.indices))
         self.indices.append(chosen)
         self.divergences.append(bits)
         return chosen
 
-    def _cost(self, count: int) -> int:
+    def _share(self, block: int) -> int:
+        """Bits for ``block``, of those that are left."""
+        weights = [clean.numel() * (1 if number else KEY_BLOCK) for number, clean in enumerate(self.clean)]
+        return int(self._bits_left * weights[block] / sum(weights[block:]))
+
+    def _likely(self, number: int) -> int:
+        """Indices that step ``number`` is expected to carry."""
+        counts = [len(step) for step in self.indices[max(0, (number // self.num_steps - 1) * self.num_steps) :]]
+        if number < self.num_steps:
+            return likely_count(counts, None)
+        counts += [0] * (number % self.num_steps == 0)
+        return likely_count(counts[self.num_steps :], counts[: self.num_steps])
+
+    def _cost(self, count: int, likely: int) -> int:
         """Bits of a step with ``count`` indices."""
-        before = len(self.indices[-1]) if self.indices else 0
-        return count * self.config.index_bits + (count_bits(count, before) if self.with_counts else 0)
+        return count * self.config.index_bits + (count_bits(count, likely) if self.with_counts else 0)
 
     def _select(self, scores: Tensor) -> Tensor:
         if self.selection == "importance":

@@ -229,7 +229,7 @@ class TestFiles:
         scaled = steer(file, base, source, ScalingConfig(bits=2000, allocation="even"))
         clean = base.encode(source.frames)
         indices = [torch.from_numpy(step) for step in scaled.indices]
-        replay = Replay(steering_of(scaled.header), clean.numel(), scaled.header.seed, indices)
+        replay = Replay(steering_of(scaled.header), scaled.header.seed, indices)
         distances = [(sample(file, base, steering) - clean).square().mean() for steering in (None, replay)]
         assert distances[1] < 0.8 * distances[0]
 

@@ -1,5 +1,7 @@
 """Wan with a time for each latent frame, as Wan2.2-TI2V-5B has it, against diffusers' pipeline."""
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,15 @@ import transformers
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.context import with_context
 from vov_lightning.bases.wan import Wan13B
-from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.bases.windows import Windows
+from vov_lightning.bitstream import VovFile
+from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import replay_of, sample
+from vov_lightning.codec.steer import steered
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise, integrate
+from vov_lightning.vector.adapter import AdapterConfig
+from vov_lightning.video import Fitted, Padding, Signal
 
 CAPTION = "a red ball rolls, slowly"
 SAMPLER = SamplerConfig(steps=4)
@@ -80,3 +89,37 @@ def test_equal_times_give_the_plain_result(base: TinyWithContext) -> None:
     t = torch.tensor([0.3, 0.8])
     velocity = base.velocity(CAPTION)
     torch.testing.assert_close(velocity(x_t, t[:, None].expand(-1, x_t.shape[2])), velocity(x_t, t))
+
+
+class TestInTheCodec:
+    """Blocks of one latent frame in two windows, each told of the decoded one before."""
+
+    @pytest.fixture
+    def base(self) -> TinyWithContext:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            base = TinyWithContext.untrained()
+        base.window = Windows(frames=2, rows=8, columns=8, overlap_frames=1, overlap_space=4)
+        return base
+
+    @pytest.fixture
+    def source(self) -> Fitted:
+        frames = torch.randint(0, 256, (13, 3, 8, 12), generator=torch.Generator().manual_seed(0))
+        frames = frames.repeat_interleave(8, 2).repeat_interleave(8, 3).byte()
+        return Fitted(Signal(frames, Fraction(16), "noise"), Padding())
+
+    def test_the_decoder_ends_with_the_encoders_latents(self, base: TinyWithContext, source: Fitted) -> None:
+        plain = build_file(base, source, "", torch.zeros(0, dtype=torch.int32), 1.0, AdapterConfig(k=0), SAMPLER)
+        assert (plain.header.context, plain.header.window) == (1, (2, 8, 8, 0, 4))
+        file, latents = steered(plain, base, source.signal, ScalingConfig(bits=4000))
+        again = VovFile.from_bytes(file.to_bytes())
+        assert {place // SAMPLER.steps for place, step in enumerate(again.indices) if len(step)} == {0, 1, 2, 3}
+        assert torch.equal(sample(again, base, replay_of(again, base)), latents)
+
+    def test_the_past_counts(self, base: TinyWithContext, source: Fitted) -> None:
+        file = build_file(base, source, "", torch.zeros(0, dtype=torch.int32), 1.0, AdapterConfig(k=0), SAMPLER)
+        told = sample(file, base)
+        alone = sample(replace(file, header=replace(file.header, window=(1, 8, 8, 0, 4), context=0)), base)
+        difference = (told - alone).abs().amax((0, 1, 3, 4))
+        assert difference[0] < 1e-5
+        assert (difference[1:] > 1e-3).all()

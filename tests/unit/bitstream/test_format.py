@@ -128,7 +128,7 @@ def test_a_second_reader_takes_a_step(kernel):
     config = ScalingConfig(kernel=kernel, eta=0.5 if kernel == "ancestral" else 1.0, index_bits=3)
     x, u = torch.randn(2, 1, 5, 1, 2, 3, generator=torch.Generator().manual_seed(0))
     t, s, indices = 0.8, 0.6, torch.tensor([5, 2])
-    replay = Replay(config, 30, 11, [torch.zeros(0, dtype=torch.int64), indices])
+    replay = Replay(config, 11, [torch.zeros(0, dtype=torch.int64), indices])
     z = Groups(30, 11).join(HadamardCodebook(3, 11).draw(indices, 15, 1), x)
     c = x - t * u
     e = (x - (1 - t) * c) / t

@@ -54,7 +54,8 @@ def test_every_field_round_trips_away_from_its_default():
         eta=0.5,
         codebook="iid",
         index_bits=12,
-        window=(3, 8, 8, 1, 2),
+        window=(3, 8, 8, 0, 2),
+        context=2,
         sample_aspect_ratio=Fraction(16, 11),
     )
     unchanged = {item.name for item in fields(header) if getattr(header, item.name) == item.default}

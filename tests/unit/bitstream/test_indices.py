@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vov_lightning.bitstream import BitstreamError
-from vov_lightning.bitstream.indices import check_indices, decode_indices, encode_indices
+from vov_lightning.bitstream.indices import check_indices, decode_indices, encode_indices, likely_count
 
 
 def some_indices(counts: list[int], index_bits: int) -> tuple[np.ndarray, ...]:
@@ -59,3 +59,62 @@ def test_a_negative_number_of_indices_is_refused():
     data = b"\x01" + np.packbits([0, 1, 0]).tobytes()
     with pytest.raises(BitstreamError, match="step 0 carries -1 indices"):
         decode_indices(data, 8, max_steps=5, max_indices=100)
+
+
+class TestBlocks:
+    """Segments that are sampled block by block, 6 steps each."""
+
+    @staticmethod
+    def decoded(data: bytes, max_blocks: int = 9, max_all_steps: int = 1000) -> list[list[int]]:
+        found = decode_indices(data, 8, 5, max_indices=400, max_blocks=max_blocks, max_all_steps=max_all_steps)
+        return [step.tolist() for step in found]
+
+    @pytest.mark.parametrize(
+        "counts",
+        [
+            [1],
+            [0, 3],
+            [5, 5, 4, 0, 0, 0, 5, 5, 4],
+            [0, 0, 0, 0, 0, 0, 0, 0, 2],
+            [9, 2, 0, 7, 0, 0] * 4 + [0, 1],
+            [3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 2, 1, 1, 1],
+        ],
+    )
+    def test_round_trip(self, counts):
+        indices = some_indices(counts, 8)
+        assert self.decoded(encode_indices(indices, 8, block_steps=6)) == [step.tolist() for step in indices]
+
+    def test_a_block_like_the_one_before_takes_a_bit_a_step(self):
+        row = [0, 7, 9, 20, 4, 0]
+        one, two = (len(encode_indices(some_indices(row * blocks, 8), 8, 6)) for blocks in (1, 9))
+        assert two - one == 8 * sum(row) + 5  # bytes of 8 blocks: bits of one
+
+    def test_damage_is_refused(self):
+        data = encode_indices(some_indices([3, 0, 1, 0, 0, 0, 2, 2, 1], 8), 8, 6)
+        assert data[:2] == bytes([3, 2])
+        for damaged in (b"\3", b"\3\0" + data[2:], data[:-1], b"\6" + data[1:], data + b"\0"):
+            with pytest.raises(BitstreamError):
+                self.decoded(damaged)
+        with pytest.raises(BitstreamError, match="of 2 blocks, wanted 1 to 1"):
+            self.decoded(data, max_blocks=1)
+
+    @pytest.mark.parametrize("rows", [[[1, 0], [2, 0]], [[1, 2], [0, 0]]])
+    def test_a_step_or_block_without_any_at_the_end_is_refused(self, rows):
+        """Written as no encoder would: the last step of all blocks, or all steps of the last block, are empty."""
+        bits, above = "", None
+        for row in rows:
+            for place, count in enumerate(row):
+                difference = count - likely_count(row[:place], above)
+                folded = f"{(2 * difference if difference >= 0 else -2 * difference - 1) + 1:b}"
+                bits += "0" * (len(folded) - 1) + folded
+            above = row
+        bits += "0" * 8 * sum(map(sum, rows))
+        data = bytes([2, 2]) + bytes(int(bits[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(bits), 8))
+        with pytest.raises(BitstreamError, match="announces 3 indices and holds others"):
+            self.decoded(data)
+
+    def test_blocks_are_limited_before_their_steps_are_laid_out(self):
+        data = encode_indices(some_indices(([1] + [0] * 5) * 8, 8), 8, 6)
+        with pytest.raises(BitstreamError, match=r"8 blocks of 6 steps, above the limit of 47 steps; .*all_steps"):
+            self.decoded(data, max_all_steps=47)
+        assert len(self.decoded(data, max_all_steps=48)) == 43

@@ -55,6 +55,30 @@ def test_it_comes_back():
     assert again.damage == ()
 
 
+IN_BLOCKS = replace(HEADER, steps=3, context=1, window=(2, 8, 8, 0, 2))
+BLOCKS = VovFile(
+    IN_BLOCKS,
+    segments=(
+        Segment(29, 0, (step(1), step(2, 3), step(), step(4), step(), step(), step(), step(5))),
+        Segment(2, 0, (step(6),)),
+    ),
+)
+
+
+def test_first_steps_are_those_of_every_block():
+    kept = BLOCKS.keep_steps(1)
+    assert [[one.tolist() for one in segment.indices] for segment in kept.segments] == [[[1], [], [], [4]], [[6]]]
+    assert VovFile.from_bytes(kept.to_bytes()) == kept
+    assert BLOCKS.keep_steps(2) == BLOCKS
+    assert BLOCKS.keep_steps(0).header == replace(IN_BLOCKS, kernel="ode", eta=0.0)
+
+
+def test_a_block_has_no_indices_in_its_last_step_and_a_segment_no_more_blocks_than_frames():
+    for indices in ((step(1), step(), step(2)), (*[step()] * 6, step(7))):
+        with pytest.raises(BitstreamError, match="of 3 steps in each of 2 blocks; the last step takes none"):
+            replace(BLOCKS, segments=(BLOCKS.segments[0], Segment(2, 0, indices)))
+
+
 def test_files_that_differ_in_a_part_are_not_equal():
     for other in (
         replace(CLIP, sound=b""),

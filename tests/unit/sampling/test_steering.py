@@ -6,7 +6,7 @@ import torch
 from vov_lightning.bitstream.indices import check_indices, encode_indices
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import integrate
-from vov_lightning.sampling.steering import Replay, Search
+from vov_lightning.sampling.steering import KEY_BLOCK, Replay, Search, Steering
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (1, 4, 1, 8, 8)
@@ -36,7 +36,7 @@ def searched(config: ScalingConfig, seed: int = 0) -> tuple[torch.Tensor, Search
 def test_the_decoder_takes_the_encoders_steps(codebook, kernel, selection):
     config = ScalingConfig(bits=300, index_bits=6, codebook=codebook, kernel=kernel, selection=selection)
     latents, search = searched(config)
-    replay = Replay(config, 256, 5, search.indices)
+    replay = Replay(config, 5, search.indices)
     assert torch.equal(integrate(standard_normal_data, clip_and_noise()[1], TIMES, steering=replay), latents)
 
 
@@ -58,6 +58,62 @@ def test_steps_get_what_they_need_up_to_an_even_share():
         left -= 4 * len(step)
         capped += divergence > share + 4
     assert 0 < capped < 19
+
+
+class TestBlocks:
+    """Four latent frames in blocks of three and one; the model is told nothing of other blocks."""
+
+    clip = torch.randn(1, 4, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(1, 4, 4, 8, 8, generator=torch.Generator().manual_seed(4))
+
+    def sampled(self, steering: Steering, block: int = 3) -> torch.Tensor:
+        return torch.cat(
+            [
+                integrate(standard_normal_data, part, TIMES, steering=steering, first_step=20 * number)
+                for number, part in enumerate(self.noise.split(block, dim=2))
+            ],
+            dim=2,
+        )
+
+    @pytest.mark.parametrize("block", [1, 2, 3])
+    def test_the_decoder_takes_the_encoders_steps(self, block: int) -> None:
+        config = ScalingConfig(bits=900)
+        search = Search(config, self.clip, seed=5, num_steps=20, block=block)
+        latents = self.sampled(search, block)
+        assert torch.equal(self.sampled(Replay(config, 5, search.indices), block), latents)
+        assert not any(map(len, search.indices[19::20]))
+
+    def test_blocks_draw_from_other_candidates(self) -> None:
+        config, indices = ScalingConfig(), [torch.tensor([7])]
+        x = self.noise[:, :, :1]
+        first, second = (Replay(config, 5, [torch.zeros(0)] * n + indices).step(n, x, x, 0.9, 0.8) for n in (0, 20))
+        assert (first - second).abs().max() > 0.1
+
+    @pytest.mark.parametrize("bits", [600, 3000])
+    def test_a_budget_is_shared_by_size_and_the_first_block_gets_more(self, bits: int) -> None:
+        search = Search(ScalingConfig(bits=bits, allocation="even"), self.clip, seed=5, num_steps=20, block=1)
+        self.sampled(search, block=1)
+        spent = [8 * sum(map(len, search.indices[20 * block :][:20])) for block in range(4)]
+        assert bits - 8 * 20 < sum(spent) <= bits
+        for block, share in enumerate((KEY_BLOCK, 1, 1, 1)):
+            assert spent[block] == pytest.approx(share * bits / (KEY_BLOCK + 3), abs=170)
+
+    def test_what_a_block_leaves_goes_to_the_next(self) -> None:
+        search = Search(ScalingConfig(bits=400), self.clip, seed=5, num_steps=20, block=2)
+        known, _ = self.clip.split(2, dim=2)
+        first, second = self.noise.split(2, dim=2)
+        integrate(lambda x_t, t: (x_t - known) / t.view(-1, 1, 1, 1, 1), first, TIMES, steering=search)
+        assert not any(map(len, search.indices))
+        integrate(standard_normal_data, second, TIMES, steering=search, first_step=20)
+        assert 8 * sum(map(len, search.indices)) > 400 - 8 * 20
+
+    @pytest.mark.parametrize("bits", [400, 2000])
+    def test_a_budget_that_pays_for_counts_is_met_by_the_bytes_of_the_file(self, bits: int) -> None:
+        search = Search(ScalingConfig(bits=bits), self.clip, seed=5, num_steps=20, block=1, with_counts=True)
+        self.sampled(search, block=1)
+        indices = check_indices([step.numpy() for step in search.indices], 8)
+        size = 8 * (len(encode_indices(indices, 8, block_steps=20)) - 2)  # without the numbers of steps and blocks
+        assert bits - 60 < size <= bits
 
 
 def test_more_bits_come_nearer():

@@ -33,6 +33,8 @@ POSITION_WAVES = 4
 """Cosines along each axis whose products tell the transformer where a token lies."""
 MAX_POSITIONS = 1024
 """Latents along an axis that the transformer's rotary embedding counts."""
+FOLDERS = ("nano", "nano2")
+"""Folders of bundled weights, below ``vov_lightning/assets``; the first one is the default."""
 AT_ONCE = 4
 """Blocks that go through the autoencoder together, which bounds its memory."""
 
@@ -53,6 +55,30 @@ class NanoConfig:
     context: int = 0
     """Latent frames before the present one that a token is told of (`vov_lightning.bases.nano.past`). With 0, all
     latent frames form one sequence; otherwise each is a sequence of its own."""
+
+
+def bundled_revisions() -> dict[str, Path]:
+    """Folder of each bundled revision, the default first."""
+    folders = [Path(str(resources.files("vov_lightning"))) / "assets" / name for name in FOLDERS]
+    configs = [folder / "config.json" for folder in folders]
+    return {json.loads(path.read_text())["revision"]: path.parent for path in configs if path.exists()}
+
+
+def bundled_folder(revision: str) -> Path:
+    """Folder of the bundled ``revision``, or of the default one where that is empty.
+
+    Raises:
+        BaseModelError: If it is not bundled.
+    """
+    if not revision:
+        return Path(str(resources.files("vov_lightning"))) / "assets" / FOLDERS[0]
+    folders = bundled_revisions()
+    if revision not in folders:
+        raise BaseModelError(
+            f"revision={revision} of nano is not bundled, but {', '.join(folders)}; leave it out for the newest, or "
+            "name a folder by weights"
+        )
+    return folders[revision]
 
 
 def build_transformer(config: NanoConfig) -> nn.Module:
@@ -139,7 +165,11 @@ class Nano(BaseModel):
     """The bundled model: clips of any number of frames, sides multiples of 8; made for 9 x 64 x 64.
 
     Args:
-        weights: Folder with ``config.json``, ``weights.safetensors``; empty for the bundled one.
+        weights: Folder with ``config.json``, ``weights.safetensors``; empty for a bundled one.
+        revision: Which of the bundled ones; empty for the newest.
+
+    Raises:
+        BaseModelError: If weights cannot be read, or no such revision is bundled.
     """
 
     name = "nano"
@@ -163,9 +193,13 @@ class Nano(BaseModel):
         "bright, contrasty, red, textured, slow, moving up",
     )
 
-    def __init__(self, weights: str = "") -> None:
+    def __init__(self, weights: str = "", revision: str = "") -> None:
         super().__init__()
-        folder = Path(weights) if weights else Path(str(resources.files("vov_lightning"))) / "assets" / "nano"
+        if weights and revision:
+            raise BaseModelError(
+                f"revision={revision} is of bundled weights, and weights={weights} are given; name one"
+            )
+        folder = Path(weights) if weights else bundled_folder(revision)
         try:
             settings = json.loads((folder / "config.json").read_text())
             tensors = load_file(folder / "weights.safetensors")
@@ -181,6 +215,10 @@ class Nano(BaseModel):
             ) from error
         self.eval().requires_grad_(False)
         self._fingerprint = _digest(tensors)
+
+    @classmethod
+    def options_for(cls, revision: str) -> dict[str, Any]:
+        return {"revision": revision} if revision in list(bundled_revisions())[1:] else {}
 
     @classmethod
     def untrained(cls, config: NanoConfig = NanoConfig(), revision: str = "untrained") -> "Nano":
