@@ -1,11 +1,13 @@
 """``--launcher ray`` on a real cluster of two nodes on this machine, one of which is killed in mid-fit."""
 
+import json
 import shutil
 import threading
 import time
 
 import pytest
 
+from vov_lightning.cli import eval as evaluate
 from vov_lightning.cli import fit
 from vov_lightning.runs.claims import read_claim
 
@@ -81,26 +83,46 @@ def test_a_node_that_dies_in_mid_fit_changes_nothing(shared, cluster, arguments,
     assert files_of(tmp_path / "ray") == files_of(tmp_path / "alone")
 
 
-@pytest.mark.slow
-def test_a_cluster_of_its_own_and_what_goes_wrong(arguments, tmp_path, capfd, monkeypatch):
-    """A clip that fails stops no other; a model that does not load stops all; a worker too large is refused."""
+@pytest.fixture
+def one_node(monkeypatch):
+    """Ray on this machine, connected."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=NODE["object_store_memory"], log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_and_the_evaluation_of_what_does_not(one_node, arguments, tiny_weights, tmp_path, capfd):
+    """A clip that fails stops no other; a model that does not load stops all; a worker too large is refused."""
     (tmp_path / "data" / "three" / "broken.mp4").write_bytes(b"no video")
     few = ["--stage1.iterations=2", "--stage2.iterations=2", "--trainer.val_check_interval=4", "--launcher=ray"]
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=NODE["object_store_memory"], log_to_driver=False)
-    try:
-        arguments = [*arguments, *few, f"--runs={tmp_path / 'ray'}"]
-        assert fit.main([*arguments, "--launch.memory_gb=1"]) == 1
-        shown = capfd.readouterr()
-        assert "broken failed: SignalError" in shown.out
-        assert "broken failed: SignalError" in shown.err
-        assert all(f"\n{name} " in shown.out for name in NAMES)
-        assert fit.main([*arguments, "--launch.memory_gb=1e6"]) == 1
-        assert "no machine of the Ray cluster has" in capfd.readouterr().err
-        assert fit.main([*arguments, "--launch.memory_gb=1", f"--model.base.weights={tmp_path}", "--name=new"]) == 1
-        assert "cannot be read" in capfd.readouterr().err
-    finally:
-        ray.shutdown()
+    fits = [*arguments, *few, f"--runs={tmp_path / 'ray'}"]
+    assert fit.main([*fits, "--launch.memory_gb=1"]) == 1
+    shown = capfd.readouterr()
+    assert "broken failed: SignalError" in shown.out
+    assert "broken failed: SignalError" in shown.err
+    assert all(f"\n{name} " in shown.out for name in NAMES)
+    assert fit.main([*fits, "--launch.memory_gb=1e6"]) == 1
+    assert "no machine of the Ray cluster has" in capfd.readouterr().err
+    assert fit.main([*fits, "--launch.memory_gb=1", f"--model.base.weights={tmp_path}", "--name=new"]) == 1
+    assert "cannot be read" in capfd.readouterr().err
+
+    common = [str(tmp_path / "ray" / "three"), "--base=nano", f"--base.weights={tiny_weights}", "--accelerator=cpu"]
+    common += ["--metrics=[psnr_db, ms_ssim]", "--baselines=[indices]", "--logger=false"]
+    assert evaluate.main([*common, f"--out={tmp_path / 'one'}"]) == 0
+    assert evaluate.main([*common, f"--out={tmp_path / 'many'}", "--launcher=ray", "--launch.memory_gb=1"]) == 0
+    assert "3 of 3 files" in capfd.readouterr().out
+    one, many = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "many"))
+    assert len(one["points"]) == 6
+    for results in (one, many):
+        for point in results["points"]:
+            del point["encode_s"], point["decode_s"]
+    assert many["points"] == one["points"]
+    assert many["sets"] == one["sets"]
+    assert (tmp_path / "many" / "report.html").exists()
+    assert evaluate.main([*common, f"--out={tmp_path / 'far'}", "--launcher=ray", "--launch.shared=false"]) == 1
+    assert "is not a folder that all machines of the cluster see" in capfd.readouterr().err
 
 
 def test_a_launcher_needs_a_set(run_fit, capsys):

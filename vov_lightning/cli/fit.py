@@ -168,13 +168,12 @@ class FitCLI(LightningCLI):
         if config.trainer.enable_checkpointing is False:
             raise SettingError("trainer.enable_checkpointing=false would lose a fit that is stopped; leave it out")
 
-    def fit(self, bases: SharedBase, member: bool = False, wait_s: float = 0.0) -> dict[str, Any]:
+    def fit(self, bases: SharedBase, member: bool = False) -> dict[str, Any]:
         """Figures of the finished run; of a dry run also ``cost``, a `ClipCost`.
 
         Args:
             bases: Where the base model comes from.
             member: Whether the run is one of a set.
-            wait_s: Seconds to wait for another command that works on the run.
 
         Raises:
             ClaimedError: If another command works on it.
@@ -183,7 +182,7 @@ class FitCLI(LightningCLI):
         if self.finished is None and self.config.dry_run:
             return self._work(bases)
         if self.finished is None:
-            with Claim(self.folder.claim, str(self.folder.path), wait_s):
+            with Claim(self.folder.claim, str(self.folder.path)):
                 self.finished = self.folder.inspect(self.identity, self.config.overwrite)  # it may be by now
                 if self.finished is None:
                     return self._work(bases)

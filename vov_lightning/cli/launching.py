@@ -14,7 +14,7 @@ from jsonargparse import Namespace
 
 from vov_lightning.bases import class_of
 from vov_lightning.bases.estimate import estimate
-from vov_lightning.cli.sets import TAKE_OVER_S, ClipSet, Fitter, end_set, tell
+from vov_lightning.cli.sets import ClipSet, Fitter, end_set, tell
 from vov_lightning.errors import ClaimedError, SettingError
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.rehearsal import work_of
@@ -180,7 +180,7 @@ def worker_of(
 
     def fit_here(member: Member) -> Outcome:
         with without_chatter():
-            return fitter.fit(member, wait_s=TAKE_OVER_S)
+            return fitter.fit(member)
 
     def fit_away(member: Member) -> Outcome:
         ray = rays.engine("ray", "ray")

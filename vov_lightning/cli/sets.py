@@ -19,7 +19,7 @@ from vov_lightning.fitting.interruption import Interrupted
 from vov_lightning.fitting.rehearsal import check_disk
 from vov_lightning.fitting.tracking import end_tracking
 from vov_lightning.launch.outcome import Outcome
-from vov_lightning.runs.claims import HEARTBEAT_S, STALE_S, read_claim
+from vov_lightning.runs.claims import living, read_claim
 from vov_lightning.runs.costs import ClipCost, format_costs
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.sets import (
@@ -38,9 +38,6 @@ from vov_lightning.runs.status import format_states, states_of
 
 if TYPE_CHECKING:
     from vov_lightning.cli.fit import FitCLI
-
-TAKE_OVER_S = STALE_S + 3 * HEARTBEAT_S
-"""How long a worker waits for the claim of one that has died."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +72,10 @@ class ClipSet:
         check_set_folder(folder, members)
         return cls(name, folder, members, take_part(members, part))
 
+    def run(self, member: Member) -> RunFolder:
+        """The run folder of one clip."""
+        return RunFolder(self.folder / member.name, member.name)
+
 
 class Fitter:
     """Fits clips of a set one after the other, each by the set's own command line; the base model is loaded once.
@@ -94,12 +95,12 @@ class Fitter:
         self.costs: dict[str, ClipCost] = {}
         """Of a dry run, by clip."""
 
-    def fit(self, member: Member, wait_s: float = 0.0) -> Outcome:
+    def fit(self, member: Member, patient: bool = True) -> Outcome:
         """Fit one clip, and note where it failed.
 
         Args:
             member: The clip.
-            wait_s: Seconds to wait for another worker's claim on it.
+            patient: Whether an owner of its claim that may be dead is waited for (`Claim`).
 
         Raises:
             Interrupted: If a signal stopped it.
@@ -107,11 +108,11 @@ class Fitter:
         """
         run = RunFolder(self.folder / member.name, member.name)
         started_s = time.perf_counter()
-        if (other := self._elsewhere(run, wait_s)) is not None:
+        if (other := self._elsewhere(run, patient)) is not None:
             return Outcome("elsewhere", other)
         try:
             arguments = [*self.args, *member_arguments(member, self.name), f"--runs={self.folder.parent}"]
-            found = self.cli_class(arguments).fit(self.bases, member=True, wait_s=wait_s)
+            found = self.cli_class(arguments).fit(self.bases, member=True)
             run.failure.unlink(missing_ok=True)
         except UnfinishedError as error:
             outcome = Outcome("stopped", str(error))
@@ -130,9 +131,9 @@ class Fitter:
         end_tracking()  # but not after a signal: the job may have seconds left, and wandb ends with the process
         return outcome
 
-    def _elsewhere(self, run: RunFolder, wait_s: float) -> str | None:
+    def _elsewhere(self, run: RunFolder, patient: bool) -> str | None:
         """Why this clip is another command's: it works on it, or has failed with it since this command began."""
-        claim = None if wait_s else read_claim(run.claim)
+        claim = None if patient else read_claim(run.claim)
         if claim is not None and not claim[1]:
             return f"{run.path} is being worked on by {claim[0]}"
         if (error := failure_of(run)) is not None and run.failure.stat().st_mtime > self.started_s:
@@ -162,17 +163,31 @@ def fit_set(cli: "FitCLI", args: list[str]) -> int:
     outcomes: dict[str, Outcome] = {}
     for number, member in enumerate(clips.part, start=1):
         print(f"[{number}/{len(clips.part)}] {member.name}", flush=True)
-        try:
-            outcomes[member.name] = fitter.fit(member)
-        except Interrupted as stop:
-            where = stop.where or "before its first iteration"
-            stop.where = f"at clip {number} of {len(clips.part)}, {member.name}, {where}"
-            summarize(clips.folder, clips.members)
-            raise
-        tell(member, outcomes[member.name])
+        outcomes[member.name] = fit_member(fitter, clips, member, patient=False)
+    left = {clips.run(member).claim: member for member in clips.part if outcomes[member.name].state == "elsewhere"}
+    alive = living(left)
+    for claim, member in left.items():  # owners may have died in the meantime
+        if claim in alive:
+            tell(member, outcomes[member.name])
+        else:
+            outcomes[member.name] = fit_member(fitter, clips, member, patient=True)
     if dry_run:
         return end_dry_run(cli.config, clips, outcomes, fitter.costs)
     return end_set(clips, outcomes)
+
+
+def fit_member(fitter: Fitter, clips: ClipSet, member: Member, patient: bool) -> Outcome:
+    """Fit ``member`` and say what came of it, unless it is left for later; a signal says where it came."""
+    try:
+        outcome = fitter.fit(member, patient)
+    except Interrupted as stop:
+        number, where = clips.part.index(member) + 1, stop.where or "before its first iteration"
+        stop.where = f"at clip {number} of {len(clips.part)}, {member.name}, {where}"
+        summarize(clips.folder, clips.members)
+        raise
+    if patient or outcome.state != "elsewhere":
+        tell(member, outcome)
+    return outcome
 
 
 def tell(member: Member, outcome: Outcome) -> None:

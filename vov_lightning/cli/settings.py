@@ -227,6 +227,7 @@ Open report.html; results.json and results.csv hold every figure. The same comma
         ),
         Setting("--accelerator", "As Lightning's Trainer: auto, cpu, gpu ...", "NAME", "auto"),
         Setting("--devices", "Processes that share the files.", "N", "1"),
+        Setting("--launcher", "Share the files among machines: ray; settings: launch.", "NAME", "null"),
         Setting("--logger", "W&B as in vov-fit; false for none."),
         BASE,
     ),

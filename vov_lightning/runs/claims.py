@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -31,7 +32,7 @@ HEARTBEAT_S = 10.0
 STALE_S = 60.0
 """Age in seconds from which a claim of another machine is stale."""
 POLL_S = 0.5
-"""Seconds between two looks at a claim that is waited for."""
+"""Seconds between two looks at a claim of another machine."""
 
 
 @dataclass(frozen=True)
@@ -64,38 +65,42 @@ class Owner:
         return cls(secrets.token_hex(8), socket.gethostname(), pid, machine(), process_start(pid) or "", now, name)
 
     @property
-    def is_gone(self) -> bool:
-        """Whether the process ran here and runs no longer; False where that cannot be known."""
-        here = bool(self.machine and self.process) and self.machine == machine()
-        return here and process_start(self.pid) != self.process
+    def is_alive(self) -> bool | None:
+        """Whether the process runs; None where it is of another machine, or the system does not tell."""
+        if not (self.machine and self.process) or self.machine != machine():
+            return None
+        return process_start(self.pid) == self.process
 
 
 class Claim:
     """Holds the claim at ``path`` within the block, or raises.
 
-    An owner whose claim was taken from it, because it was suspended for longer than `STALE_S`, is sent SIGTERM.
+    An owner on another machine is waited for until it touches its claim, which shows that it is alive, or until the
+    claim is stale: a job that a scheduler begins again elsewhere takes over what it had itself. An owner that lost its
+    claim, because it was suspended for longer than `STALE_S`, is sent SIGTERM.
 
     Args:
         path: The file.
         what: What it is a claim on, for the error.
-        wait_s: Seconds to wait for an owner that may be gone.
 
     Raises:
         ClaimedError: If somebody else holds it.
     """
 
-    def __init__(self, path: Path, what: str, wait_s: float = 0.0) -> None:
-        self.path, self.what, self.wait_s = path, what, wait_s
+    def __init__(self, path: Path, what: str) -> None:
+        self.path, self.what = path, what
         self.owner: Owner | None = None
         self._released = threading.Event()
 
     def __enter__(self) -> Self:
-        deadline_s = time.monotonic() + self.wait_s
+        first: tuple[str, int] | None = None
         while (other := self._take()) is not None:
-            if time.monotonic() >= deadline_s:
+            touched = other.token, _touched(self.path)
+            if other.is_alive or (first is not None and touched[0] == first[0] and touched[1] > first[1] > 0):
                 raise ClaimedError(
                     f"{self.what} is being worked on by {other}; wait for it, stop it, or choose another --name"
                 )
+            first = first if first is not None and first[0] == other.token else touched
             time.sleep(POLL_S)
         self._released.clear()
         threading.Thread(target=self._keep_fresh, daemon=True).start()
@@ -165,7 +170,30 @@ def read_claim(path: Path) -> tuple[Owner, bool] | None:
         owner = Owner(**json.loads(text))
     except (ValueError, TypeError):
         owner = NOBODY
-    return owner, owner.is_gone or _server_time(path) - touched_s > STALE_S
+    return owner, owner.is_alive is False or _server_time(path) - touched_s > STALE_S
+
+
+def living(paths: Iterable[Path]) -> set[Path]:
+    """Those of the claims at ``paths`` whose owners are alive; others are waited for, once for all, as in `Claim`."""
+    first = {path: _touched(path) for path in paths}
+    found: set[Path] = set()
+    deadline_s = time.monotonic() + 1.5 * HEARTBEAT_S
+    while True:
+        for path in first.keys() - found:
+            claim = read_claim(path)
+            if claim is not None and (claim[0].is_alive or _touched(path) > first[path] > 0):
+                found.add(path)
+        if len(found) == len(first) or time.monotonic() > deadline_s:
+            return found
+        time.sleep(POLL_S)
+
+
+def _touched(path: Path) -> int:
+    """When ``path`` was touched last, in nanoseconds; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _server_time(path: Path) -> float:
