@@ -186,13 +186,13 @@ def test_a_dry_run_prints_the_file_for_sbatch(arguments, tmp_path, capsys):
     assert {f"#SBATCH --{one}" for one in expected} <= set(lines)
     assert "#SBATCH --requeue" in lines
     assert "module load x" in lines
-    assert not (tmp_path / "runs" / "pair" / "a").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--overwrite"], "--overwrite True with --launcher slurm"),
+        (["--overwrite"], "--overwrite true with --launcher slurm would delete"),
         (["--part=1/2"], "--part 1/2 with --launcher slurm"),
         (["--launch.workers=0"], "launch.workers=0 is below 1"),
     ],

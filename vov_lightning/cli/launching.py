@@ -39,6 +39,11 @@ TABLE_SHARE = 0.05
 def launch_set(cli: "FitCLI") -> int:
     """Fit the set of ``cli`` by its launcher; the exit status."""
     config = cli.config
+    if config.overwrite:
+        raise SettingError(
+            f"--overwrite true with --launcher {config.launcher} would delete checkpoints when a job is begun again; leave "
+            "it out, and remove the folder of the runs or choose another --name"
+        )
     launch = LaunchConfig(**config.launch)
     if config.launcher == "slurm":
         return submit_set(cli, launch)
@@ -67,14 +72,10 @@ def submit_set(cli: "FitCLI", launch: LaunchConfig) -> int:
         SettingError: If settings do not suit an array.
     """
     config = cli.config
-    for name, value in (("overwrite", config.overwrite), ("part", config.part)):
-        if value:
-            raise SettingError(
-                f"--{name} {value} with --launcher slurm is of one command, and jobs are requeued; leave it out"
-            )
+    if config.part is not None:
+        raise SettingError(f"--part {config.part} with --launcher slurm: the array has parts of its own; leave it out")
     clips = ClipSet.of(config)
-    clips.folder.mkdir(parents=True, exist_ok=True)
-    open_states = [state_of(RunFolder(clips.folder / member.name, member.name)) for member in clips.members]
+    open_states = [state_of(clips.run(member)) for member in clips.members]
     left = sum(one.state not in ("done", "running") for one in open_states)
     tasks = min(launch.workers or slurm.MOST_TASKS, left)
     need = need_of(config, launch, gpus_there=True)
@@ -84,6 +85,7 @@ def submit_set(cli: "FitCLI", launch: LaunchConfig) -> int:
     if not tasks:
         print(f"{count_states(open_states)}; nothing to submit")
         return 0
+    clips.folder.mkdir(parents=True, exist_ok=True)
     text, parts = settings_of(cli), [f"{number}/{tasks}" for number in range(1, tasks + 1)]
     jobs = slurm.submit(partial(fit_part, text), launch, need, clips.folder, clips.name, parts)
     print(

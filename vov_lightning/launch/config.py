@@ -22,8 +22,8 @@ class LaunchConfig:
     cpus: float = 1
     """CPU cores of a worker."""
     gpus: float | None = None
-    """GPUs of a worker, or a share of one under Ray; empty for 1 where trainer.accelerator is gpu, or is auto and Ray
-    sees GPUs; else 0."""
+    """GPUs of a worker, or a share of one under Ray; empty for 1, or 0 where trainer.accelerator is cpu or Ray sees no
+    GPU."""
     memory_gb: float | None = None
     """Memory of a worker in GB; empty for the estimate: 2 GB, the weights, and without a GPU what a fit keeps."""
     retries: int = 3

@@ -47,7 +47,7 @@ def cluster(config: LaunchConfig) -> Iterator[Any]:
     own = not ray.is_initialized()
     if own:
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
         except (ConnectionError, ValueError, RuntimeError) as error:
             said = " ".join(str(error).split())
             raise SettingError(f"--launch.address {address} is no Ray cluster that can be reached: {said}") from error
