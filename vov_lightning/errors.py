@@ -37,6 +37,10 @@ class RunError(VovError, RuntimeError):
     """A run folder cannot be used as asked, or fitting cannot go on."""
 
 
+class ClaimedError(RunError):
+    """Another process works on the run."""
+
+
 class MetricError(VovError, RuntimeError):
     """A figure cannot be measured: a network's weights are missing, or decoded frames and source do not match."""
 

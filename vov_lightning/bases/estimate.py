@@ -14,6 +14,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vov_lightning.bases.base import BaseModel, ClipSize
 
+GPUS = {
+    "A100 80 GB": (312e12, 80),
+    "H100 80 GB": (989e12, 80),
+    "H200 141 GB": (989e12, 141),
+    "L40S 48 GB": (362e12, 48),
+    "RTX 4090 24 GB": (165e12, 24),
+}
+"""Dense bfloat16 FLOP/s with float32 accumulation, by the makers' data sheets, and GB of memory."""
+UTILISATION = 0.4
+"""Share of those FLOP/s that times assume."""
+
 
 @dataclass(frozen=True)
 class Estimate:

@@ -3,20 +3,9 @@
 from jsonargparse import Namespace
 
 from vov_lightning.bases import ClipSize, class_of
-from vov_lightning.bases.estimate import Estimate, estimate
+from vov_lightning.bases.estimate import GPUS, UTILISATION, Estimate, estimate
 from vov_lightning.cli.common import parse_size
 from vov_lightning.errors import SettingError
-
-GPUS = {
-    "A100 80 GB": (312e12, 80),
-    "H100 80 GB": (989e12, 80),
-    "H200 141 GB": (989e12, 141),
-    "L40S 48 GB": (362e12, 48),
-    "RTX 4090 24 GB": (165e12, 24),
-}
-"""Dense bfloat16 FLOP/s with float32 accumulation, by the makers' data sheets, and GB of memory."""
-UTILISATION = 0.4
-"""Share of those FLOP/s that times assume."""
 
 
 def costs_of(options: Namespace) -> tuple[Estimate, ClipSize]:

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import lightning as L
 from jsonargparse import ActionConfigFile, Namespace
 
+from vov_lightning.bases import BaseModel
 from vov_lightning.cli.bases import PARSER_MODE, with_class_paths
 from vov_lightning.cli.common import add_base_arguments, add_flag, class_path, command, given_base, made
 from vov_lightning.cli.configs import find_configs
 from vov_lightning.cli.devices import check_accelerator
+from vov_lightning.cli.eval_on_ray import evaluate_on_ray
 from vov_lightning.cli.parser import CommandParser, command_parser
 from vov_lightning.cli.settings import EVAL
 from vov_lightning.cli.words import with_flags
@@ -27,6 +29,7 @@ from vov_lightning.evaluation.tracking import log_evaluation
 from vov_lightning.files import atomic_write, check_folder
 from vov_lightning.fitting.progress import ProgressOnStderr
 from vov_lightning.fitting.tracking import RunLogger, end_tracking
+from vov_lightning.launch.config import LaunchConfig
 from vov_lightning.video.source import Fit
 
 
@@ -46,12 +49,17 @@ def main(args: list[str] | None = None) -> int:
     check_accelerator(options.accelerator, options.devices)
     sources = None if options.sources is None else Path(options.sources)
     entries, missing = find_entries(map(Path, options.paths), SourceOptions(sources, options.start, options.fit))
-    module = module_of(options, entries, folder)
+    on_ray = options.launcher == "ray"
+    module = module_of(options, entries, folder, None if on_ray else given_base(options))
     trainer, logger = trainer_of(options, folder), made(parsed.logger)
     folder.mkdir(parents=True, exist_ok=True)  # W&B does not make it
     for file, error in missing.items():
         print(f"{file} failed: {error}", file=sys.stderr)
-    if entries:
+    if entries and on_ray:
+        found = evaluate_on_ray(parser.dump(quiet), options, entries, folder)
+        for name, value in found.items():
+            setattr(module, name, value)
+    elif entries:
         trainer.test(module, verbose=False)
     module.failures += [{"file": file, "method": VOV, "error": error} for file, error in missing.items()]
     if trainer.is_global_zero:
@@ -94,12 +102,20 @@ def parser_of() -> CommandParser:
         default={"class_path": class_path(RunLogger)},
         help=EVAL.text_of("--logger"),
     )
+    parser.add_argument("--launcher", type=Literal["ray"] | None, default=None, help=EVAL.text_of("--launcher"))
+    parser.add_class_arguments(LaunchConfig, "launch")
     add_base_arguments(parser)
     return parser
 
 
-def module_of(options: Namespace, entries: list[Entry], folder: Path) -> EvaluationModule:
+def module_of(options: Namespace, entries: list[Entry], folder: Path, base: BaseModel | None) -> EvaluationModule:
     """Module that evaluates ``entries`` under ``options``, with its cache in ``folder``.
+
+    Args:
+        options: Of the command.
+        entries: What to evaluate.
+        folder: Of the results.
+        base: That of ``--base``, in place of the one that each file names.
 
     Raises:
         SettingError: If a metric or a baseline is unknown, or its settings do not suit.
@@ -110,7 +126,7 @@ def module_of(options: Namespace, entries: list[Entry], folder: Path) -> Evaluat
         make_baselines(options.baselines, options.baseline_settings),
         Cache(folder / "cache"),
         None if options.weights_dir is None else Path(options.weights_dir),
-        given_base(options),
+        base,
         options.limits,
         options.diagnostics,
     )

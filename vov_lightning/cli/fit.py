@@ -1,52 +1,56 @@
 """``vov-fit``: compress one video or image, or a set of them one after the other."""
 
 import sys
-import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
-import torch
 import yaml
 from jsonargparse import ActionConfigFile
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from vov_lightning.bases import BaseModel
-from vov_lightning.bases.memory import out_of_memory
 from vov_lightning.captioners.text import read_caption
 from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
-from vov_lightning.cli.common import add_flag, class_path, command, own_error
+from vov_lightning.cli.common import add_flag, class_path, command
 from vov_lightning.cli.configs import find_configs
+from vov_lightning.cli.launching import launch_set
 from vov_lightning.cli.parser import HelpFormatter, OneLine
+from vov_lightning.cli.sets import fit_set, show_status
 from vov_lightning.cli.settings import FIT
-from vov_lightning.cli.stopping import UNFINISHED, stoppable
+from vov_lightning.cli.stopping import stoppable
 from vov_lightning.cli.trainers import one_line_errors, place_loggers, shows_progress, spell_enums
 from vov_lightning.cli.values import check_values
 from vov_lightning.cli.words import with_clip, with_flags
-from vov_lightning.errors import RunError, SettingError, UnfinishedError
+from vov_lightning.errors import RunError, SettingError
 from vov_lightning.files import sha256_of
 from vov_lightning.fitting.checks import check_arithmetic
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.figures import format_metrics
 from vov_lightning.fitting.history import History
-from vov_lightning.fitting.interruption import Interrupted
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.objectives import FlowMatching
 from vov_lightning.fitting.progress import FitProgress
-from vov_lightning.fitting.rehearsal import check_clips, check_disk, scratch_folder, shrink
+from vov_lightning.fitting.rehearsal import check_clips, check_disk, scratch_folder, shrink, work_of
 from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, train_and_finish
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.tracking import RunLogger, TrackFit, end_tracking
+from vov_lightning.launch.config import LaunchConfig
+from vov_lightning.runs.claims import Claim
+from vov_lightning.runs.costs import format_costs
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.joint import contents_of, source_name
 from vov_lightning.runs.plan import describe_plan
-from vov_lightning.runs.sets import Member, check_set_folder, format_summary, read_set, summarize, take_part
 from vov_lightning.runs.source import SAMPLE
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.vector.quantizer import NoiseQuantizer
 
-FLAGS = ("--overwrite", "--dry_run")
+FLAGS = ("--overwrite", "--dry_run", "--status")
+NOT_OF_THE_RESULT = ("config", "ckpt_path", "overwrite", "name", "runs", "set", "part", "dry_run", "status", "launcher")
+"""Settings that a result does not depend on."""
+
+Launcher = Literal["ray", "slurm"]
 
 
 class FitParser(OneLine, LightningArgumentParser):  # type: ignore[misc]  # error returns never in both
@@ -122,8 +126,14 @@ class FitCLI(LightningCLI):
             "skipped, and an error in one clip does not stop the others.",
         )
         parser.add_argument(
-            "--part", type=str | None, default=None, help="Of the set: 2/8 takes every 8th clip from the 2nd on."
+            "--part",
+            type=str | None,
+            default=None,
+            help="Of the set: 2/8 takes every 8th clip from the 2nd on; empty in a task of a SLURM array for its part.",
         )
+        add_flag(parser, "status", "Say where every clip of the set is, and do nothing else.")
+        parser.add_argument("--launcher", type=Launcher | None, default=None, help=FIT.text_of("--launcher"))
+        parser.add_class_arguments(LaunchConfig, "launch")
         add_flag(
             parser,
             "dry_run",
@@ -148,6 +158,7 @@ class FitCLI(LightningCLI):
         if config.dry_run:
             kept = RunFolder(Path(config.runs).parent / name, source)  # the scratch folder lies in --runs
             kept.inspect(self._identity(), config.overwrite)
+            self.asked = work_of(config)
             self.full_size = AdapterConfig(**config.model.adapter), SamplerConfig(**config.model.sampler)
             shrink(config)
         self.identity = self._identity()
@@ -158,22 +169,33 @@ class FitCLI(LightningCLI):
             raise SettingError("trainer.enable_checkpointing=false would lose a fit that is stopped; leave it out")
 
     def fit(self, bases: SharedBase, member: bool = False) -> dict[str, Any]:
-        """Figures of the finished run; of a dry run also ``disk_bytes``, what the fit may write.
+        """Figures of the finished run; of a dry run also ``cost``, a `ClipCost`.
 
         Args:
             bases: Where the base model comes from.
             member: Whether the run is one of a set.
+
+        Raises:
+            ClaimedError: If another command works on it.
         """
         self._open_folder(member)
-        if self.finished is not None:
-            print(f"{self.folder.path} is finished and intact; nothing to do")
-            return self.finished
+        if self.finished is None and self.config.dry_run:
+            return self._work(bases)
+        if self.finished is None:
+            with Claim(self.folder.claim, str(self.folder.path)):
+                self.finished = self.folder.inspect(self.identity, self.config.overwrite)  # it may be by now
+                if self.finished is None:
+                    return self._work(bases)
+        print(f"{self.folder.path} is finished and intact; nothing to do")
+        return self.finished
+
+    def _work(self, bases: SharedBase) -> dict[str, Any]:
         self.parser.add_instantiator(bases, BaseModel, subclasses=True)
         with one_line_errors(self.config.trainer):
             super().instantiate_classes()
         more = {}
         if self.config.dry_run:
-            self.datamodule, more["disk_bytes"] = check_clips(self.datamodule, self.model.base, *self.full_size)
+            self.datamodule, more["cost"] = check_clips(self.datamodule, self.model.base, *self.full_size, self.asked)
         self.reuse_caption()
         self.model.prepare(self.datamodule)
         self.config_init.drift.embed(self.model.base)
@@ -221,7 +243,7 @@ class FitCLI(LightningCLI):
     def _identity(self) -> dict[str, Any]:
         """Every setting that the result depends on."""
         settings = yaml.safe_load(self.parser.dump(self.config))
-        for key in ("config", "ckpt_path", "overwrite", "name", "runs", "set", "part", "dry_run"):
+        for key in (*NOT_OF_THE_RESULT, "launch"):
             settings.pop(key, None)
         if self.config.drift.every_n_iterations is None:  # nothing depends on a monitor that is off
             del settings["drift"]
@@ -241,8 +263,16 @@ class FitCLI(LightningCLI):
 def main(args: list[str] | None = None) -> int:
     given = sys.argv[1:] if args is None else args
     args = with_class_paths(find_configs(with_clip(with_flags(given, FLAGS))))
+    if "--status=true" in args:  # the state of a folder depends on no model
+        args = ["--model.base=vov_lightning.bases.nano.Nano", *args]
     cli = FitCLI(args)
+    if cli.config.status:
+        return show_status(cli.config)
     check_values(cli.config)
+    if cli.config.launcher is not None and cli.config.set is None:
+        raise SettingError(f"--launcher {cli.config.launcher} shares a set; give --set FOLDER, or leave it out")
+    if cli.config.launcher == "slurm" or (cli.config.launcher == "ray" and not cli.config.dry_run):
+        return launch_set(cli)
     if not cli.config.dry_run:
         return fit_set(cli, args) if cli.config.set is not None else fit_clip(cli)
     with scratch_folder(Path(cli.config.runs)) as scratch:
@@ -258,69 +288,9 @@ def fit_clip(cli: FitCLI) -> int:
     metrics = cli.fit(SharedBase(stand_in=config.dry_run))
     end_tracking()
     if config.dry_run:
-        print(f"dry run passed: {check_disk(cli.folder.path, metrics['disk_bytes'])}")
+        cost = metrics["cost"]
+        print(format_costs({cli.folder.name: cost}))
+        print(f"dry run passed: {check_disk(cli.folder.path, cost.disk_bytes)}")
     else:
         print(f"{format_metrics(metrics)}\n{'files':<8} {cli.folder.path}")
     return 0
-
-
-def fit_set(cli: FitCLI, args: list[str]) -> int:
-    """Fit the members of ``set`` in turn, each by a command line like ``args``.
-
-    Returns:
-        The exit status: 1 if one failed, `UNFINISHED` if one stopped early.
-    """
-    config = cli.config
-    if config.data.path != SAMPLE or config.data.paths is not None or config.ckpt_path not in (None, "last"):
-        raise SettingError(
-            f"--set {config.set} takes neither --data.path nor --ckpt_path, which are of one clip, nor --data.paths, "
-            "which is of one vector; leave them out, or use --set null"
-        )
-    bases = SharedBase(stand_in=config.dry_run)
-    source = Path(config.set)
-    members = read_set(source)
-    part = take_part(members, config.part)
-    name = config.name or source.resolve().name
-    folder = Path(config.runs) / name
-    check_set_folder(folder, members)
-    failed: dict[str, str] = {}
-    stopped = False
-    disk_bytes = 0
-    for number, member in enumerate(part, start=1):
-        print(f"[{number}/{len(part)}] {member.name}", flush=True)
-        try:
-            member_cli = FitCLI([*args, *member_arguments(member, name), f"--runs={config.runs}"])
-            disk_bytes += member_cli.fit(bases, member=True).get("disk_bytes", 0)
-        except UnfinishedError as error:
-            stopped = True
-            print(f"{member.name} {error}", file=sys.stderr)
-        except Interrupted as stop:
-            stop.where = f"at clip {number} of {len(part)}, {member.name}, {stop.where or 'before its first iteration'}"
-            summarize(folder, members, failed)
-            raise
-        except Exception as error:
-            if bases.loading:  # and it would not load for the next clip either
-                raise
-            bases.forget()
-            own = own_error(error)
-            full = isinstance(error, torch.OutOfMemoryError)
-            failed[member.name] = out_of_memory(error) if full else f"{type(own or error).__name__}: {own or error}"
-            if own is None and not full:
-                traceback.print_exc()
-            print(f"{member.name} failed: {failed[member.name]}", file=sys.stderr)
-        end_tracking()  # but not after a signal: the job may have seconds left, and wandb ends with the process
-    summary = summarize(folder, members, failed)
-    if config.dry_run:
-        passed = "failed" if failed else "passed"
-        print(f"dry run {passed}: {len(part) - len(failed)} of {len(part)} clips, {check_disk(folder, disk_bytes)}")
-    else:
-        print(f"{format_summary(summary)}\n{'files':<8} {folder}")
-    return 1 if failed else UNFINISHED if stopped else 0
-
-
-def member_arguments(member: Member, set_name: str) -> list[str]:
-    """Arguments that turn the command line of a set into that of ``member``."""
-    arguments = ["--set=null", f"--data.path={member.path}", f"--name={set_name}/{member.name}"]
-    if member.caption is not None:
-        arguments += ["--data.caption=null", "--data.captioner=null", f"--data.caption_file={member.caption}"]
-    return arguments

@@ -25,7 +25,10 @@ FIT = Command(
   vov-fit --config vector.yaml --drift.every_n_iterations 20   how far unrelated prompts drift meanwhile
   vov-fit --config nano.yaml --set FOLDER               every clip of a folder, into runs/FOLDER/<clip>/
   vov-fit --config uvg.yaml --part 2/8                  a set shared by 8 GPUs: this one takes every 8th clip
-  vov-fit --config uvg.yaml --dry_run                   the same in a minute, without weights: is everything right?
+  vov-fit --config uvg.yaml --dry_run                   the same in a minute, without weights: is everything right,
+                                                        and what will it cost?
+  vov-fit --config uvg.yaml --launcher ray              a set on every GPU of a Ray cluster; slurm: as an array of jobs
+  vov-fit --set FOLDER --status                         what is done, who works on what, what is left
   vov-fit --config nano.yaml --print_config             every setting and its default
 
 The result lies in runs/<name>/. The same command goes on with an interrupted run or set.""",
@@ -41,6 +44,8 @@ The result lies in runs/<name>/. The same command goes on with an interrupted ru
         Setting("--data.audio", "The sound: copy, opus (32 kbit/s) or none.", "MODE", "copy"),
         Setting("--data.caption", "What the clip shows; null for the base model's own captioner.", "TEXT", "null"),
         Setting("--set", "Folder of clips to fit one after the other.", "FOLDER", "null"),
+        Setting("--launcher", "Share the set among machines: ray, slurm; settings: launch.", "NAME", "null"),
+        Setting("--status", "Where every clip of the set is; nothing else happens.", default="false"),
         Setting("--name", "Name of the run; null for the clip's.", default="null"),
         Setting("--runs", "Folder of the runs.", "FOLDER", "runs"),
         Setting("--overwrite", "Start again where the run exists.", default="false"),
@@ -222,6 +227,7 @@ Open report.html; results.json and results.csv hold every figure. The same comma
         ),
         Setting("--accelerator", "As Lightning's Trainer: auto, cpu, gpu ...", "NAME", "auto"),
         Setting("--devices", "Processes that share the files.", "N", "1"),
+        Setting("--launcher", "Share the files among machines: ray; settings: launch.", "NAME", "null"),
         Setting("--logger", "W&B as in vov-fit; false for none."),
         BASE,
     ),

@@ -43,6 +43,12 @@ class SetDistances(nn.Module):
             self.distances = nn.ModuleList(FrechetVideoDistance(network, protocol) for protocol, _, _ in self.keys)
         self.incomplete: list[Record] = []
 
+    def start_over(self) -> None:
+        """Forget every clip."""
+        self.incomplete = []
+        for key in self.keys:
+            self._distance(*key).reset()
+
     def measure(self, method: str, rate: str, decoded: tuple[str, Tensor], source: tuple[str, Tensor]) -> Record:
         """Add a clip to its sets.
 

@@ -79,7 +79,7 @@ class EvaluationModule(L.LightningModule):
         diagnose: bool = False,
     ) -> None:
         super().__init__()
-        self.entries, self.baselines, self.cache, self.limits = list(entries), list(baselines), cache, limits
+        self.baselines, self.cache, self.limits = list(baselines), cache, limits
         names = list(METRICS if metrics is None else metrics)
         self.infos = {name: asdict(info) for name, info in METRICS.items() if name in names}
         self.metrics = ClipMetrics([name for name in names if name not in PROTOCOLS], weights_dir)
@@ -90,10 +90,16 @@ class EvaluationModule(L.LightningModule):
         self.distances = SetDistances(protocols, self.methods, rates, cache, weights_dir)
         self._base, self._base_given = [base], base is not None  # in a list: not a part that Lightning moves
         self.diagnose = diagnose
+        self.start_over(entries)
+
+    def start_over(self, entries: Sequence[Entry]) -> None:
+        """Evaluate ``entries`` next, some of those of the beginning, and forget what was found."""
+        self.entries = list(entries)
         self.points: list[Record] = []
         self.diagnostics: list[Record] = []
         self.unreachable: list[Record] = []
         self.failures: list[Record] = []
+        self.distances.start_over()
 
     def setup(self, stage: str) -> None:
         self.environment = environment(self.trainer.strategy.root_device)

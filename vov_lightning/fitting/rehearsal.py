@@ -18,6 +18,7 @@ from vov_lightning.bitstream import Limits
 from vov_lightning.codec.build import build_file
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.data import SignalData
+from vov_lightning.runs.costs import ClipCost, Work, cost_of
 from vov_lightning.runs.joint import check_captions
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
@@ -52,9 +53,25 @@ def shrink(config: Namespace) -> None:
     config.trainer.update(Namespace(accelerator="cpu", devices=1, precision="32-true", accumulate_grad_batches=1))
 
 
+def work_of(config: Namespace) -> Work:
+    """What the fit that ``config`` describes does; before `shrink`."""
+    adapter, draws = config.model.adapter, config.model.objective.get("init_args") or Namespace()
+    iterations = config.stage1.iterations + config.stage2.iterations
+    at_once = draws.get("batch_size") or config.model.sampler.steps  # Reconstruction keeps every step of the sampler
+    return Work(
+        rank=adapter.rank,
+        targets=tuple(adapter.targets or ()),
+        draws=0 if adapter.k == 0 else iterations * at_once * config.trainer.accumulate_grad_batches,
+        draws_at_once=0 if adapter.k == 0 else at_once,
+        steps=config.model.sampler.steps,
+        evaluations_per_step=1 if config.model.sampler.guidance == 1 else 2,
+        checkpointing=bool((config.model.base.get("init_args") or Namespace()).get("gradient_checkpointing")),
+    )
+
+
 def check_clips(
-    data: SignalData, base: BaseModel, adapter: AdapterConfig, sampler: SamplerConfig
-) -> tuple[SignalData, int]:
+    data: SignalData, base: BaseModel, adapter: AdapterConfig, sampler: SamplerConfig, work: Work
+) -> tuple[SignalData, ClipCost]:
     """Read the sources as the fit would and check them against the model's rules, the adapter and the file's limits.
 
     Args:
@@ -62,9 +79,10 @@ def check_clips(
         base: The stand-in.
         adapter: As it is to be fitted, not shrunk.
         sampler: Likewise.
+        work: What the fit does.
 
     Returns:
-        The sources at the smallest size, and about how many bytes their run folder will take at most.
+        The sources at the smallest size, and what the fit will cost.
 
     Raises:
         VovError: If the fit could not begin.
@@ -74,7 +92,7 @@ def check_clips(
         full_size = base.skeleton()
         layers = full_size.adapted_layers(adapter.targets or full_size.default_targets)
         k = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme).projection.k
-    small, captions, disk_bytes = [], {}, CHECKPOINT_BYTES * k
+    small, captions, clips, disk_bytes = [], {}, [], CHECKPOINT_BYTES * k
     for member in data.members:
         asks, member.captioner = member.captioner is not None, None
         loaded = member.load(base)
@@ -90,8 +108,10 @@ def check_clips(
         small.append(SignalData.of(signal, frames=frames, height=2 * rows, width=2 * columns, caption=caption))
         # At worst decoded and preview (twice as wide) are folders of PNG that do not compress.
         disk_bytes += 3 * 3 * loaded.clip.num_pixels
+        clips.append(loaded.clip)
+    cost = cost_of(base, clips, work, disk_bytes)
     if not small[1:]:
-        return small[0], disk_bytes
+        return small[0], cost
     for caption in captions.values():
         base.embed(caption)
     check_captions(captions, base)
@@ -99,7 +119,7 @@ def check_clips(
     # Two stand for all, with captions that surely differ: a captioner's are not known.
     for one, prompt in zip(small, base.example_prompts, strict=False):
         one.caption = prompt
-    return SignalData.joint(small[:2]), disk_bytes
+    return SignalData.joint(small[:2]), cost
 
 
 @contextmanager

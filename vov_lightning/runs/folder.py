@@ -24,6 +24,9 @@ from vov_lightning.files import atomic_write
 from vov_lightning.runs.segments import SegmentFolder
 from vov_lightning.runs.settings import counting
 
+JOBS = ".jobs"
+"""Folder beside runs that says who works on them."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -48,6 +51,16 @@ class RunFolder:
     @property
     def unfinished(self) -> Path:
         return self.path / "unfinished.json"
+
+    @property
+    def claim(self) -> Path:
+        """Claim of who works on the run (`vov_lightning.runs.claims`): beside the folder, which --overwrite removes."""
+        return self.path.parent / JOBS / f"{self.path.name}.claim"
+
+    @property
+    def failure(self) -> Path:
+        """What the last try at a clip of a set failed with; gone once it succeeds."""
+        return self.path.parent / JOBS / f"{self.path.name}.failed"
 
     @property
     def config(self) -> Path:

@@ -1,6 +1,7 @@
 """A set of clips: who belongs to it, which part of it one machine takes, and the table over what was fitted."""
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from vov_lightning.errors import RunError, SettingError, SignalError
 from vov_lightning.files import atomic_write, sha256_of
 from vov_lightning.runs.figures import format_db, mean
+from vov_lightning.runs.folder import RunFolder
 from vov_lightning.video.images import IMAGE_ENDINGS
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".y4m", ".avi", ".m4v")
@@ -89,6 +91,27 @@ def _found(folder: Path) -> list[Member]:
     return [Member(path.resolve().stem, path) for path in sorted(folder.iterdir()) if is_member(path)]
 
 
+def part_of_array() -> str | None:
+    """The part that this task of a SLURM array takes, such as ``2/8``; None outside of one.
+
+    Raises:
+        SettingError: If the array's numbers do not follow each other, so that parts would be missing.
+    """
+    number, count = (os.environ.get(f"SLURM_ARRAY_TASK_{name}") for name in ("ID", "COUNT"))
+    if number is None or count is None:
+        return None
+    first, step = (
+        int(os.environ.get(f"SLURM_ARRAY_TASK_{name}", default)) for name, default in (("MIN", 1), ("STEP", 1))
+    )
+    place, left = divmod(int(number) - first, step)
+    if left or not 0 <= place < int(count):
+        raise SettingError(
+            f"SLURM_ARRAY_TASK_ID={number} is not one of {count} numbers from {first} on; submit --array 1-{count}, "
+            "or give --part"
+        )
+    return f"{place + 1}/{count}"
+
+
 def take_part(members: list[Member], part: str | None) -> list[Member]:
     """Every eighth of ``members`` from the second on for ``2/8``; all of them for None.
 
@@ -117,7 +140,8 @@ def check_set_folder(folder: Path, members: Iterable[Member]) -> None:
     names = {member.name for member in members}
     if (folder / "config.yaml").exists():
         raise RunError(f"{folder} is the folder of one run and cannot hold a set; choose another --name or --runs")
-    others = sorted(path.parent.name for path in folder.glob("*/config.yaml") if path.parent.name not in names)
+    found = (path.parent.name for path in folder.glob("*/config.yaml"))
+    others = sorted(name for name in found if name not in names and not name.startswith("."))
     if others:
         raise RunError(
             f"{folder} holds runs of another set ({', '.join(others[:3])}{' ...' if others[3:] else ''}); choose "
@@ -125,7 +149,20 @@ def check_set_folder(folder: Path, members: Iterable[Member]) -> None:
         )
 
 
-def summarize(folder: Path, members: Iterable[Member], failed: dict[str, str]) -> dict[str, Any]:
+def note_failure(run: RunFolder, error: str) -> None:
+    """Note that fitting a clip of a set ended with ``error``."""
+    atomic_write(run.failure, f"{error}\n".encode())
+
+
+def failure_of(run: RunFolder) -> str | None:
+    """What the last try at a clip failed with; None if it did not fail, or succeeded later."""
+    try:
+        return run.failure.read_text().rstrip("\n")
+    except FileNotFoundError:
+        return None
+
+
+def summarize(folder: Path, members: Iterable[Member]) -> dict[str, Any]:
     """Figures of the finished runs below ``folder``, their means, and who is missing; written to ``summary.json``.
 
     Processes that share a set write the same file; the last one to end finds all clips.
@@ -133,15 +170,15 @@ def summarize(folder: Path, members: Iterable[Member], failed: dict[str, str]) -
     Args:
         folder: Where each member has its run folder.
         members: The whole set.
-        failed: Errors by the names of members whose figures, if there are any, are of an earlier run.
     """
-    clips, unfinished = [], []
+    clips, failed, unfinished = [], {}, []
     for member in members:
-        metrics = folder / member.name / "metrics.json"
-        if member.name in failed:
+        run = RunFolder(folder / member.name, member.name)
+        if (error := failure_of(run)) is not None:
+            failed[member.name] = error
             continue
         try:
-            found = json.loads(metrics.read_text())
+            found = json.loads(run.metrics.read_text())
         except FileNotFoundError:
             unfinished.append(member.name)
             continue

@@ -8,7 +8,17 @@ import pytest
 from PIL import Image
 
 from vov_lightning.errors import RunError, SettingError, SignalError
-from vov_lightning.runs.sets import Member, check_set_folder, format_summary, read_set, summarize, take_part
+from vov_lightning.runs.folder import RunFolder
+from vov_lightning.runs.sets import (
+    Member,
+    check_set_folder,
+    format_summary,
+    note_failure,
+    part_of_array,
+    read_set,
+    summarize,
+    take_part,
+)
 
 
 def names(folder):
@@ -85,6 +95,33 @@ def test_bad_part_is_refused(part):
         take_part([], part)
 
 
+@pytest.mark.parametrize(
+    ("array", "part"),
+    [
+        ({}, None),
+        ({"ID": "3", "COUNT": "8"}, "3/8"),
+        ({"ID": "0", "COUNT": "4", "MIN": "0"}, "1/4"),
+        ({"ID": "9", "COUNT": "5", "MIN": "1", "STEP": "2"}, "5/5"),
+    ],
+)
+def test_task_of_an_array_takes_its_part(array, part, monkeypatch):
+    set_array(monkeypatch, array)
+    assert part_of_array() == part
+
+
+def test_array_with_gaps_is_refused(monkeypatch):
+    set_array(monkeypatch, {"ID": "7", "COUNT": "3", "MIN": "1"})  # --array 1,3,7
+    with pytest.raises(SettingError, match=r"SLURM_ARRAY_TASK_ID=7 is not one of 3 numbers from 1 on; .*--part"):
+        part_of_array()
+
+
+def set_array(monkeypatch, array):
+    for name in ("ID", "COUNT", "MIN", "STEP"):
+        monkeypatch.delenv(f"SLURM_ARRAY_TASK_{name}", raising=False)
+    for name, value in array.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+
+
 def test_summary_holds_finished_failed_and_missing(folder, tmp_path):
     runs = tmp_path / "runs" / "x"
     for name, size in (("a", 100), ("b", 300)):
@@ -92,17 +129,18 @@ def test_summary_holds_finished_failed_and_missing(folder, tmp_path):
         metrics = {"bytes": size, "bpp": size / 1000, "psnr_db": 20.0 + size / 100, "frames": 9}
         (runs / name / "metrics.json").write_text(json.dumps(metrics))
     members = read_set(folder)
-    summary = summarize(runs, members, {})
+    summary = summarize(runs, members)
     assert summary["mean"] == {"bytes": 200, "bpp": 0.2, "psnr_db": 22.0}
     assert summary["unfinished"] == ["c"]
     assert json.loads((runs / "summary.json").read_text()) == summary
-    failed = summarize(runs, members, {"b": "RunError: other settings"})
+    note_failure(RunFolder(runs / "b", "b"), "RunError: other settings")
+    failed = summarize(runs, members)
     assert [clip["name"] for clip in failed["clips"]] == ["a"]
     table = format_summary(failed)
     assert table.splitlines()[2].split() == ["mean", "100", "0.1000", "21.00"]
     assert "b failed: RunError: other settings" in table
     assert "not finished: c" in table
-    assert summarize(runs / "none", members, {})["mean"] == {}
+    assert summarize(runs / "none", members)["mean"] == {}
 
 
 def test_a_folder_holds_the_runs_of_one_set(tmp_path):
