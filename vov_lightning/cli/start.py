@@ -48,6 +48,10 @@ def export() -> int:
     return _run("export")
 
 
+def app() -> int:
+    return start("app")
+
+
 def _run(name: str) -> int:
     light.own_process()
     return start(name)
