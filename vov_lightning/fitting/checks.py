@@ -1,9 +1,10 @@
-"""What a fit asks of Lightning's trainer, one process and whole weights, and of the device."""
+"""What a fit asks of Lightning's trainer, whole weights and draws that are shared, and of the device."""
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
+from vov_lightning.bitstream.header import ComputeDtype
 from vov_lightning.errors import RunError, SettingError
 
 
@@ -11,17 +12,12 @@ def check_trainer(trainer: L.Trainer) -> None:
     """Refuse a trainer that cannot fit a vector.
 
     Raises:
-        RunError: If it has several processes, a strategy for them, or a precision that changes weights.
+        RunError: If it has a strategy that cuts up weights, or a precision that changes them.
     """
-    if trainer.world_size > 1:
+    if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
         raise RunError(
-            f"trainer.devices gives {trainer.world_size} processes, a vector is fitted by one; set --trainer.devices 1,"
-            " and --part for a set on several GPUs"
-        )
-    if not isinstance(trainer.strategy, SingleDeviceStrategy):
-        raise RunError(
-            f"trainer.strategy={type(trainer.strategy).__name__} is for several processes, a vector is fitted by one; "
-            "leave --trainer.strategy at auto"
+            f"trainer.strategy={type(trainer.strategy).__name__} cuts up what is fitted; use --trainer.strategy ddp on "
+            "several devices, and auto on one"
         )
     if trainer.precision.endswith("-true") and trainer.precision != "32-true":
         raise RunError(
@@ -30,17 +26,25 @@ def check_trainer(trainer: L.Trainer) -> None:
         )
 
 
-def check_arithmetic(compute_dtype: str, device: torch.device) -> None:
+def check_arithmetic(compute_dtype: ComputeDtype, weights: torch.dtype, device: torch.device) -> None:
     """Try the sampler's arithmetic on ``device``: not every CPU, and not every PyTorch, has float16.
+
+    Args:
+        compute_dtype: Of the sampler.
+        weights: Type of the base model's weights.
+        device: That decodes.
 
     Raises:
         SettingError: If it is not there.
     """
-    if compute_dtype == "float32":
+    own = compute_dtype == "weights"
+    dtype = weights if own else getattr(torch, compute_dtype)
+    if dtype == torch.float32:
         return
-    tokens, volume = torch.zeros(1, 1, 4, 8, device=device), torch.zeros(1, 8, 2, 2, 2, device=device)
+    like = {"device": device, "dtype": weights if own else torch.float32}
+    tokens, volume = torch.zeros(1, 1, 4, 8, **like), torch.zeros(1, 8, 2, 2, 2, **like)
     try:
-        with torch.no_grad(), torch.autocast(device.type, dtype=getattr(torch, compute_dtype)):
+        with torch.no_grad(), torch.autocast(device.type, dtype=dtype, enabled=not own):
             torch.nn.functional.linear(tokens, tokens[0, 0])
             torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
             torch.nn.functional.conv3d(volume, volume)
