@@ -1,4 +1,4 @@
-"""Wan with a time for each latent frame, as Wan2.2-TI2V-5B has it, against diffusers' pipeline."""
+"""Wan2.2-TI2V-5B with a time for each latent frame, against diffusers' pipeline from an image."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import transformers
 
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.context import with_context
-from vov_lightning.bases.wan import Wan13B
+from vov_lightning.bases.wan22 import Wan22TI2V5B
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import initial_noise, integrate
 
@@ -21,21 +21,14 @@ SIZE = ClipSize(9, 64, 96)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-class TinyWithContext(Wan13B):
-    """Wan's class with the times of TI2V; its weights are random."""
-
-    per_frame_times = True
-    context = 1
-
-
 @pytest.fixture
-def base(tmp_path: Path, cache: Path, save_weights) -> TinyWithContext:
+def base(tmp_path: Path, cache: Path, save_weights) -> Wan22TI2V5B:
     torch.manual_seed(0)
-    save_weights(TinyWithContext.untrained(), tmp_path / "weights")
-    return TinyWithContext(str(tmp_path / "weights"), dtype="float32")
+    save_weights(Wan22TI2V5B.untrained(), tmp_path / "weights")
+    return Wan22TI2V5B(str(tmp_path / "weights"), dtype="float32")
 
 
-def pipeline_of(base: TinyWithContext, folder: Path) -> Any:
+def pipeline_of(base: Wan22TI2V5B, folder: Path) -> Any:
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
     original, sigmas = scheduler.set_timesteps, SAMPLER.times()[:-1].double().numpy()
     scheduler.set_timesteps = lambda *_, device=None, **__: original(sigmas=sigmas.copy(), device=device)
@@ -52,7 +45,7 @@ def pipeline_of(base: TinyWithContext, folder: Path) -> Any:
 
 
 def test_sampling_after_a_known_frame_equals_the_pipeline_with_expand_timesteps(
-    base: TinyWithContext, tmp_path: Path
+    base: Wan22TI2V5B, tmp_path: Path
 ) -> None:
     image = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     noise = initial_noise(0, base.latent_shape(SIZE))
@@ -75,7 +68,7 @@ def test_sampling_after_a_known_frame_equals_the_pipeline_with_expand_timesteps(
     assert (ours - alone).abs().max() > 1e-3  # the known frame counts
 
 
-def test_equal_times_give_the_plain_result(base: TinyWithContext) -> None:
+def test_equal_times_give_the_plain_result(base: Wan22TI2V5B) -> None:
     x_t = initial_noise(1, base.latent_shape(SIZE)).expand(2, -1, -1, -1, -1)
     t = torch.tensor([0.3, 0.8])
     velocity = base.velocity(CAPTION)
