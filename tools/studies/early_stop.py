@@ -4,17 +4,14 @@ Every file is decoded with several ``--stop_at``; means over files are printed a
 
     python tools/studies/early_stop.py runs/*/*.vov --sources DIR --out early_stop.png
 
-A file's source is DIR/<name of the file>.mp4, read from its first frame on.
+A file's source is DIR/<name of the file>.mp4, read from its first frame on. Files are of one segment.
 """
 
 import argparse
-import sys
 from functools import lru_cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-
-sys.path.insert(0, str(Path(__file__).parent / "bench"))
 from quality import Row, distances, markdown, means
 
 from vov_lightning.bases import BaseModel, load_base
@@ -45,8 +42,8 @@ def main() -> None:
 def measure(path: Path, base: BaseModel, sources: Path) -> list[Row]:
     """One row a stop."""
     file = VovFile.open(path)
-    source = source_of(file, base, str(sources / f"{path.stem}.mp4"))
-    target = remove_padding(source.signal, source.padding)
+    first = source_of(file, base, str(sources / f"{path.stem}.mp4")).first
+    target = remove_padding(first.signal, first.padding)
     bpp = 8 * len(file.to_bytes()) / target.num_pixels
     return [
         {"stop_at": stop, "bpp": bpp} | distances(decode(file, base, stop_at=stop).frames, target) for stop in STOPS

@@ -72,6 +72,8 @@ class EarlyStop:
     """``E |x^(y_t) - x^(x_t)|^2``."""
     bound: list[float]
     """``(sqrt(velocity_term) + sqrt(state_term))^2``, at least ``error``."""
+    proposition_bound: list[float]
+    """The paper's proposition B.1, at least ``bound``: the state term from velocity errors and Lipschitz ratios."""
     ideal_bits: list[Mean]
     """``KL(Q* || Q)`` down to t under the paper's kernel, in bits, of all latent entries."""
 
@@ -188,10 +190,13 @@ def _path_kl(kernel: SteeredKernel, times: Sequence[float], bits: Sequence[Seque
 
 
 def _early_stop(times: Sequence[float], stops: Sequence[Sequence[Stop]]) -> EarlyStop:
-    error, first, second = (
+    error, first, second, third = (
         _means([[getattr(stop, name) for stop in row] for row in stops])
-        for name in ("error", "velocity_term", "state_term")
+        for name in ("error", "velocity_term", "state_term", "proposition_term")
     )
     ideal = [list(accumulate((stop.step_bits for stop in row[:-1]), initial=0.0)) for row in stops]
-    bound = [(math.sqrt(a.mean) + math.sqrt(b.mean)) ** 2 for a, b in zip(first, second, strict=True)]
-    return EarlyStop(list(times), error, first, second, bound, _means(ideal))
+    bound, proposition = (
+        [(math.sqrt(a.mean) + math.sqrt(b.mean)) ** 2 for a, b in zip(first, states, strict=True)]
+        for states in (second, third)
+    )
+    return EarlyStop(list(times), error, first, second, bound, proposition, _means(ideal))

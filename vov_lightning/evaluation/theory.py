@@ -2,9 +2,8 @@
 
 P is the base model, Q the adapted one, and Q* the ideal one, that knows the clip x: its velocity is ``(x_t - x) / t``,
 and its states are ``x_t = (1 - t) x + t eps``. The paper sees an adapted model as another measure over the sampler's
-paths, and stopping early as a knob between distortion and perception (appendices B.1 and D). Its proofs were not at
-hand when this was written: what follows was derived here, from the kernels of `vov_lightning.sampling.kernels`, and the
-form of the early-stop bound in particular is ours. All of it is of the model as the vector makes it: no indices steer.
+paths (section 3.1, appendix D.1), and stopping early as a knob between distortion and perception (appendix B.1,
+proposition B.1, proof in D.2). All of it is of the model as the vector makes it: no indices steer.
 
 **Path KL.** All models start from the same noise, and step with the same gamma. So along paths of Q
 
@@ -25,7 +24,20 @@ the same eps, ``x^(y_t) - x = [x^(x_t) - x] + [x^(y_t) - x^(x_t)]``, and Minkows
     error = E |x^(y_t) - x|^2  <=  bound = (sqrt(t^2 e(t)) + sqrt(state))^2,    state = E |x^(y_t) - x^(x_t)|^2.
 
 The second term is the distribution part, what it costs that the decoder's states are not those of Q*: 0 at t = 1, it
-gathers the errors of all steps so far. Without a coupling of states, their drift is measured by
+gathers the errors of all steps so far.
+
+The paper's proposition B.1 goes on from here. It takes the velocity to be L-Lipschitz, so ``|x^(y_t) - x^(x_t)| <=
+(1 + t L) |y_t - x_t|``, and bounds the distance of the states by Groenwall's inequality from the velocity errors along
+the clean path. On a grid of times, where the clean path is straight, that reads
+
+    |y_s - x_s| <= |y_t - x_t| + (t - s) (L |y_t - x_t| + sqrt(e(t))),
+
+and `Stop.proposition_term` is ``((1 + t L) |y_t - x_t|)^2`` with this in place of ``|y_t - x_t|``. It differs in three
+things. The grid's sum stands for the paper's integral, so it holds for the decoder's own steps. L is not one constant
+for all states, which nobody knows of a network, but the ratio ``|u(y_t) - u(x_t)| / |y_t - x_t|`` found at each step.
+Norms are root mean squares over latent entries. ``state`` above is measured, needs no L, and is never above it.
+
+Without a coupling of states, their drift is measured by
 
     KL(Q* || Q) down to t = sum over the steps so far of E |mean* - mean_Q|^2 / (2 gamma^2) at the states of Q*,
 
@@ -67,6 +79,7 @@ class Stop:
     error: float
     velocity_term: float
     state_term: float
+    proposition_term: float
     step_bits: float
 
 
@@ -115,15 +128,21 @@ def velocity_errors(velocity: Velocity, clean: Tensor, noise: Tensor, times: Seq
 
 def early_stops(velocity: Velocity, clean: Tensor, noise: Tensor, times: Sequence[float]) -> list[Stop]:
     """Terms of the early-stop bound at each of ``times`` but the last, which is 0, along the decoder's ODE."""
-    stops, state = [], noise
+    stops, state, drift = [], noise, 0.0  # drift: bound on |y_t - x_t|
     for t, s in pairwise(times):
         batch_t = _batch(t, noise)
         u = velocity(state, batch_t)
         shown = predict_clean(state, u, batch_t)
         ideal_state = interpolate(clean, noise, batch_t)
-        at_ideal = _clean(velocity, ideal_state, t)
+        u_ideal = velocity(ideal_state, batch_t)
+        at_ideal = predict_clean(ideal_state, u_ideal, batch_t)
+        apart = _square(state - ideal_state) ** 0.5
+        lipschitz = _square(u - u_ideal) ** 0.5 / apart if apart > 0 else 0.0
+        proposition = ((1 + t * lipschitz) * drift) ** 2
+        drift += (t - s) * (lipschitz * drift + float(flow_loss(u_ideal, clean, noise).mean()) ** 0.5)
         bits = _step_bits(PAPERS_KERNEL, ideal_state, clean, at_ideal, t, s) if s > 0 else 0.0
-        stops.append(Stop(_square(shown - clean), _square(at_ideal - clean), _square(shown - at_ideal), bits))
+        terms = (_square(shown - clean), _square(at_ideal - clean), _square(shown - at_ideal))
+        stops.append(Stop(*terms, proposition, bits))
         state = ode_step(state, u, t, s)
     return stops
 

@@ -13,11 +13,12 @@ from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
+from vov_lightning.bases.wan22 import Wan22TI2V5B
 
 WORDS = ["a", "red", "ball", "rolls", ",", "slowly", "Describe", "image", "the"]
 
 
-@pytest.fixture(params=[Wan13B, QwenImage, LTXVideo], ids=lambda family: family.name)
+@pytest.fixture(params=[Wan13B, Wan22TI2V5B, QwenImage, LTXVideo], ids=lambda family: family.name)
 def family(request) -> type[HubModel]:
     return request.param
 

@@ -12,6 +12,7 @@ from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
+from vov_lightning.bases.wan22 import Wan22TI2V5B
 from vov_lightning.cli import info
 from vov_lightning.cli.costs import format_costs
 from vov_lightning.errors import BaseModelError
@@ -34,12 +35,21 @@ def test_wan_at_the_papers_size_is_what_its_sizes_say():
     assert costs.block_bytes < costs.activation_bytes / 10
 
 
-@pytest.mark.parametrize("family", [Wan13B, QwenImage, LTXVideo], ids=lambda family: family.name)
+@pytest.mark.parametrize("family", [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo], ids=lambda family: family.name)
 def test_no_weights_are_needed_for_the_same_figures(family: type[HubModel]):
     size = ClipSize(1, 64, 96)
     with torch.device("meta"):
         skeleton = family.untrained()
     assert estimate(skeleton, size, 2) == estimate(family.untrained(), size, 2)
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens", "teraflops"), [(ClipSize(81, 480, 832), 8190, 98), (ClipSize(121, 704, 1280), 27280, 517)]
+)
+def test_wan22_has_a_quarter_of_the_tokens(size: ClipSize, tokens: int, teraflops: int):
+    costs = estimate(Wan22TI2V5B.skeleton(), size, rank=1)
+    assert (costs.tokens, round(costs.forward_flops / 1e12)) == (tokens, teraflops)
+    assert 4.99e9 < costs.parameters < 5.01e9
 
 
 def test_rank_and_targets_count():

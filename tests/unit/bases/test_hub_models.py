@@ -18,6 +18,7 @@ from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
+from vov_lightning.bases.wan22 import Wan22TI2V5B
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.build import build_file
 from vov_lightning.codec.decode import adapted, decode, sample, velocity_field
@@ -30,7 +31,6 @@ from vov_lightning.sampling.steering import Replay
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.video import Fitted, Padding, Signal
 
-FAMILIES = [Wan13B, QwenImage, LTXVideo]
 CAPTION = "a red ball rolls, slowly"
 STEPS = 4
 SAMPLER = SamplerConfig(steps=STEPS)
@@ -62,9 +62,10 @@ def pipeline_of(base: HubModel, folder: Path, scheduler: Any, sampler: SamplerCo
     scheduler.set_timesteps = lambda *_, device=None, **__: original(sigmas=sigmas.copy(), device=device)
     tokens = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer")
     encoder = getattr(transformers, base.text_encoder_name).from_pretrained(folder / "text_encoder")
-    pipeline = getattr(diffusers, base.pipeline_name)(
-        tokenizer=tokens, text_encoder=encoder, vae=base.vae, transformer=base.transformer, scheduler=scheduler
-    )
+    parts = {"vae": base.vae, "transformer": base.transformer, "scheduler": scheduler}
+    if isinstance(base, Wan22TI2V5B):
+        parts["expand_timesteps"] = True
+    pipeline = getattr(diffusers, base.pipeline_name)(tokenizer=tokens, text_encoder=encoder, **parts)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -9,11 +9,12 @@ from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B, Wan14B
+from vov_lightning.bases.wan22 import Wan22TI2V5B
 from vov_lightning.errors import BaseModelError
 
 
 def test_the_packages_own_models_are_registered() -> None:
-    for model in (Nano, Wan13B, Wan14B, QwenImage, LTXVideo):
+    for model in (Nano, Wan13B, Wan14B, Wan22TI2V5B, QwenImage, LTXVideo):
         assert base_class(model.name) is model
 
 

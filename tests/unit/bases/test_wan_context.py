@@ -1,4 +1,4 @@
-"""Wan with a time for each latent frame, as Wan2.2-TI2V-5B has it, against diffusers' pipeline."""
+"""Wan2.2-TI2V-5B with a time for each latent frame, against diffusers' pipeline from an image."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -12,7 +12,7 @@ import transformers
 
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.context import with_context
-from vov_lightning.bases.wan import Wan13B
+from vov_lightning.bases.wan22 import Wan22TI2V5B
 from vov_lightning.bases.windows import Windows
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.build import build_file
@@ -30,21 +30,14 @@ SIZE = ClipSize(9, 64, 96)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-class TinyWithContext(Wan13B):
-    """Wan's class with the times of TI2V; its weights are random."""
-
-    per_frame_times = True
-    context = 1
-
-
 @pytest.fixture
-def base(tmp_path: Path, cache: Path, save_weights) -> TinyWithContext:
+def base(tmp_path: Path, cache: Path, save_weights) -> Wan22TI2V5B:
     torch.manual_seed(0)
-    save_weights(TinyWithContext.untrained(), tmp_path / "weights")
-    return TinyWithContext(str(tmp_path / "weights"), dtype="float32")
+    save_weights(Wan22TI2V5B.untrained(), tmp_path / "weights")
+    return Wan22TI2V5B(str(tmp_path / "weights"), dtype="float32")
 
 
-def pipeline_of(base: TinyWithContext, folder: Path) -> Any:
+def pipeline_of(base: Wan22TI2V5B, folder: Path) -> Any:
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
     original, sigmas = scheduler.set_timesteps, SAMPLER.times()[:-1].double().numpy()
     scheduler.set_timesteps = lambda *_, device=None, **__: original(sigmas=sigmas.copy(), device=device)
@@ -61,7 +54,7 @@ def pipeline_of(base: TinyWithContext, folder: Path) -> Any:
 
 
 def test_sampling_after_a_known_frame_equals_the_pipeline_with_expand_timesteps(
-    base: TinyWithContext, tmp_path: Path
+    base: Wan22TI2V5B, tmp_path: Path
 ) -> None:
     image = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     noise = initial_noise(0, base.latent_shape(SIZE))
@@ -84,7 +77,7 @@ def test_sampling_after_a_known_frame_equals_the_pipeline_with_expand_timesteps(
     assert (ours - alone).abs().max() > 1e-3  # the known frame counts
 
 
-def test_equal_times_give_the_plain_result(base: TinyWithContext) -> None:
+def test_equal_times_give_the_plain_result(base: Wan22TI2V5B) -> None:
     x_t = initial_noise(1, base.latent_shape(SIZE)).expand(2, -1, -1, -1, -1)
     t = torch.tensor([0.3, 0.8])
     velocity = base.velocity(CAPTION)
@@ -95,11 +88,11 @@ class TestInTheCodec:
     """Blocks of one latent frame in two windows, each told of the decoded one before."""
 
     @pytest.fixture
-    def base(self) -> TinyWithContext:
+    def base(self) -> Wan22TI2V5B:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            base = TinyWithContext.untrained()
-        base.window = Windows(frames=2, rows=8, columns=8, overlap_frames=1, overlap_space=4)
+            base = Wan22TI2V5B.untrained()
+        base.window = Windows(frames=2, rows=4, columns=4, overlap_frames=1, overlap_space=2)
         return base
 
     @pytest.fixture
@@ -108,18 +101,18 @@ class TestInTheCodec:
         frames = frames.repeat_interleave(8, 2).repeat_interleave(8, 3).byte()
         return Fitted(Signal(frames, Fraction(16), "noise"), Padding())
 
-    def test_the_decoder_ends_with_the_encoders_latents(self, base: TinyWithContext, source: Fitted) -> None:
+    def test_the_decoder_ends_with_the_encoders_latents(self, base: Wan22TI2V5B, source: Fitted) -> None:
         plain = build_file(base, source, "", torch.zeros(0, dtype=torch.int32), 1.0, AdapterConfig(k=0), SAMPLER)
-        assert (plain.header.context, plain.header.window) == (1, (2, 8, 8, 0, 4))
+        assert (plain.header.context, plain.header.window) == (1, (2, 4, 4, 0, 2))
         file, latents = steered(plain, base, source.signal, ScalingConfig(bits=4000))
         again = VovFile.from_bytes(file.to_bytes())
         assert {place // SAMPLER.steps for place, step in enumerate(again.indices) if len(step)} == {0, 1, 2, 3}
         assert torch.equal(sample(again, base, replay_of(again, base)), latents)
 
-    def test_the_past_counts(self, base: TinyWithContext, source: Fitted) -> None:
+    def test_the_past_counts(self, base: Wan22TI2V5B, source: Fitted) -> None:
         file = build_file(base, source, "", torch.zeros(0, dtype=torch.int32), 1.0, AdapterConfig(k=0), SAMPLER)
         told = sample(file, base)
-        alone = sample(replace(file, header=replace(file.header, window=(1, 8, 8, 0, 4), context=0)), base)
+        alone = sample(replace(file, header=replace(file.header, window=(1, 4, 4, 0, 2), context=0)), base)
         difference = (told - alone).abs().amax((0, 1, 3, 4))
         assert difference[0] < 1e-5
         assert (difference[1:] > 1e-3).all()

@@ -157,6 +157,8 @@ def test_early_stop_bounds_the_error(nano_case):
     assert stop.times == pytest.approx(SAMPLER.times()[:-1].tolist())
     for error, bound in zip(stop.error, stop.bound, strict=True):
         assert error.mean <= bound * (1 + 1e-6)
+    for bound, proposition in zip(stop.bound, stop.proposition_bound, strict=True):
+        assert bound <= proposition * (1 + 1e-6)
     assert stop.state_term[0].mean == 0
     ideal = [bits.mean for bits in stop.ideal_bits]
     assert ideal[0] == 0

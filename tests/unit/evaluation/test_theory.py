@@ -1,13 +1,14 @@
 """Path KL, velocity error and early-stop terms against closed forms on models of Gaussian data."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Generator, Tensor
 
 from vov_lightning.evaluation.theory import early_stops, path_divergences, sample_path, velocity_errors
-from vov_lightning.flow import Velocity, per_sample
+from vov_lightning.flow import Velocity, interpolate, per_sample
 
 CPU = torch.device("cpu")
 D = 4000
@@ -140,6 +141,22 @@ def test_the_error_is_within_the_bound():
     clean, noise = normals(2), normals(3)
     for stop in early_stops(lambda x_t, t: torch.sin(3 * x_t), clean, noise, [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]):
         assert stop.error <= (math.sqrt(stop.velocity_term) + math.sqrt(stop.state_term)) ** 2 * (1 + 1e-9)
+        assert stop.state_term <= stop.proposition_term * (1 + 1e-6)
+
+
+def test_the_proposition_is_attained_where_errors_add_up():
+    """A velocity that is off by a constant and pushes states apart: every inequality of the proof is an equality."""
+    clean, noise, d, slope = normals(2), normals(3), 0.1, 0.5
+    times = [1.0, 0.7, 0.4, 0.0]
+
+    def velocity(x_t, t):
+        return (noise - clean) + d - slope * (x_t - interpolate(clean, noise, t))
+
+    stops, drift = early_stops(velocity, clean, noise, times), 0.0
+    for (t, s), stop in zip(pairwise(times), stops, strict=True):
+        assert stop.proposition_term == pytest.approx(((1 + t * slope) * drift) ** 2, rel=1e-4, abs=1e-9)
+        assert stop.state_term == pytest.approx(stop.proposition_term, rel=1e-4, abs=1e-9)
+        drift += (t - s) * (slope * drift + d)
 
 
 def test_the_ideal_model_makes_no_error():
