@@ -181,17 +181,17 @@ class FitCLI(LightningCLI):
             ClaimedError: If another command works on it.
         """
         self._open_folder(member)
-        if self.finished is None and self.config.dry_run:
-            return self._work(bases)
+        if self.finished is None and (self.config.dry_run or not starts_first()):
+            return self._work(bases, member)
         if self.finished is None:
             with Claim(self.folder.claim, str(self.folder.path)):
                 self.finished = self.folder.inspect(self.identity, self.config.overwrite)  # it may be by now
                 if self.finished is None:
-                    return self._work(bases)
+                    return self._work(bases, member)
         print(f"{self.folder.path} is finished and intact; nothing to do")
         return self.finished
 
-    def _work(self, bases: SharedBase) -> dict[str, Any]:
+    def _work(self, bases: SharedBase, member: bool) -> dict[str, Any]:
         self.parser.add_instantiator(bases, BaseModel, subclasses=True)
         with one_line_errors(self.config.trainer):
             super().instantiate_classes()
