@@ -107,7 +107,7 @@ class HubModel(BaseModel):
             self._load("transformer", self.transformer_class, torch_dtype=weight_dtype),
             self._load("vae", self.vae_class, torch_dtype=torch.float32),
         )
-        self.checkpointing = checkpointing
+        self.checkpointing: Checkpointing = checkpointing
         if attention != "native":
             self.use_attention(attention)
         if compile:
@@ -163,7 +163,7 @@ class HubModel(BaseModel):
     def _build(self, transformer: Any, vae: Any) -> None:
         self._transformer: Any = transformer
         self.vae = vae
-        self.checkpointing: Checkpointing = "auto"
+        self.checkpointing = "auto"
         self.attention: Attention = "native"
         self._compile_options: dict[str, Any] | None = None
         self._fingerprint: bytes | None = None

@@ -41,8 +41,9 @@ def check_arithmetic(compute_dtype: ComputeDtype, weights: torch.dtype, device: 
     dtype = weights if own else getattr(torch, compute_dtype)
     if dtype == torch.float32:
         return
-    like = {"device": device, "dtype": weights if own else torch.float32}
-    tokens, volume = torch.zeros(1, 1, 4, 8, **like), torch.zeros(1, 8, 2, 2, 2, **like)
+    stored = weights if own else torch.float32
+    tokens = torch.zeros(1, 1, 4, 8, device=device, dtype=stored)
+    volume = torch.zeros(1, 8, 2, 2, 2, device=device, dtype=stored)
     try:
         with torch.no_grad(), torch.autocast(device.type, dtype=dtype, enabled=not own):
             torch.nn.functional.linear(tokens, tokens[0, 0])

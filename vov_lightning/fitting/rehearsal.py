@@ -65,7 +65,7 @@ def work_of(config: Namespace) -> Work:
         draws_at_once=0 if adapter.k == 0 else at_once,
         steps=config.model.sampler.steps,
         evaluations_per_step=1 if config.model.sampler.guidance == 1 else 2,
-        checkpointing=bool((config.model.base.get("init_args") or Namespace()).get("gradient_checkpointing")),
+        checkpointing=(config.model.base.get("init_args") or Namespace()).get("checkpointing", "none"),
     )
 
 

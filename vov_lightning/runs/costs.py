@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from vov_lightning.bases import BaseModel, ClipSize
-from vov_lightning.bases.estimate import GPUS, UTILISATION, Estimate, estimate
+from vov_lightning.bases.estimate import GPUS, UTILISATION, Estimate, choose_checkpointing, estimate
+from vov_lightning.bases.running import Checkpointing, Keeping
 from vov_lightning.codec.build import window_of
 from vov_lightning.runs.plan import evaluations_of
 from vov_lightning.video import Signal
@@ -29,8 +30,15 @@ class Work:
     """Of the sampler."""
     evaluations_per_step: int
     """2 with guidance."""
-    checkpointing: bool
-    """Whether a block's activations are made again in the backward pass."""
+    checkpointing: Checkpointing
+    """What the backward pass computes again."""
+
+    def keeping(self, costs: Estimate) -> Keeping:
+        """``checkpointing``; auto as on the first GPU of `SHOWN`."""
+        if self.checkpointing != "auto":
+            return self.checkpointing
+        free_bytes = GPUS[SHOWN[0]][1] * 1e9 - costs.weight_bytes
+        return choose_checkpointing(free_bytes, costs, max(1, self.draws_at_once))
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ def cost_of(base: BaseModel, clips: Sequence[Clip], work: Work, disk_bytes: int)
     clip = clips[0]
     signal = clip.first.signal
     costs = estimate_of(type(base), _evaluated(base, signal), work.rank, work.targets)
-    draw_flops = costs.draw_flops + (costs.forward_flops if work.checkpointing else 0)
+    _, draw_flops = costs.draw(work.keeping(costs))
     evaluations = sum(evaluations_of(one, base) for one in clips) * work.steps * work.evaluations_per_step
     return ClipCost(
         frames=sum(one.num_frames for one in clips),
@@ -78,8 +86,8 @@ def cost_of(base: BaseModel, clips: Sequence[Clip], work: Work, disk_bytes: int)
 
 def memory_of(costs: Estimate, work: Work) -> int:
     """Bytes of weights and of what ``work`` keeps for backward."""
-    kept = costs.block_bytes if work.checkpointing else costs.activation_bytes
-    return costs.weight_bytes + kept * work.draws_at_once
+    kept_bytes, _ = costs.draw(work.keeping(costs))
+    return costs.weight_bytes + kept_bytes * work.draws_at_once
 
 
 @cache
@@ -91,7 +99,7 @@ def estimate_of(base_class: type[BaseModel], size: ClipSize, rank: int, targets:
 def _evaluated(base: BaseModel, signal: Signal) -> ClipSize:
     """What one evaluation takes: all of ``signal``, or one window of it."""
     size = ClipSize(signal.num_frames, signal.height, signal.width)
-    if not window_of(base, signal):
+    if not window_of(base, size):
         return size
     own = base.default_size
     return ClipSize(min(size.frames, own.frames), min(size.height, own.height), min(size.width, own.width))
