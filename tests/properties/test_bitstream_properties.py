@@ -213,6 +213,8 @@ def test_any_header_comes_back(header):
     limits = Limits(output_samples=2**60, k=2**32)
     assert read_head(head.to_bytes(), limits).header == header
     old = replace(header, window=(), context=0, sample_aspect_ratio=Fraction(1))
+    if old.compute_dtype == "weights":
+        old = replace(old, compute_dtype="float32")  # what version 1 does not have
     assert read_header(write_header(old, bytes(old.base_fingerprint) + bytes(4))) == old
 
 
