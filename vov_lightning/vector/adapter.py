@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from vov_lightning.errors import SettingError
 from vov_lightning.vector.hashing import HashProjection, HashScheme
+from vov_lightning.vector.layer import AdaptedLinear, Update
 
 DEFAULT_K = 4096
 """Length of a hashed vector where none is given."""
@@ -64,10 +64,9 @@ class HashedLoRA:
         if rank < 1:
             raise SettingError(f"rank={rank} is below 1; use 1 as the paper does, or more")
         self.rank = rank
-        self._layers = layers
-        self._hooks: list[RemovableHandle] = []
+        self._layers = {name: AdaptedLinear.of(layer) for name, layer in layers.items()}
+        self._updates: dict[str, Update] = {}
         self._originals: dict[str, Tensor] = {}
-        self._paused = False
         self.sizes = [rank * (layer.in_features + layer.out_features) for layer in layers.values()]
         num_entries = sum(self.sizes)
         if k is None:
@@ -93,21 +92,20 @@ class HashedLoRA:
     def attach(self, vector: Tensor, weight: float = 1.0) -> None:
         """From now on every layer adds ``weight`` times its low-rank update; gradients reach ``vector`` [k].
 
-        Hooks hold the matrices until `detach`, so that activation checkpointing,
-        which calls the layers again during ``backward``, sees them too.
+        The layers hold the matrices, in the type of their weights, until `detach`, so that activation
+        checkpointing, which calls the layers again during ``backward``, sees them too.
         """
         self.detach()
-        matrices = self.matrices(vector)
-        self._hooks = [
-            layer.register_forward_hook(self._add_update(*_weighted(*matrices[name], weight)))
-            for name, layer in self._layers.items()
-        ]
+        for name, matrices in self.matrices(vector).items():
+            layer = self._layers[name]
+            lora_a, lora_b = (matrix.to(layer.weight.dtype) for matrix in _weighted(*matrices, weight))
+            self._updates[name] = Update(lora_a, lora_b)
+            layer.updates = (*layer.updates, self._updates[name])
 
     def detach(self) -> None:
         """Make every layer the base model's again."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
+        self._leave_out_updates()
+        self._updates = {}
 
     @contextmanager
     def merged(self, vector: Tensor, weight: float = 1.0) -> Iterator[None]:
@@ -133,14 +131,20 @@ class HashedLoRA:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Within the block the layers compute as before `attach` or `merged`, and then again as since."""
-        current = self._weights()
+        current, updates = self._weights(), {name: layer.updates for name, layer in self._layers.items()}
         self._set_weights(self._originals)
-        self._paused = True
+        self._leave_out_updates()
         try:
             yield
         finally:
-            self._paused = False
             self._set_weights(current)
+            for name, layer in self._layers.items():
+                layer.updates = updates[name]
+
+    def _leave_out_updates(self) -> None:
+        for name, own in self._updates.items():
+            layer = self._layers[name]
+            layer.updates = tuple(update for update in layer.updates if update is not own)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: layer.weight.data for name, layer in self._layers.items()}
@@ -148,15 +152,6 @@ class HashedLoRA:
     def _set_weights(self, weights: dict[str, Tensor]) -> None:
         for name, weight in weights.items():
             self._layers[name].weight.data = weight
-
-    def _add_update(self, lora_a: Tensor, lora_b: Tensor):
-        def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if self._paused:
-                return output
-            x = inputs[0]
-            return output + (x @ lora_a.to(x.dtype).T) @ lora_b.to(x.dtype).T
-
-        return hook
 
 
 def _weighted(lora_a: Tensor, lora_b: Tensor, weight: float) -> tuple[Tensor, Tensor]:
