@@ -66,7 +66,9 @@ def main(args: list[str] | None = None) -> None:
 
     base, default = options.base, options.base.default_size
     tensors = read_checkpoint(options.checkpoint, options.k)
-    symbols, step = quantized(tensors, options.step, getattr(torch, options.sampler.compute_dtype))
+    compute_dtype = options.sampler.compute_dtype
+    dtype = base.dtype if compute_dtype == "weights" else getattr(torch, compute_dtype)
+    symbols, step = quantized(tensors, options.step, dtype)
     targets = targets_of(base, options.preset)
     adapter = AdapterConfig(len(symbols), options.rank, targets, options.seed, "unilora_numpy")
     # Refuses here, not in the decoder, what cannot be adapted.

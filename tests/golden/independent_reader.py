@@ -19,7 +19,7 @@ WORDS = [
 NAMES = ["nano", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "qwen-image", "ltx-video"]
 CHOICES = {
     "kernel": ["ode", "ancestral", "euler_maruyama"],
-    "compute_dtype": ["float32", "bfloat16", "float16"],
+    "compute_dtype": ["float32", "bfloat16", "float16", "weights"],
     "vae_tiling": [False, True],
     "codebook": ["hadamard", "iid"],
     "hash_scheme": ["v1", "unilora_numpy", "lora"],

@@ -83,7 +83,7 @@ def headers(draw, k: int | None = None, steps: int | None = None, frames: int | 
         height=draw(st.integers(1, 1000)),
         width=draw(st.integers(1, 1000)),
         fps=draw(rates),
-        compute_dtype=draw(st.sampled_from(["float32", "bfloat16", "float16"])),
+        compute_dtype=draw(st.sampled_from(["float32", "bfloat16", "float16", "weights"])),
         grid=grid,
         shift=draw(floats) if grid == "shifted" else 3.0,
         k=k,

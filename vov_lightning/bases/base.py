@@ -75,6 +75,8 @@ class BaseModel(nn.Module, ABC):
 
     revision: str
     """Version of the weights, written into files."""
+    text_device: torch.device | None = None
+    """Where captions are embedded, of a model that needs a large part for it; None: where the transformer is."""
     vae_tiling: bool = False
     """Whether clips are encoded and decoded in tiles; written into files."""
 
@@ -199,6 +201,17 @@ class BaseModel(nn.Module, ABC):
                 f"{self.name}: rows and overlap must be multiples of {token[0]}, columns and overlap of {token[1]}"
                 + (f"; its own are {self.window} with overlap {self.window.overlap_space}" if self.window else "")
             )
+
+    def prepare_fit(self, latents: tuple[int, ...], evaluations: int) -> None:  # noqa: B027  # most need nothing
+        """Get ready for ``backward``, on the device of the fit.
+
+        Args:
+            latents: Shape of what an evaluation takes, without a batch dimension.
+            evaluations: How many are kept for ``backward`` at once.
+
+        Raises:
+            SettingError: If a setting of the model is for decoding alone.
+        """
 
     def use_vae_tiling(self, enabled: bool) -> None:
         """Encode and decode in tiles, or at once.

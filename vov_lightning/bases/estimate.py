@@ -1,8 +1,8 @@
-"""What a base model costs at a size, found without its weights: a pass on PyTorch's meta device is counted."""
+"""What a base model costs at a size, found without its weights: a pass on a GPU that is only pretended is counted."""
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from vov_lightning.bases.base import BaseModel, ClipSize
+from vov_lightning.bases.running import KEEPING, Keeping
+from vov_lightning.vector.layer import AdaptedLinear, Update
+
+
+SHARE = 0.9
+"""Of a GPU's free memory that a draw is given: the rest is for gradients in passing, and lost between blocks."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,10 @@ class Estimate:
     """Transformer and autoencoder as they are loaded."""
     activation_bytes: int
     """Kept for ``backward`` by a draw of batch 1, by attention that keeps no matrix (flash attention)."""
+    attention_bytes: int
+    """The same where all but attention is computed again: as `block_bytes`, and every attention's output."""
     block_bytes: int
-    """Of these, what one block needs, and every block's input: kept with gradient checkpointing."""
+    """The same where every block is computed again: what one block needs, and every block's input."""
 
     @property
     def forward_flops(self) -> float:
@@ -51,12 +59,20 @@ class Estimate:
         forward; flash attention's is 2.5 (Dao 2023)."""
         return 2 * self.linear_flops + 3.5 * self.attention_flops
 
+    def draw(self, keeping: Keeping) -> tuple[int, float]:
+        """Bytes beside the weights, and FLOPs, of a draw that computes again what ``keeping`` says."""
+        return {
+            "none": (self.activation_bytes, self.draw_flops),
+            "attention": (self.attention_bytes, self.draw_flops + self.linear_flops),
+            "all": (self.block_bytes, self.draw_flops + self.forward_flops),
+        }[keeping]
+
 
 def estimate(base: BaseModel, size: ClipSize, rank: int, targets: tuple[str, ...] = ()) -> Estimate:
     """Costs of ``base`` at ``size``.
 
     Args:
-        base: Loaded, or a `BaseModel.skeleton` on the meta device.
+        base: Loaded, or a `BaseModel.skeleton`.
         size: Of the clip.
         rank: Of the adapter.
         targets: Adapted layers of each block; empty for the model's default.
@@ -65,6 +81,11 @@ def estimate(base: BaseModel, size: ClipSize, rank: int, targets: tuple[str, ...
         BaseModelError: If the model cannot take ``size``, or has not these targets.
     """
     base.check_size(size)
+    with getattr(next(base.parameters()), "fake_mode", nullcontext()):  # of a skeleton
+        return _counted(base, size, rank, targets)
+
+
+def _counted(base: BaseModel, size: ClipSize, rank: int, targets: tuple[str, ...]) -> Estimate:
     layers = base.adapted_layers(targets or base.default_targets)
     blocks = list(base.transformer.get_submodule(base.blocks_path).children())
     shape = base.latent_shape(size)
@@ -79,6 +100,8 @@ def estimate(base: BaseModel, size: ClipSize, rank: int, targets: tuple[str, ...
     with low_rank_updates(list(layers.values()), rank), CountAttention() as attention, counter, kept.counting():
         velocity(x_t, t)
     noting.remove()
+    # Gradients in passing: of the largest tensor, and of what it was made of.
+    block_bytes = kept.num_bytes // len(blocks) + len(blocks) * inputs[0] + 2 * kept.largest
     return Estimate(
         tokens=attention.tokens,
         latent_entries=math.prod(shape),
@@ -89,7 +112,8 @@ def estimate(base: BaseModel, size: ClipSize, rank: int, targets: tuple[str, ...
         attention_flops=attention.flops,
         weight_bytes=sum(parameter.nbytes for parameter in base.parameters()),
         activation_bytes=kept.num_bytes,
-        block_bytes=kept.num_bytes // len(blocks) + len(blocks) * inputs[0],
+        attention_bytes=block_bytes + attention.output_bytes,
+        block_bytes=block_bytes,
     )
 
 
@@ -108,7 +132,7 @@ class CountAttention(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.flops, self.tokens = 0.0, 0
+        self.flops, self.tokens, self.output_bytes = 0.0, 0, 0
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         if func is not F.scaled_dot_product_attention:
@@ -117,6 +141,7 @@ class CountAttention(TorchFunctionMode):
         query, key, value = given["query"], given["key"], given["value"]
         self.flops += 4.0 * query.numel() * key.shape[-2]
         self.tokens = max(self.tokens, query.shape[-2])
+        self.output_bytes += query.nbytes
         return FlashAttention.apply(query, key, value)
 
 
@@ -124,7 +149,7 @@ class KeptForBackward:
     """Sums up what autograd keeps, each storage once and weights not at all."""
 
     def __init__(self, base: BaseModel) -> None:
-        self.num_bytes = 0
+        self.num_bytes, self.largest = 0, 0
         self._seen = {parameter.untyped_storage()._cdata for parameter in base.parameters()}
 
     def counting(self) -> torch.autograd.graph.saved_tensors_hooks:
@@ -136,22 +161,32 @@ class KeptForBackward:
         if storage._cdata not in self._seen:
             self._seen.add(storage._cdata)
             self.num_bytes += storage.nbytes()
+            self.largest = max(self.largest, storage.nbytes())
         return tensor
 
 
 @contextmanager
 def low_rank_updates(layers: list[nn.Linear], rank: int) -> Iterator[None]:
     """Within the block each layer has an update that wants gradients, of the adapter's shape."""
-
-    def update(layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        x = inputs[0]
-        lora_a = x.new_empty(layer.in_features, rank, requires_grad=True)
-        lora_b = x.new_empty(rank, layer.out_features, requires_grad=True)
-        return output + (x @ lora_a) @ lora_b
-
-    hooks = [layer.register_forward_hook(update) for layer in layers]
+    adapted = [AdaptedLinear.of(layer) for layer in layers]
+    for layer in adapted:
+        like = layer.weight.new_empty
+        lora_a, lora_b = like(rank, layer.in_features), like(layer.out_features, rank)
+        layer.updates = (*layer.updates, Update(lora_a.requires_grad_(), lora_b.requires_grad_()))
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        for layer in adapted:
+            layer.updates = layer.updates[:-1]
+
+
+def choose_checkpointing(free_bytes: float, costs: Estimate, evaluations: int) -> Keeping:
+    """The least checkpointing whose draw fits into ``free_bytes`` beside the weights; the most where none does.
+
+    Args:
+        free_bytes: Of the GPU that holds the weights already.
+        costs: Of one evaluation.
+        evaluations: How many are kept for ``backward`` at once.
+    """
+    room = SHARE * free_bytes / evaluations
+    return next((keeping for keeping in KEEPING if costs.draw(keeping)[0] <= room), KEEPING[-1])

@@ -8,6 +8,8 @@ Nothing but safetensors is read, and no code that comes with the weights runs.
 import gc
 import hashlib
 from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,8 +17,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vov_lightning.bases.base import BaseModel, ClipSize
+from vov_lightning.bases.estimate import choose_checkpointing, estimate
 from vov_lightning.bases.hub_files import (
     cache_folder,
     check_folder,
@@ -25,8 +29,17 @@ from vov_lightning.bases.hub_files import (
     settings_identity,
     text_identity,
 )
-from vov_lightning.bases.memory import check_gpu_memory
-from vov_lightning.bitstream.header import ComputeDtype
+from vov_lightning.bases.memory import check_gpu_memory, free_bytes, true_float32
+from vov_lightning.bases.running import (
+    Attention,
+    Checkpointing,
+    Keeping,
+    check_backward,
+    compile_blocks,
+    use_attention,
+    use_checkpointing,
+)
+from vov_lightning.bitstream.header import FloatType
 from vov_lightning.errors import BaseModelError
 from vov_lightning.files import atomic_path
 
@@ -41,7 +54,10 @@ class HubModel(BaseModel):
         weights: Folder with ``transformer``, ``vae``, ``text_encoder`` and ``tokenizer``; empty for the hub.
         revision: Commit of the hub's repository; empty for the one that this version of vov_lightning was made for.
         dtype: Of the transformer's and the text encoder's weights; the autoencoder's are always float32.
-        gradient_checkpointing: Compute activations again during ``backward``: a third more time, far less memory.
+        checkpointing: What ``backward`` computes again: ``none``, the most memory; ``all``, the least, a third more time;
+            ``attention`` all but attention, little more memory and time. ``auto``: the first that fits the GPU.
+        attention: Attention backend, under diffusers' name. A fit takes one that has a backward.
+        compile: Compile the transformer's block once (`torch.compile`): a minute at first, then faster.
         vae_tiling: Encode and decode in tiles, in less memory; files say which, since frames differ slightly.
 
     Raises:
@@ -73,8 +89,10 @@ class HubModel(BaseModel):
         self,
         weights: str = "",
         revision: str = "",
-        dtype: ComputeDtype = "bfloat16",
-        gradient_checkpointing: bool = False,
+        dtype: FloatType = "bfloat16",
+        checkpointing: Checkpointing = "auto",
+        attention: Attention = "native",
+        compile: bool = False,
         vae_tiling: bool = False,
     ) -> None:
         super().__init__()
@@ -88,8 +106,11 @@ class HubModel(BaseModel):
             self._load("transformer", self.transformer_class, torch_dtype=weight_dtype),
             self._load("vae", self.vae_class, torch_dtype=torch.float32),
         )
-        if gradient_checkpointing:
-            self._transformer.enable_gradient_checkpointing()
+        self.checkpointing = checkpointing
+        if attention != "native":
+            self.use_attention(attention)
+        if compile:
+            self.compile_blocks()
         self.use_vae_tiling(vae_tiling)
 
     def _load(self, part: str, part_class: Any, **options: Any) -> Any:
@@ -123,20 +144,27 @@ class HubModel(BaseModel):
 
     @classmethod
     def skeleton(cls) -> "HubModel":
-        with torch.device("meta"):
-            return cls.untrained(cls.sizes, torch.bfloat16)
+        return cls._pretended(cls.sizes, torch.bfloat16)
+
+    @classmethod
+    def _pretended(cls, sizes: Sizes, dtype: torch.dtype) -> "HubModel":
+        """A model on a GPU that is not there: it computes shapes and types alone."""
+        with FakeTensorMode(), torch.device("cuda"):
+            return cls.untrained(sizes, dtype)
 
     @classmethod
     def stand_in(cls, **settings: Any) -> "HubModel":
         model = cls.untrained()
-        if settings.get("gradient_checkpointing"):
-            model._transformer.enable_gradient_checkpointing()
+        model.checkpointing = settings.get("checkpointing", model.checkpointing)
         model.use_vae_tiling(settings.get("vae_tiling", False))
         return model
 
     def _build(self, transformer: Any, vae: Any) -> None:
         self._transformer: Any = transformer
         self.vae = vae
+        self.checkpointing: Checkpointing = "auto"
+        self.attention: Attention = "native"
+        self._compile_options: dict[str, Any] | None = None
         self._fingerprint: bytes | None = None
         self._embeddings: dict[str, dict[str, Tensor]] = {}
         self.eval().requires_grad_(False)
@@ -150,6 +178,65 @@ class HubModel(BaseModel):
             settings = "" if self._folder is None else settings_identity(self._folder) + text_identity(self._folder)
             self._fingerprint = digest(self.state_dict(), settings)
         return self._fingerprint
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> "HubModel":
+        """Move everything but the autoencoder, which is on the transformer's device only while it works."""
+        vae = self._modules.pop("vae")
+        try:
+            return super()._apply(fn, recurse)
+        finally:
+            self._modules["vae"] = vae
+
+    @contextmanager
+    def _vae_at_work(self) -> Iterator[None]:
+        """Within the block the autoencoder is where the transformer is, and computes in float32."""
+        home = next(self.vae.parameters()).device
+        self.vae.to(self.device)
+        try:
+            with true_float32(self.device):
+                yield
+        finally:
+            self.vae.to(home)
+
+    def use_attention(self, backend: Attention) -> None:
+        """Let the transformer call ``backend``.
+
+        Raises:
+            SettingError: If it is not installed.
+        """
+        use_attention(self._transformer, backend, self.name)
+        self.attention = backend
+
+    def compile_blocks(self, **options: Any) -> None:
+        """Compile the transformer's blocks at their next call; ``options`` are `torch.compile`'s."""
+        compile_blocks(self._transformer, self.name, **options)
+        self._compile_options = options
+
+    def use_checkpointing(self, keeping: Keeping) -> None:
+        """Let ``backward`` compute again what ``keeping`` says, from now on."""
+        use_checkpointing(self._transformer, keeping, self._compile_options)
+
+    def prepare_fit(self, latents: tuple[int, ...], evaluations: int) -> None:
+        if self.attention != "native":
+            check_backward(*self._attention_inputs(), self.attention, self.name)
+        keeping = self.checkpointing
+        self.use_checkpointing(self._fitting_checkpointing(latents, evaluations) if keeping == "auto" else keeping)
+
+    def _fitting_checkpointing(self, latents: tuple[int, ...], evaluations: int) -> Keeping:
+        """The least that fits the GPU's memory; none on a CPU."""
+        if self.device.type != "cuda":
+            return "none"
+        _, frames, rows, columns = latents
+        factor = self.spatial_factor
+        size = ClipSize(1 + (frames - 1) * self.temporal_factor, rows * factor, columns * factor)
+        sizes = {"transformer": settings_of(self._transformer), "vae": settings_of(self.vae)}
+        costs = estimate(self._pretended(sizes, self.dtype), size, 1)
+        return choose_checkpointing(free_bytes(self.device), costs, evaluations)
+
+    def _attention_inputs(self) -> tuple[Tensor, Tensor | None]:
+        """A small query [1, N, heads, channels] of the model's own, and its caption's mask, where it has one."""
+        heads, channels = (self._transformer.config[name] for name in ("num_attention_heads", "attention_head_dim"))
+        return torch.randn(1, 128, heads, channels, device=self.device, dtype=self.dtype), None
 
     def use_vae_tiling(self, enabled: bool) -> None:
         if enabled:
@@ -181,14 +268,16 @@ class HubModel(BaseModel):
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
         pixels = frames.to(self.device).float().div(127.5).sub(1).transpose(0, 1)[None]  # [1, 3, T, H, W]
-        latents = self.vae.encode(pixels).latent_dist.mode()
+        with self._vae_at_work():
+            latents = self.vae.encode(pixels).latent_dist.mode()
         mean, std = self._statistics()
         return (latents - mean) / std
 
     @torch.no_grad()
     def decode(self, latents: Tensor, num_frames: int) -> Tensor:
         mean, std = self._statistics()
-        pixels = self._decode_pixels(latents * std + mean)[0].transpose(0, 1)  # [T, 3, H, W]
+        with self._vae_at_work():
+            pixels = self._decode_pixels(latents * std + mean)[0].transpose(0, 1)  # [T, 3, H, W]
         # diffusers' own conversion: to [0, 1], clamped, then rounded
         return pixels.div(2).add(0.5).clamp(0, 1).mul(255).round().byte()[:num_frames].cpu()
 
@@ -225,8 +314,8 @@ class HubModel(BaseModel):
 
     @property
     def _text_device(self) -> torch.device:
-        """Where captions are embedded: on the GPU, where there is one, even before the transformer is."""
-        return torch.device("cuda") if torch.cuda.is_available() else self.device
+        """Where captions are embedded: where the transformer will be, even before it is there."""
+        return self.text_device or self.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -257,6 +346,11 @@ class HubModel(BaseModel):
     @abstractmethod
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
         """What ``pipeline.encode_prompt`` gives for ``caption``."""
+
+
+def settings_of(part: Any) -> dict[str, Any]:
+    """Settings that a part of diffusers was made with."""
+    return {name: value for name, value in part.config.items() if not name.startswith("_")}
 
 
 def check_caption(caption: str, tokenizer: Any, max_tokens: int, name: str) -> None:

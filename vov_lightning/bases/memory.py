@@ -1,5 +1,7 @@
 """Whether a model fits on a GPU, asked before it is moved there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 
 import torch
@@ -39,9 +41,7 @@ def check_gpu_memory(model: nn.Module, device: torch.device | str, name: str) ->
         return
     tensors = chain(model.parameters(), model.buffers())
     needed = sum(tensor.nbytes for tensor in tensors if not tensor.is_cuda)
-    # What PyTorch keeps of freed tensors counts as used, but serves new ones.
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    free = torch.cuda.mem_get_info(device)[0] + kept
+    free = free_bytes(device)
     if needed > free:
         raise BaseModelError(
             f"base model {name} needs {needed / 2**30:.1f} GiB on {device} for its weights, {free / 2**30:.1f} GiB are "
@@ -50,11 +50,36 @@ def check_gpu_memory(model: nn.Module, device: torch.device | str, name: str) ->
         )
 
 
+def free_bytes(device: torch.device) -> int:
+    """Memory of a GPU that new tensors can have."""
+    # What PyTorch keeps of freed tensors counts as used, but serves new ones.
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
+
+
+@contextmanager
+def true_float32(device: torch.device) -> Iterator[None]:
+    """Within the block float32 is computed in float32: without autocast, and without TF32 on a GPU.
+
+    Convolutions take TF32 unless told otherwise: ten bits of each number, which shows in what an autoencoder decodes.
+    """
+    cudnn = torch.backends.cudnn
+    precision, allowed = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        cudnn.allow_tf32 = allowed
+
+
 def out_of_memory(error: Exception) -> str:
     """A `torch.OutOfMemoryError` in one line, with the remedies."""
     reason = " ".join(str(error).split()).partition(" If reserved but")[0]
     return (
         f"out of GPU memory: {reason} End what else uses the GPU, or take a larger one, fewer frames or a smaller "
         "picture, or a smaller base model; for a fit on a model of the hub also --model.base.dtype bfloat16, "
-        "--model.base.gradient_checkpointing true, or --model.base.vae_tiling true"
+        "--model.base.checkpointing all, or --model.base.vae_tiling true"
     )

@@ -14,7 +14,9 @@ from vov_lightning.bitstream.codes import Name, Rate, Window
 from vov_lightning.bitstream.wire import Choice, Float32, Prefix, Ratio, Revision, Unsigned
 from vov_lightning.errors import BitstreamError
 
-ComputeDtype = Literal["float32", "bfloat16", "float16"]
+FloatType = Literal["float32", "bfloat16", "float16"]
+ComputeDtype = Literal[FloatType, "weights"]
+"""``weights`` is the arithmetic of the weights' own type; the others are autocast's, over weights of any type."""
 Grid = Literal["shifted", "linear"]
 Scheduler = Literal["flow_euler", "unipc"]
 SteeredKernel = Literal["ancestral", "euler_maruyama"]

@@ -8,12 +8,12 @@ The contents of caption, vector and indices are those of version 2; the header l
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from vov_lightning.bitstream.caption import NUMBERED
 from vov_lightning.bitstream.flags import DEFAULTS, KINDS, read_flags, write_flags
-from vov_lightning.bitstream.header import Header
-from vov_lightning.bitstream.wire import Ratio, Reader, Text, write_varint
+from vov_lightning.bitstream.header import FloatType, Header
+from vov_lightning.bitstream.wire import Choice, Ratio, Reader, Text, write_varint
 from vov_lightning.errors import BitstreamError
 
 SECTIONS = {1: "header", 2: "caption", 3: "vector", 4: "indices"}
@@ -26,7 +26,7 @@ _FLAGS = (
     *("pad_height", "pad_width", "vae_tiling", "seed", "hash_seed", "eta", "kernel", "scheduler", "hash_scheme"),
     *("codebook", "index_bits"),
 )
-LAYOUT = {name: KINDS[name] for name in _FLAGS}
+LAYOUT = {name: KINDS[name] for name in _FLAGS} | {"compute_dtype": Choice(2, get_args(FloatType))}
 """Fields with a default, in the order of their bits. The others stand before the flags."""
 
 _NAME, _RATE = Text(r"[a-z0-9._-]{1,64}", "1 to 64 characters of a-z 0-9 . _ -"), Ratio()

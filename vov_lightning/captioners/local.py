@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vov_lightning.bitstream.header import ComputeDtype
+from vov_lightning.bitstream.header import FloatType
 from vov_lightning.captioners.base import DEFAULT_PROMPT, Captioner, check_prompting, spread_pictures
 from vov_lightning.captioners.text import tidy_reply
 from vov_lightning.errors import CaptionError, SettingError
@@ -49,7 +49,7 @@ class LocalCaptioner(Captioner):
         frames: int = 4,
         max_tokens: int = 300,
         device: str = "cpu",
-        dtype: Literal["auto", ComputeDtype] = "auto",
+        dtype: Literal["auto", FloatType] = "auto",
     ) -> None:
         self.model, self.revision, self.prompt, self.frames = model, revision, prompt, frames
         self.max_tokens, self.device, self.dtype = max_tokens, device, dtype

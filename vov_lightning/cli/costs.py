@@ -3,7 +3,8 @@
 from jsonargparse import Namespace
 
 from vov_lightning.bases import ClipSize, class_of
-from vov_lightning.bases.estimate import Estimate, estimate
+from vov_lightning.bases.estimate import Estimate, choose_checkpointing, estimate
+from vov_lightning.bases.running import KEEPING
 from vov_lightning.cli.common import parse_size
 from vov_lightning.errors import SettingError
 
@@ -40,9 +41,8 @@ def costs_of(options: Namespace) -> tuple[Estimate, ClipSize]:
 
 def format_costs(costs: Estimate, size: ClipSize, options: Namespace) -> str:
     """``costs`` as a table to read."""
-    weights, activations, checkpointed = costs.weight_bytes, costs.activation_bytes, costs.block_bytes
+    weights = costs.weight_bytes
     share = costs.attention_flops / costs.forward_flops
-    extra = costs.forward_flops / costs.draw_flops  # a second forward pass
     refused = "; a fit refuses k above D" if options.k > costs.num_entries else ""
     rows = [
         ("clip", f"{size.frames} frames of {size.width}x{size.height}, {costs.latent_entries} latents"),
@@ -52,21 +52,24 @@ def format_costs(costs: Estimate, size: ClipSize, options: Namespace) -> str:
         ("evaluation", f"{si(costs.forward_flops)}FLOP, {share:.0%} of it attention"),
         ("draw", f"{si(costs.draw_flops)}FLOP, forward and backward"),
         ("fit", f"{si(costs.draw_flops * options.draws)}FLOP for {options.draws} draws"),
-        ("memory", f"{si(weights)}B weights and {si(activations)}B activations a draw"),
-        ("", f"or {si(checkpointed)}B activations with gradient checkpointing, which takes {extra:.0%} more time"),
+        ("memory", f"{si(weights)}B weights, and for a draw under --model.base.checkpointing"),
     ]
+    for keeping in KEEPING:
+        activations, flops = costs.draw(keeping)
+        rows.append(("", f"{keeping:<10} {si(activations)}B, {si(flops)}FLOP"))
     lines = [f"{name:<12} {value}" for name, value in rows]
     decode = f"decode, {options.steps} steps"
-    lines += ["", f"{'GPU':<16}{'room for a draw':<20}{'a draw':>10}{'a fit':>10}{decode:>18}"]
+    lines += ["", f"{'GPU':<16}{'checkpointing':<20}{'a draw':>10}{'a fit':>10}{decode:>18}"]
     for name, (flops, gigabytes) in GPUS.items():
         room = gigabytes * 1e9 - weights
-        fits = "yes" if room > activations else "with checkpointing" if room > checkpointed else "no"
-        draw_flops = costs.draw_flops if room > activations else costs.draw_flops + costs.forward_flops
+        keeping = choose_checkpointing(room, costs, 1)
+        activations, draw_flops = costs.draw(keeping)
+        fits = keeping if activations <= room else "does not fit"
         draw_s, evaluation_s = draw_flops / (UTILISATION * flops), costs.forward_flops / (UTILISATION * flops)
         seconds = draw_s, draw_s * options.draws, evaluation_s * options.steps
-        times = ["-" if fits == "no" else duration(time) for time in seconds]
+        times = ["-" if activations > room else duration(time) for time in seconds]
         lines.append(f"{name:<16}{fits:<20}{times[0]:>10}{times[1]:>10}{times[2]:>18}")
-    lines.append(f"Times assume {UTILISATION:.0%} of the peak; the autoencoder's own work and memory are not counted.")
+    lines.append(f"A model, not a measurement: times assume {UTILISATION:.0%} of the peak; the autoencoder's own work and memory are not counted.")
     return "\n".join(lines)
 
 

@@ -205,7 +205,7 @@ class FitCLI(LightningCLI):
         if self.config.dry_run:
             return
         device = self.trainer.strategy.root_device
-        check_arithmetic(self.model.sampler.compute_dtype, device)
+        check_arithmetic(self.model.sampler.compute_dtype, self.model.base.dtype, device)
         timed = device.type == "cpu"
         for source, member in zip(self.model.sources, self.datamodule.members, strict=True):
             print(describe_plan(source, member.file, self.model.base, self.model.sampler, timed), flush=True)

@@ -44,7 +44,7 @@ def build_file(
     if sampler.compute_dtype == "float32" and base.dtype != torch.float32:
         raise SettingError(
             f"compute_dtype=float32, but the weights of {base.name} are {base.dtype}, and so is what they compute; use "
-            "--model.sampler.compute_dtype bfloat16, or --model.base.dtype float32"
+            "--model.sampler.compute_dtype weights, or --model.base.dtype float32"
         )
     signal, padding = source.signal, source.padding
     header = Header(

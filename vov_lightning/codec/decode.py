@@ -224,11 +224,11 @@ def velocity_field(base: BaseModel, caption: str, sampler: SamplerConfig, window
     if windows is not None:
         base.check_windows(windows)
         guided = windowed(guided, windows)
-    dtype = getattr(torch, sampler.compute_dtype)
+    sixteen_bits = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(sampler.compute_dtype)
 
     def velocity(x_t: Tensor, t: Tensor) -> Tensor:
         # Without a cache of cast weights: an adapter that is paused changes them.
-        with torch.autocast(x_t.device.type, dtype=dtype, enabled=dtype != torch.float32, cache_enabled=False):
+        with torch.autocast(x_t.device.type, dtype=sixteen_bits, enabled=bool(sixteen_bits), cache_enabled=False):
             return guided(x_t, t).float()
 
     return velocity
@@ -255,6 +255,7 @@ def place(base: BaseModel, file: VovFile, device: torch.device | str, prompts: I
         BaseModelError: If it is a GPU that has no room for the model.
     """
     check_device(device)
+    base.text_device = torch.device(device)
     for caption in (file.caption, *([] if file.header.guidance == 1 else [""]), *prompts):
         base.embed(caption)
     check_gpu_memory(base, device, base.name)

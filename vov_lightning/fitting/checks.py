@@ -4,6 +4,7 @@ import lightning as L
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
+from vov_lightning.bitstream.header import ComputeDtype
 from vov_lightning.errors import RunError, SettingError
 
 
@@ -30,17 +31,25 @@ def check_trainer(trainer: L.Trainer) -> None:
         )
 
 
-def check_arithmetic(compute_dtype: str, device: torch.device) -> None:
+def check_arithmetic(compute_dtype: ComputeDtype, weights: torch.dtype, device: torch.device) -> None:
     """Try the sampler's arithmetic on ``device``: not every CPU, and not every PyTorch, has float16.
+
+    Args:
+        compute_dtype: Of the sampler.
+        weights: Type of the base model's weights.
+        device: That decodes.
 
     Raises:
         SettingError: If it is not there.
     """
-    if compute_dtype == "float32":
+    own = compute_dtype == "weights"
+    dtype = weights if own else getattr(torch, compute_dtype)
+    if dtype == torch.float32:
         return
-    tokens, volume = torch.zeros(1, 1, 4, 8, device=device), torch.zeros(1, 8, 2, 2, 2, device=device)
+    like = {"device": device, "dtype": weights if own else torch.float32}
+    tokens, volume = torch.zeros(1, 1, 4, 8, **like), torch.zeros(1, 8, 2, 2, 2, **like)
     try:
-        with torch.no_grad(), torch.autocast(device.type, dtype=getattr(torch, compute_dtype)):
+        with torch.no_grad(), torch.autocast(device.type, dtype=dtype, enabled=not own):
             torch.nn.functional.linear(tokens, tokens[0, 0])
             torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
             torch.nn.functional.conv3d(volume, volume)

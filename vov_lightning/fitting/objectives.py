@@ -49,6 +49,10 @@ class Objective(ABC):
             generator: Where random numbers come from (CPU), seeded by the number of the iteration.
         """
 
+    def evaluations(self, sampler: SamplerConfig) -> int:
+        """Network evaluations that a loss keeps for ``backward`` at once, under the decoder's ``sampler``."""
+        return 1
+
     def check_sampler(self, sampler: SamplerConfig) -> None:  # noqa: B027  # most objectives know no sampler
         """Refuse a decoder's ``sampler`` that the distortion does not know.
 
@@ -93,6 +97,9 @@ class FlowMatching(Objective):
         self.batch_size, self.stratified = batch_size, stratified
         self.decoder_noise, self.loss_weight_power = decoder_noise, loss_weight_power
 
+    def evaluations(self, sampler: SamplerConfig) -> int:
+        return self.batch_size
+
     def check_windows(self) -> None:
         if self.decoder_noise:
             raise SettingError(
@@ -131,6 +138,9 @@ class Reconstruction(Objective):
     costs as many evaluations as the sampler has steps, and keeps all of their
     activations. With several signals every iteration draws one.
     """
+
+    def evaluations(self, sampler: SamplerConfig) -> int:
+        return sampler.steps if sampler.guidance == 1 else 2 * sampler.steps
 
     def check_sampler(self, sampler: SamplerConfig) -> None:
         if sampler.scheduler != "flow_euler":

@@ -112,7 +112,7 @@ def train_and_finish(
         UnfinishedError: If the fit stopped before its end.
     """
     check_scaling(module.sampler, scaling)
-    check_arithmetic(module.sampler.compute_dtype, trainer.strategy.root_device)
+    check_arithmetic(module.sampler.compute_dtype, module.base.dtype, trainer.strategy.root_device)
     check_gpu_memory(module.base, trainer.strategy.root_device, module.base.name)
     if module.adapter_config.k:
         check_trainer(trainer)

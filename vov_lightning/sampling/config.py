@@ -35,7 +35,8 @@ class SamplerConfig:
     scheduler: Scheduler = "flow_euler"
     """``flow_euler``: Euler steps, which indices can steer; ``unipc``: multistep, Wan's own default."""
     compute_dtype: ComputeDtype = "float32"
-    """Arithmetic of the network; float32 repeats best across machines."""
+    """Arithmetic of the network; float32 repeats best across machines. ``weights``: the arithmetic of the weights' own
+    type, the fastest where they have 16 bits; ``bfloat16`` and ``float16``: autocast, over weights of any type."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:

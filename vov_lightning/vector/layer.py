@@ -39,7 +39,8 @@ class AdaptedLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         if not self.updates:
             return super().forward(input)
-        if torch.is_autocast_enabled(input.device.type) or input.dtype == torch.float32:
+        autocast = not input.is_meta and torch.is_autocast_enabled(input.device.type)
+        if autocast or input.dtype == torch.float32:
             # Rounded on its own, as files of compute dtype bfloat16, float16 and float32 were always made.
             output = super().forward(input)
             for lora_a, lora_b in self.updates:

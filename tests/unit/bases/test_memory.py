@@ -83,4 +83,4 @@ def test_commands_say_out_of_memory_in_one_line(capsys: pytest.CaptureFixture[st
     assert run([]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "out of GPU memory: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.00 GiB free. End" in line
-    assert "--model.base.gradient_checkpointing true" in line
+    assert "--model.base.checkpointing all" in line

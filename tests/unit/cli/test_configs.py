@@ -61,12 +61,12 @@ def test_uvg_is_the_papers_experiment():
     config = parsed("--config=uvg.yaml")
     assert config.set == "data/uvg"
     assert config.model.base.class_path == "vov_lightning.bases.wan.Wan13B"
-    assert config.model.base.init_args.gradient_checkpointing
+    assert config.model.base.init_args.checkpointing == "auto"
     assert (config.data.frames, config.data.height, config.data.width) == (81, 480, 832)
     assert (config.model.adapter.k, config.model.adapter.rank) == (131072, 1)
     assert config.model.objective.init_args.batch_size * config.trainer.accumulate_grad_batches == 64
-    assert (config.trainer.accelerator, config.trainer.precision) == ("gpu", "bf16-mixed")
-    assert config.model.sampler.compute_dtype == "bfloat16"
+    assert (config.trainer.accelerator, config.trainer.precision) == ("gpu", "32-true")
+    assert config.model.sampler.compute_dtype == "weights"
     assert [stage.iterations for stage in (config.stage1, config.stage2)] == [1000, 1000]
 
 
