@@ -27,7 +27,7 @@ from vov_lightning.fitting.objectives import Target, flow_losses
 from vov_lightning.sampling import steering
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import integrate
-from vov_lightning.sampling.steering import Replay, Search
+from vov_lightning.sampling.steering import Replay, Search, Steering
 from vov_lightning.vector.adapter import HashedLoRA
 
 K, RANK = 131072, 1
@@ -85,20 +85,24 @@ class Measured:
         self.adapter.detach()
 
     @torch.no_grad()
-    def step(self, steering: Any = None) -> None:
+    def step(self) -> None:
         self.adapter.attach(torch.empty(K, device="cuda"))
-        integrate(velocity_field(self.base, "a", SAMPLER), self.latents(), [1.0, 0.96], steering=steering)
+        integrate(velocity_field(self.base, "a", SAMPLER), self.latents(), [1.0, 0.96])
         self.adapter.detach()
+
+    def steered(self, steering: Steering) -> None:
+        """A step but for its network, which `step` measures."""
+        integrate(lambda x_t, t: torch.zeros_like(x_t), self.latents(), [1.0, 0.96], steering=steering)
 
     def search(self) -> None:
         config = ScalingConfig(bits=INDICES * INDEX_BITS, index_bits=INDEX_BITS, allocation="even")
-        with mock.patch.object(steering, "divergence_bits", lambda wish: 1.0):  # a number that is not there
-            self.step(Search(config, self.latents(), 0, 2))
+        with mock.patch.object(steering, "divergence_bits", return_value=1.0):  # a number that is not there
+            self.steered(Search(config, self.latents(), 0, 2))
 
     def replay(self) -> None:
         config = ScalingConfig(bits=INDICES * INDEX_BITS, index_bits=INDEX_BITS)
         indices = [torch.zeros(INDICES, dtype=torch.int64)]
-        self.step(Replay(config, self.latents().numel(), 0, indices))
+        self.steered(Replay(config, self.latents().numel(), 0, indices))
 
     def encode(self) -> None:
         frames = torch.zeros(self.size.frames, 3, self.size.height, self.size.width, dtype=torch.uint8)

@@ -202,7 +202,7 @@ class BaseModel(nn.Module, ABC):
                 + (f"; its own are {self.window} with overlap {self.window.overlap_space}" if self.window else "")
             )
 
-    def prepare_fit(self, latents: tuple[int, ...], evaluations: int) -> None:  # noqa: B027  # most need nothing
+    def prepare_fit(self, latents: tuple[int, ...], evaluations: int) -> None:  # most need nothing
         """Get ready for ``backward``, on the device of the fit.
 
         Args:

@@ -16,7 +16,6 @@ from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.bases.running import KEEPING, Keeping
 from vov_lightning.vector.layer import AdaptedLinear, Update
 
-
 SHARE = 0.9
 """Of a GPU's free memory that a draw is given: the rest is for gradients in passing, and lost between blocks."""
 

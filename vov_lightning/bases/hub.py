@@ -54,8 +54,9 @@ class HubModel(BaseModel):
         weights: Folder with ``transformer``, ``vae``, ``text_encoder`` and ``tokenizer``; empty for the hub.
         revision: Commit of the hub's repository; empty for the one that this version of vov_lightning was made for.
         dtype: Of the transformer's and the text encoder's weights; the autoencoder's are always float32.
-        checkpointing: What ``backward`` computes again: ``none``, the most memory; ``all``, the least, a third more time;
-            ``attention`` all but attention, little more memory and time. ``auto``: the first that fits the GPU.
+        checkpointing: What ``backward`` computes again: ``none`` takes the most memory; ``all`` the least, and a third
+            more time; ``attention`` keeps attention's outputs, little memory that saves most of this time. ``auto``:
+            the first of none, attention, all that fits the GPU.
         attention: Attention backend, under diffusers' name. A fit takes one that has a backward.
         compile: Compile the transformer's block once (`torch.compile`): a minute at first, then faster.
         vae_tiling: Encode and decode in tiles, in less memory; files say which, since frames differ slightly.

@@ -69,7 +69,9 @@ def format_costs(costs: Estimate, size: ClipSize, options: Namespace) -> str:
         seconds = draw_s, draw_s * options.draws, evaluation_s * options.steps
         times = ["-" if activations > room else duration(time) for time in seconds]
         lines.append(f"{name:<16}{fits:<20}{times[0]:>10}{times[1]:>10}{times[2]:>18}")
-    lines.append(f"A model, not a measurement: times assume {UTILISATION:.0%} of the peak; the autoencoder's own work and memory are not counted.")
+    lines.append(
+        f"A model, not a measurement: times assume {UTILISATION:.0%} of the peak; the autoencoder is not counted."
+    )
     return "\n".join(lines)
 
 

@@ -32,6 +32,7 @@ from vov_lightning.fitting.history import History
 from vov_lightning.fitting.interruption import Interrupted
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.objectives import FlowMatching
+from vov_lightning.fitting.processes import starts_first
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.rehearsal import check_clips, check_disk, scratch_folder, shrink
 from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, train_and_finish
@@ -151,7 +152,8 @@ class FitCLI(LightningCLI):
             self.full_size = AdapterConfig(**config.model.adapter), SamplerConfig(**config.model.sampler)
             shrink(config)
         self.identity = self._identity()
-        self.finished = self.folder.inspect(self.identity, config.overwrite)
+        # The first process has begun the run when it starts the others.
+        self.finished = self.folder.inspect(self.identity, config.overwrite) if starts_first() else None
         config.trainer.default_root_dir = str(self.folder.path)
         place_loggers(config.trainer, self.folder.path, name, member)
         if config.trainer.enable_checkpointing is False:
@@ -175,11 +177,14 @@ class FitCLI(LightningCLI):
         if self.config.dry_run:
             self.datamodule, more["disk_bytes"] = check_clips(self.datamodule, self.model.base, *self.full_size)
         self.reuse_caption()
+        self.check_devices(member)
+        self.model.base.text_device = self.trainer.strategy.root_device
         self.model.prepare(self.datamodule)
         self.config_init.drift.embed(self.model.base)
-        self.say_plan()
         captions = {source.name: source.caption for source in self.model.sources}
-        self.folder.begin(self.identity, captions, self.config.overwrite)
+        if self.trainer.is_global_zero:
+            self.say_plan()
+            self.folder.begin(self.identity, captions, self.config.overwrite)
         checkpoint = self.checkpoint
         if checkpoint is None and self.folder.last_checkpoint.exists():
             checkpoint = self.folder.last_checkpoint
@@ -199,6 +204,22 @@ class FitCLI(LightningCLI):
         self.trainer_defaults["callbacks"] = callbacks
         with one_line_errors(self.config.trainer, of_trainer=True):
             return super().instantiate_trainer(**kwargs)
+
+    def check_devices(self, member: bool) -> None:
+        """Refuse what one vector on several devices cannot be.
+
+        Raises:
+            RunError: If the run is one of a set, or watches drift.
+        """
+        if self.trainer.world_size == 1:
+            return
+        if member:
+            raise RunError(
+                f"trainer.devices gives {self.trainer.world_size} processes, which fit one clip together; for a set "
+                "give each GPU its own clips with --part, and --trainer.devices 1"
+            )
+        if self.config_init.drift.enabled:
+            raise RunError("drift is watched by one process; leave --drift out, or give --trainer.devices 1")
 
     def say_plan(self) -> None:
         """What comes in, what will come out, and how long it takes; of a dry run nothing, which is of other sizes."""

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.interruption import SIGNALS
+from vov_lightning.fitting.processes import agree_on_signals
 
 
 class Checkpoints(ModelCheckpoint):
@@ -37,6 +38,8 @@ class Checkpoints(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if completes_step(trainer, batch_idx):
+            agree_on_signals(trainer)
         if not validates_after(trainer, batch_idx):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
             self._save_before_a_cut(trainer, batch_idx)

@@ -1,8 +1,8 @@
-"""What a fit asks of Lightning's trainer, one process and whole weights, and of the device."""
+"""What a fit asks of Lightning's trainer, whole weights and draws that are shared, and of the device."""
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from vov_lightning.bitstream.header import ComputeDtype
 from vov_lightning.errors import RunError, SettingError
@@ -12,17 +12,12 @@ def check_trainer(trainer: L.Trainer) -> None:
     """Refuse a trainer that cannot fit a vector.
 
     Raises:
-        RunError: If it has several processes, a strategy for them, or a precision that changes weights.
+        RunError: If it has a strategy that cuts up weights, or a precision that changes them.
     """
-    if trainer.world_size > 1:
+    if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
         raise RunError(
-            f"trainer.devices gives {trainer.world_size} processes, a vector is fitted by one; set --trainer.devices 1,"
-            " and --part for a set on several GPUs"
-        )
-    if not isinstance(trainer.strategy, SingleDeviceStrategy):
-        raise RunError(
-            f"trainer.strategy={type(trainer.strategy).__name__} is for several processes, a vector is fitted by one; "
-            "leave --trainer.strategy at auto"
+            f"trainer.strategy={type(trainer.strategy).__name__} cuts up what is fitted; use --trainer.strategy ddp on "
+            "several devices, and auto on one"
         )
     if trainer.precision.endswith("-true") and trainer.precision != "32-true":
         raise RunError(

@@ -48,6 +48,7 @@ class History(L.Callback):
         self.path = Path(path)
         self.rows: list[dict[str, Any]] = []
         self._sum, self._count = 0.0, 0
+        self._writes = True
 
     @property
     def state_key(self) -> str:
@@ -60,6 +61,7 @@ class History(L.Callback):
         self.rows, self._sum, self._count = list(state_dict["rows"]), state_dict["sum"], state_dict["count"]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._writes = trainer.is_global_zero
         self._write()
 
     def on_train_batch_end(
@@ -96,4 +98,6 @@ class History(L.Callback):
         self._write()
 
     def _write(self) -> None:
+        if not self._writes:
+            return
         atomic_write(self.path, "".join(json.dumps(row) + "\n" for row in self.rows).encode(), error=RunError)

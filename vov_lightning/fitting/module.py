@@ -21,6 +21,7 @@ from vov_lightning.fitting.checks import check_trainer
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
 from vov_lightning.fitting.pool import latent_pool
+from vov_lightning.fitting.processes import share_draws
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import RateControlled
 from vov_lightning.randomness import TRAINING_STREAM, random_words
@@ -131,6 +132,7 @@ class VOVModule(RateControlled):
 
     def setup(self, stage: str) -> None:
         check_trainer(self.trainer)
+        share_draws(self.trainer, self)
         if not self._sources:
             self.prepare(self.trainer.datamodule)  # type: ignore[attr-defined]  # set by Trainer.fit(datamodule=...)
 
@@ -162,7 +164,7 @@ class VOVModule(RateControlled):
         self.quantizer.initialise(self.vector)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        generator = self._generator(batch_idx)
+        generator = self._generator(batch_idx * self.trainer.world_size + self.global_rank)
         bits = torch.zeros((), device=self.device)
         vector: Tensor = self.vector
         if self.rate_constrained:
@@ -178,11 +180,11 @@ class VOVModule(RateControlled):
                 f"the loss is {loss.item()} at step {self.global_step}; lower learning_rate in "
                 "--stage1 or --stage2, or use --trainer.precision 32-true, and start again with --overwrite true"
             )
-        self.log("train/distortion", distortion, prog_bar=True)
+        self.log("train/distortion", distortion, prog_bar=True, sync_dist=True)
         if self.rate_constrained:
             self.log("train/bits_per_entry", bits_per_entry, prog_bar=True)
             self.log("train/step_size", self.quantizer.step)
-        self.log("train/loss", loss)
+        self.log("train/loss", loss, sync_dist=True)
         self.log("train/lmbda", self.lmbda)
         self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
@@ -249,7 +251,10 @@ class VOVModule(RateControlled):
         return torch.optim.AdamW(groups, lr=1.0, betas=self.betas)
 
     def _generator(self, number: int) -> torch.Generator:
-        """Random numbers of batch ``number``, whatever was drawn before: a resumed fit goes on with the same ones."""
+        """Random numbers of batch ``number`` of all processes together, whatever was drawn before.
+
+        So a fit that is resumed goes on with the same ones.
+        """
         # Mixed down to 32 bits: PyTorch's CPU generator drops the upper half of a seed.
         mixed = int(random_words(self.seed, TRAINING_STREAM, 1, start=number)[0]) >> 32
         return torch.Generator().manual_seed(mixed)

@@ -18,6 +18,7 @@ from vov_lightning.fitting.figures import measure, rounded
 from vov_lightning.fitting.history import History
 from vov_lightning.fitting.interruption import Interrupted, locating, stopped_by_signals
 from vov_lightning.fitting.module import VOVModule
+from vov_lightning.fitting.processes import first_process_goes_on
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import Stage, stages_of, total_iterations
@@ -83,6 +84,7 @@ def fit_defaults() -> dict[str, Any]:
         "log_every_n_steps": 10,
         "enable_model_summary": False,
         "devices": 1,
+        "use_distributed_sampler": False,  # the numbers of the draws say whose they are
     }
 
 
@@ -106,21 +108,26 @@ def train_and_finish(
 ) -> FitResult:
     """Train from ``checkpoint`` or from the start, add indices, then write and measure everything in ``run``.
 
-    ``metrics.json`` is written last: without it the run counts as unfinished.
+    ``metrics.json`` is written last: without it the run counts as unfinished. Of several processes the first one
+    writes, and the others end with the training.
 
     Raises:
         UnfinishedError: If the fit stopped before its end.
+        SystemExit: In the other processes, with status 0.
     """
     check_scaling(module.sampler, scaling)
     check_arithmetic(module.sampler.compute_dtype, module.base.dtype, trainer.strategy.root_device)
+    module.base.text_device = trainer.strategy.root_device
     check_gpu_memory(module.base, trainer.strategy.root_device, module.base.name)
     if module.adapter_config.k:
         check_trainer(trainer)
         if checkpoint is not None:
             check_checkpoint(checkpoint)
-    run.metrics.unlink(missing_ok=True)
+    if trainer.is_global_zero:
+        run.metrics.unlink(missing_ok=True)
     if module.adapter_config.k:
-        seconds, more = train(trainer, module, data, run, checkpoint)
+        with first_process_goes_on(trainer):
+            seconds, more = train(trainer, module, data, run, checkpoint)
     else:  # nothing to fit: the file holds caption and indices
         if DriftMonitor.of(trainer) is not None:
             raise SettingError("drift is of a fitted vector and there is none with k = 0; leave --drift out")
@@ -157,11 +164,12 @@ def train(
     total = total_iterations(trainer)
     with locating(lambda: f"at iteration {checkpoints.saved_step} of {total}" if checkpoints.saved_step else ""):
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if (early := ending.early(trainer)) is not None:
+    if (early := ending.early(trainer)) is not None and trainer.is_global_zero:
         parts = run.parts([source.name for source in module.sources])
         save_unfinished(module, parts if parts == [run] else [*parts, run], early)
         raise UnfinishedError(format_early(early, run.path))
-    trainer.save_checkpoint(run.last_checkpoint, weights_only=False)  # of the fit, not the vector alone
+    if early is None:
+        trainer.save_checkpoint(run.last_checkpoint, weights_only=False)  # of the fit, not the vector alone
     seconds, more = {stage.title: stage.elapsed_s for stage in stages_of(trainer)}, {}
     if (monitor := DriftMonitor.of(trainer)) is not None:
         seconds["drift"] = monitor.elapsed_s

@@ -134,7 +134,7 @@ class TrackFit(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, VOVModule)
         for logger in trainer.loggers:
-            if isinstance(logger, RunLogger) and logger.media:
+            if isinstance(logger, RunLogger) and logger.media and trainer.is_global_zero:
                 for source, preview in zip(
                     pl_module.sources, pl_module.previews, strict=False
                 ):  # or fewer were validated

@@ -14,6 +14,7 @@ TRAINER = (
     "val_check_interval", "check_val_every_n_epoch", "num_sanity_val_steps", "reload_dataloaders_every_n_epochs",
     "logger", "log_every_n_steps", "enable_autolog_hparams", "default_root_dir", "enable_checkpointing",
     "enable_progress_bar", "enable_model_summary", "profiler", "detect_anomaly", "barebones",
+    "use_distributed_sampler",
 )  # fmt: skip
 """Settings of Lightning's trainer that do not change what is fitted."""
 CALLBACKS = (

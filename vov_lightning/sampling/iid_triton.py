@@ -1,7 +1,8 @@
 """Scores of independent candidates on a GPU: normals are drawn in registers and never stored.
 
-One program a group and a block of candidates runs over the words of
+One program a block of candidates of a group runs over the words of
 `random_words`; the result equals `IidCodebook.scores` up to the order of sums.
+Products are summed in place, and over a program's threads once at the end.
 """
 
 import torch
@@ -14,12 +15,13 @@ from vov_lightning.randomness import normal_table, stream_key
 
 @triton.jit
 def _score_kernel(
-    wish, table, key_bits, scores, length, words, num_candidates, CANDIDATES: tl.constexpr, WORDS: tl.constexpr
+    wish, table, key_bits, scores, length, words, num_candidates, blocks, CANDIDATES: tl.constexpr, WORDS: tl.constexpr
 ):
-    group = tl.program_id(0).to(tl.int64)
-    candidate = tl.program_id(1) * CANDIDATES + tl.arange(0, CANDIDATES)
+    # One axis: the second one of a grid ends at 65,535, which 2^22 candidates pass.
+    group = (tl.program_id(0) // blocks).to(tl.int64)
+    candidate = (tl.program_id(0) % blocks) * CANDIDATES + tl.arange(0, CANDIDATES)
     key = tl.load(key_bits).to(tl.uint64, bitcast=True)
-    total = tl.zeros((CANDIDATES,), tl.float32)
+    total = tl.zeros((CANDIDATES, WORDS), tl.float32)
     for start in range(0, words, WORDS):
         word = start + tl.arange(0, WORDS)
         position = (group * num_candidates + candidate[:, None]) * words + word[None, :]
@@ -31,12 +33,12 @@ def _score_kernel(
             normal = tl.load(table + ((z >> (16 * lane)) & 0xFFFF).to(tl.int32))
             column = 4 * word + lane
             weight = tl.load(wish + group * length + column, mask=column < length, other=0.0)
-            total += tl.sum(normal * weight[None, :], axis=1)
-    tl.store(scores + group * num_candidates + candidate, total, mask=candidate < num_candidates)
+            total += normal * weight[None, :]
+    tl.store(scores + group * num_candidates + candidate, tl.sum(total, axis=1), mask=candidate < num_candidates)
 
 
 def iid_scores(
-    wish: Tensor, num_candidates: int, seed: int, stream: int, *, candidates: int = 64, words: int = 64
+    wish: Tensor, num_candidates: int, seed: int, stream: int, *, candidates: int = 32, words: int = 32
 ) -> Tensor:
     """Inner products [G, num_candidates] of ``wish`` [G, L] float32 with the candidates of each group.
 
@@ -52,9 +54,9 @@ def iid_scores(
     scores = torch.empty(groups, num_candidates, device=wish.device)
     key = stream_key(seed, stream)
     key_bits = torch.tensor([key - 2**64 if key >> 63 else key], device=wish.device)
-    grid = (groups, triton.cdiv(num_candidates, candidates))
+    blocks = triton.cdiv(num_candidates, candidates)
     with torch.cuda.device_of(wish):
-        _score_kernel[grid](
+        _score_kernel[(groups * blocks,)](
             wish.contiguous(),
             normal_table(wish.device),
             key_bits,
@@ -62,6 +64,7 @@ def iid_scores(
             length,
             -(-length // 4),
             num_candidates,
+            blocks,
             CANDIDATES=candidates,
             WORDS=words,
         )

@@ -97,9 +97,7 @@ def test_times_are_of_what_fits_the_gpu(capsys):
     costs = Estimate(1, 1, 1, 1, 1, 60e12, 40e12, 0, 0, 0, 0)
     times = {}
     for none, attention, everything in ((1e9, 1e9, 1e9), (1e15, 1e9, 1e9), (1e15, 1e15, 1e9), (1e15, 1e15, 1e15)):
-        needs = replace(
-            costs, activation_bytes=int(none), attention_bytes=int(attention), block_bytes=int(everything)
-        )
+        needs = replace(costs, activation_bytes=int(none), attention_bytes=int(attention), block_bytes=int(everything))
         (row,) = [line for line in format_costs(needs, ClipSize(1, 8, 8), arguments).splitlines() if "A100" in line]
         times[none, attention, everything] = row.split()[3:]
     found = list(times.values())

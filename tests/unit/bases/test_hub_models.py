@@ -20,7 +20,7 @@ from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.build import build_file
-from vov_lightning.codec.decode import adapted, decode, sample
+from vov_lightning.codec.decode import adapted, decode, sample, velocity_field
 from vov_lightning.codec.settings import steering_of
 from vov_lightning.codec.steer import steer
 from vov_lightning.errors import BaseModelError, SettingError
@@ -193,6 +193,20 @@ class TestAdapted:
         assert torch.equal(base.velocity(CAPTION)(x_t, t), plain)
         with pytest.raises(SettingError, match="compute_dtype=float32, but the weights of"):
             build_file(base, source, CAPTION, symbols, 0.002, adapter, SamplerConfig())
+
+    def test_weights_compute_in_their_own_type(self, family: type[HubModel]) -> None:
+        base = family.untrained(dtype=torch.bfloat16)
+        x_t, t = torch.randn(1, *base.latent_shape(size_of(base))), torch.tensor([0.5])
+        plain, types = base.velocity(CAPTION)(x_t, t), []
+        layer = next(iter(base.adapted_layers(base.default_targets).values()))
+        layer.register_forward_pre_hook(
+            lambda _, given: types.append((given[0].dtype, torch.is_autocast_enabled("cpu")))
+        )
+        for compute_dtype in ("weights", "bfloat16"):
+            found = velocity_field(base, CAPTION, SamplerConfig(compute_dtype=compute_dtype))(x_t, t)
+            assert torch.equal(found, plain) == (compute_dtype == "weights")
+        assert types[0] == (torch.bfloat16, False)
+        assert types[1][1]
 
     def test_checkpointing_leaves_the_gradient_as_it_is(
         self, base: HubModel, adapter: HashedLoRA, predict: Callable[[], Tensor]

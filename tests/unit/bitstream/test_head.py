@@ -36,7 +36,7 @@ def test_every_field_round_trips_away_from_its_default():
         NANO,
         base_name="own",
         base_revision="refs/pr/7",
-        compute_dtype="float16",
+        compute_dtype="weights",
         fps=Fraction(30000, 1001),
         rank=7,
         steps=1000,

@@ -104,7 +104,10 @@ def test_numpy_numbers_become_plain_ones_and_floats_float32():
         ({"guidance": -1.0}, "guidance: -1.0 is not a finite float32 >= 0"),
         ({"guidance": float("inf")}, "guidance"),
         ({"seed": 2**64}, "seed"),
-        ({"compute_dtype": "float64"}, "compute_dtype: 'float64' is not one of 'float32', 'bfloat16', 'float16', 'weights'"),
+        (
+            {"compute_dtype": "float64"},
+            "compute_dtype: 'float64' is not one of 'float32', 'bfloat16', 'float16', 'weights'",
+        ),
         ({"vae_tiling": 1}, "vae_tiling: 1 is not one of False, True"),
         ({"window": (3, 8, 8, 1)}, "window.* is not 5 whole numbers"),
         ({"window": (3, 8, 8, 3, 2)}, "window.* an overlap is at least 0 and below"),

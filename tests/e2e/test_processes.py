@@ -1,0 +1,90 @@
+"""One clip fitted by two processes: the vector of one process that takes as many draws, and one set of files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.slow
+
+COMMAND = "import sys\nfrom vov_lightning.cli.start import fit\nsys.exit(fit())\n"
+SETTINGS = [
+    "--config=nano.yaml",
+    "--stage1.iterations=3",
+    "--stage2.iterations=3",
+    "--stage1.warmup=0",
+    "--trainer.val_check_interval=12",
+    "--data.frames=5",
+    "--data.height=64",
+    "--data.width=64",
+    "--scaling.target_bpp=null",
+    "--model.sampler.steps=2",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.logger=false",
+    "--model.objective.batch_size=1",
+]
+TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen:
+    script = folder / "vov-fit"  # Lightning starts the second process by the name of the first one's script
+    script.write_text(COMMAND)
+    command = [sys.executable, str(script), *SETTINGS, f"--runs={folder}", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, **pipes)
+
+
+def fitted(folder: Path, *arguments: str) -> tuple[str, torch.Tensor]:
+    process = started(folder, *arguments)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    checkpoint = torch.load(folder / "sample" / "checkpoints" / "last.ckpt", weights_only=True)
+    return out, checkpoint["state_dict"]["vector"]
+
+
+def test_two_processes_fit_what_one_does_with_as_many_draws(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    _, one = fitted(tmp_path / "one", "--trainer.accumulate_grad_batches=4")
+    out, two = fitted(tmp_path / "two", "--trainer.accumulate_grad_batches=2", *TWO)
+    torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-5)  # sums in another order, through six steps of AdamW
+    assert out.count("psnr") + out.count("PSNR") <= 2  # figures are said once
+    files = [sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*")) for name in
+             ("one", "two")]  # fmt: skip
+    assert files[0] == files[1]
+    rows = [
+        [json.loads(line) for line in (tmp_path / name / "sample" / "history.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
+
+
+def test_a_signal_to_one_process_stops_both_and_the_fit_goes_on(tmp_path: Path) -> None:
+    long = ["--stage1.iterations=4000", "--trainer.val_check_interval=100000", "--trainer.accumulate_grad_batches=1"]
+    process = started(tmp_path, *long, *TWO)
+    checkpoint = tmp_path / "sample" / "checkpoints" / "last.ckpt"
+    for _ in range(600):
+        if checkpoint.exists() or process.poll() is not None:
+            break
+        time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 143, err
+    assert "SIGTERM: stopped at iteration" in err
+    assert checkpoint.exists()
+
+
+def test_a_set_is_not_shared_by_processes(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.png").symlink_to(next(Path("docs").resolve().glob("*.png")))
+    process = started(tmp_path, f"--set={tmp_path / 'set'}", *TWO)
+    _, err = process.communicate()
+    assert process.returncode == 1
+    assert "for a set give each GPU its own clips with --part" in err
