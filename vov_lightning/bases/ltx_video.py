@@ -85,6 +85,10 @@ class LTXVideo(HubModel):
         states = super()._random_embedding(caption)["states"]
         return {"states": states, "mask": torch.ones(states.shape[:2], dtype=torch.bool)}
 
+    def _attention_inputs(self) -> tuple[Tensor, Tensor | None]:
+        query, _ = super()._attention_inputs()
+        return query, torch.zeros(1, 1, 1, query.shape[1], device=query.device, dtype=query.dtype)
+
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
         batch, _, frames, height, width = x_t.shape
         u = self.transformer(
