@@ -37,7 +37,7 @@ def main() -> None:
     paths = [str(path) for path in options.clips]
     arguments = [f"--config={options.config}", f"--data.paths={json.dumps(paths)}", f"--runs={options.out}"]
     if options.rotate:
-        captions = [SignalData(path).load(Nano())[1] for path in paths]
+        captions = [SignalData(path).load(Nano()).caption for path in paths]
         arguments.append(f"--data.captions={json.dumps(captions[1:] + captions[:1])}")
     if fit.main([*arguments, "--trainer.logger=false", *options.more]):
         raise SystemExit(1)
@@ -53,17 +53,19 @@ def measure(folder: Path, paths: list[str]) -> list[Row]:
     base = Nano()
     files = {source_name(path): VovFile.open(folder / source_name(path) / f"{source_name(path)}.vov") for path in paths}
     header = next(iter(files.values())).header
-    size = {"frames": header.frames, "height": header.height, "width": header.width}
-    members = [SignalData(path, **size, caption=file.caption) for path, file in zip(paths, files.values(), strict=True)]
+    members = [
+        SignalData(path, frames=header.frames, height=header.height, width=header.width, caption=file.caption)
+        for path, file in zip(paths, files.values(), strict=True)
+    ]
     sources = {source.name: source for source in SignalData.joint(members).load_all(base)}
     rows: list[Row] = []
     for model in ("joint vector", "unadapted"):
         for name, file in files.items():
             if model == "unadapted":
-                fitted, sampler = sources[name].fitted, sampler_of(file.header)
+                fitted, sampler = sources[name].clip.first, sampler_of(file.header)
                 file = build_file(base, fitted, file.caption, torch.zeros(0), 1.0, AdapterConfig(), sampler)
             frames = decode(file, base).frames
-            found = {other: distances(frames, source.target) for other, source in sources.items()}
+            found = {other: distances(frames, source.clip.target) for other, source in sources.items()}
             lpips = {f"LPIPS to {other}": row["lpips"] for other, row in found.items()}
             nearest = min(found, key=lambda other: float(found[other]["lpips"]))
             rows.append(

@@ -78,8 +78,10 @@ def measure(path: Path, out: Path, random_weights: Path, more: list[str]) -> lis
             raise SystemExit(1)
         files[name] = VovFile.open(folder / path.stem / f"{path.stem}.vov")
     header = files["vector and indices"].header
-    size = {"height": header.height, "width": header.width, "frames": header.frames}
-    source, caption = SignalData(str(path), **size, caption=files["vector"].caption).load(base)
+    loaded = SignalData(
+        str(path), frames=header.frames, height=header.height, width=header.width, caption=files["vector"].caption
+    ).load(base)
+    source, caption = loaded.clip.first, loaded.caption
 
     def plain(sampler: SamplerConfig) -> VovFile:
         return build_file(base, source, caption, torch.zeros(0), 1.0, AdapterConfig(k=0), sampler)

@@ -29,6 +29,7 @@ from vov_lightning.codec.build import build_file
 from vov_lightning.codec.decode import decode
 from vov_lightning.codec.steer import steer, with_indices
 from vov_lightning.fitting.data import SignalData
+from vov_lightning.runs.source import Source
 from vov_lightning.sampling.candidates import Codebook, HadamardCodebook, IidCodebook
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
@@ -73,9 +74,10 @@ def main() -> None:
     print("\n" + markdown(rows))
 
 
-def average(base: Nano, clips: list[tuple[Fitted, str]], seeds: int, setting: Setting) -> Row:
+def average(base: Nano, clips: list[Source], seeds: int, setting: Setting) -> Row:
     """Means over clips and seeds of bits, bpp and distances."""
-    rows = [measure(base, source, caption, seed, setting) for (source, caption), seed in product(clips, range(seeds))]
+    pairs = product(clips, range(seeds))
+    rows = [measure(base, source.clip.first, source.caption, seed, setting) for source, seed in pairs]
     return {key: mean(row[key] for row in rows) for key in rows[0]}
 
 
@@ -151,8 +153,9 @@ def measure_time() -> None:
         f"{iid / hadamard:.0f} times less"
     )
     base = Nano()
-    source, caption = SignalData("sample").load(base)
-    file = build_file(base, source, caption, torch.zeros(0), 1.0, AdapterConfig(k=0), SamplerConfig(steps=50))
+    loaded = SignalData("sample").load(base)
+    source = loaded.clip.first
+    file = build_file(base, source, loaded.caption, torch.zeros(0), 1.0, AdapterConfig(k=0), SamplerConfig(steps=50))
     scaling = ScalingConfig(bits=4000, allocation="even")
     scaled = steer(file, base, source.signal, scaling)
     encoding = seconds(lambda: steer(file, base, source.signal, scaling))

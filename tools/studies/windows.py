@@ -111,8 +111,8 @@ def measure_quality(base: Nano, clips: list[Path], settings: list[Setting]) -> l
         found = []
         for path in clips:
             data = SignalData(str(path), frames=size.frames, height=size.height, width=size.width)
-            fitted, caption = data.load(base)
-            found.append(measure(base, fitted.signal, caption, size, setting))
+            source = data.load(base)
+            found.append(measure(base, source.clip.first.signal, source.caption, size, setting))
         label = {"size": f"{size.width}x{size.height}x{size.frames}", **vars(setting)}
         rows.append(label | {key: mean(row[key] for row in found) for key in found[0]})
         print(markdown(rows[-1:]).splitlines()[-1], flush=True)
