@@ -13,7 +13,9 @@ import json
 import sys
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import lightning as L
 import torch
@@ -78,7 +80,7 @@ class Machine:
     """Lightning's ``accelerator``: auto, cpu, gpu."""
     devices: int = 1
     """Processes: one a GPU, or one a CPU core."""
-    precision: str = "bf16-mixed"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true"] = "bf16-mixed"
     """Lightning's ``precision``."""
 
 
@@ -138,7 +140,9 @@ def train(
         untrained = trainer.validate(module, held_out, verbose=False)[0]
         if not final.exists():
             if stage.compile:
-                module.network.compile()
+                network = module.network
+                assert isinstance(network, torch.nn.Module)
+                network.compile()
             # A resumed run draws clips that its first part did not.
             resumed_at = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
             L.seed_everything(seed + resumed_at)
@@ -175,7 +179,7 @@ def train(
         report["decoder"] = run(second, decoder, out / "decoder", clips, average(decoder))
 
     for name, size in (("train", data.pool), ("validation", 64)):
-        encode_pool(autoencoder, lambda name=name: clips(name, 16, 0), size, out / f"{name}_latents")
+        encode_pool(autoencoder, partial(clips, name, 16, 0), size, out / f"{name}_latents")
 
     def latents(name: str, batch_size: int, stream_seed: int) -> DataLoader:
         return DataLoader(LatentStream(out / f"{name}_latents", stream_seed), batch_size)

@@ -37,6 +37,8 @@ ENTRY_RATE = 8
 class FlowModule(L.LightningModule):
     """Flow matching (``u ~ eps - x``), with captions computed from the clips and dropped at random."""
 
+    unsaid: Tensor
+
     def __init__(
         self,
         config: NanoConfig,
@@ -70,7 +72,7 @@ class FlowModule(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         latents, rows = batch
-        t = shift_time(stratified(*self._times(latents)).to(latents), self.hparams.shift)
+        t = shift_time(stratified(*self._times(latents)).to(latents), self.hparams["shift"])
         noise = torch.randn_like(latents)
         past: Tensor | None = None
         if self.context:
@@ -108,8 +110,8 @@ class FlowModule(L.LightningModule):
 
     def _drop(self, rows: Tensor) -> Tensor:
         """``rows`` [B, 7] with some attributes, and of some clips all, set to "not said"."""
-        dropped = torch.rand(rows.shape, device=rows.device) < self.hparams.drop_attribute
-        dropped |= torch.rand(len(rows), 1, device=rows.device) < self.hparams.drop_caption
+        dropped = torch.rand(rows.shape, device=rows.device) < self.hparams["drop_attribute"]
+        dropped |= torch.rand(len(rows), 1, device=rows.device) < self.hparams["drop_caption"]
         return torch.where(dropped, self.unsaid, rows)
 
     def configure_optimizers(self):

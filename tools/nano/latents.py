@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, TensorDataset
 from tqdm import tqdm
 
@@ -27,6 +28,7 @@ def encode_pool(autoencoder: LappedAutoencoder, open_clips: Callable[[], DataLoa
     synchronise()
     if not exists:
         clips = open_clips()
+        assert clips.batch_size is not None  # they come in batches
         device = "cuda" if torch.cuda.is_available() else "cpu"
         autoencoder = autoencoder.to(device).eval()
         latents, rows = [], []
@@ -45,7 +47,9 @@ class LatentStream(IterableDataset):
 
     def __init__(self, folder: Path, seed: int) -> None:
         parts = [torch.load(path, mmap=True) for path in sorted(folder.glob("*.pt"))]
-        self.clips = ConcatDataset([TensorDataset(part["latents"], part["rows"]) for part in parts])
+        self.clips: ConcatDataset[tuple[Tensor, ...]] = ConcatDataset(
+            [TensorDataset(part["latents"], part["rows"]) for part in parts]
+        )
         self.seed = seed
 
     def __iter__(self):

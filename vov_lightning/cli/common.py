@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from vov_lightning.bases import BaseModel
 
 
-def command(run: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
+class Main(Protocol):
+    """A command: takes arguments, by default the command line's, and returns the exit status."""
+
+    def __call__(self, args: list[str] | None = None) -> int: ...
+
+
+def command(run: Callable[[list[str] | None], int | None]) -> Main:
     """Entry point that turns our own errors into one line on stderr and exit status 1.
 
     Our own are also those that jsonargparse wraps where an optional class fails to load. Where nobody reads standard
