@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from support import weights_of, without_vector
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize
@@ -41,15 +42,6 @@ def make_file(
     adapter = adapter or AdapterConfig(k=K, rank=2, targets=("attn1.to_q", "attn1.to_out.0", "ffn.net.2"), seed=3)
     symbols = torch.randint(-6, 7, (adapter.k,), generator=torch.Generator().manual_seed(0))
     return build_file(base, source, CAPTION, symbols, STEP, adapter, sampler)
-
-
-def without_vector(file: VovFile) -> VovFile:
-    header = dataclasses.replace(file.header, k=0, step=1.0, targets=1, rank=1, hash_seed=0)
-    return VovFile(header, file.caption)
-
-
-def weights_of(base: Nano) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in base.state_dict().items()}
 
 
 def assert_unchanged(base: Nano, before: dict[str, Tensor]) -> None:

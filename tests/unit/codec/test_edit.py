@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from support import weights_of, without_vector
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize
@@ -43,11 +44,6 @@ def steered(file: VovFile) -> VovFile:
     return with_indices(file, (np.array([7, 130]), np.array([9])), ScalingConfig())
 
 
-def without_vector(file: VovFile) -> VovFile:
-    header = dataclasses.replace(file.header, k=0, step=1.0, targets=1, rank=1, hash_seed=0)
-    return VovFile(header, file.caption)
-
-
 def updates(base: Nano, file: VovFile) -> dict[str, Tensor]:
     """``B A`` of each adapted layer, dense."""
     header = file.header
@@ -55,10 +51,6 @@ def updates(base: Nano, file: VovFile) -> dict[str, Tensor]:
     adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed)
     matrices = adapter.matrices(header.step * torch.tensor(file.symbols, dtype=torch.float32))
     return {name: b @ a for name, (a, b) in matrices.items()}
-
-
-def weights_of(base: Nano) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in base.state_dict().items()}
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from support import random_tensor
 from torch import Tensor, nn
 
 from vov_lightning.bases.nano.model import Nano
@@ -13,10 +14,6 @@ from vov_lightning.vector.adapter import DEFAULT_K, HashedLoRA
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 K = 40
-
-
-def random_tensor(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from support import random_frames, random_tensor
 
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.nano.autoencoder import AutoencoderConfig, LappedAutoencoder, LappedTransform, to_blocks
@@ -11,15 +11,6 @@ from vov_lightning.bases.nano.model import Nano
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIZES = [ClipSize(1, 8, 8), ClipSize(1, 24, 16), ClipSize(5, 16, 24), ClipSize(9, 16, 8)]
-
-
-def random_frames(size: ClipSize, seed: int = 0) -> Tensor:
-    shape = (size.frames, 3, size.height, size.width)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
-
-
-def random_tensor(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 class TestAutoencoder:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support import random_frames, random_tensor
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize
@@ -19,15 +20,6 @@ SIZES = [ClipSize(1, 8, 8), ClipSize(1, 24, 16), ClipSize(5, 16, 24), ClipSize(9
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def random_frames(size: ClipSize, seed: int = 0) -> Tensor:
-    shape = (size.frames, 3, size.height, size.width)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
-
-
-def random_tensor(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture
