@@ -41,7 +41,7 @@ def launch_set(cli: "FitCLI") -> int:
     config = cli.config
     if config.overwrite:
         raise SettingError(
-            f"--overwrite true with --launcher {config.launcher} would delete checkpoints when a job begins again; leave "
+            f"--overwrite true with --launcher {config.launcher} deletes checkpoints when a job begins again; leave "
             "it out, and remove the folder of the runs or choose another --name"
         )
     launch = LaunchConfig(**config.launch)
