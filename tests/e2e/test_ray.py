@@ -25,7 +25,7 @@ def cluster(monkeypatch):
     found = cluster_utils.Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     try:
         found.add_node(**NODE)
-        found.wait_for_nodes()
+        found.wait_for_nodes(timeout=120)
         yield found
     finally:
         ray.shutdown()
@@ -41,8 +41,8 @@ def arguments(fit_arguments, clip, tmp_path):
         shutil.copyfile(clip, folder / f"{name}.mp4")
     (folder / "b.txt").write_text("dim, blue\n")
     kept = [argument for argument in fit_arguments if not argument.startswith(("--data.path", "--runs"))]
-    longer = ["--stage1.iterations=30", "--stage2.iterations=270", "--trainer.val_check_interval=300"]
-    return [*kept, *longer, f"--set={folder}"]
+    longer = ["--stage1.iterations=30", "--stage2.iterations=770", "--trainer.val_check_interval=800"]
+    return [*kept, *longer, "--set=data/three"]
 
 
 def files_of(runs):
@@ -53,8 +53,9 @@ def files_of(runs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", ["null", "false"])
-def test_a_node_that_dies_in_mid_fit_changes_nothing(shared, cluster, arguments, tmp_path, capfd):
-    """On a folder that all see, and where clips and checkpoints travel."""
+def test_a_node_that_dies_in_mid_fit_changes_nothing(shared, cluster, arguments, tmp_path, capfd, monkeypatch):
+    """On a folder that all see, and where clips and checkpoints travel; the paths are relative."""
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "ray" / "three"
     killed = []
 
@@ -93,8 +94,11 @@ def one_node(monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_and_the_evaluation_of_what_does_not(one_node, arguments, tiny_weights, tmp_path, capfd):
+def test_what_goes_wrong_and_the_evaluation_of_what_does_not(
+    one_node, arguments, tiny_weights, tmp_path, capfd, monkeypatch
+):
     """A clip that fails stops no other; a model that does not load stops all; a worker too large is refused."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "three" / "broken.mp4").write_bytes(b"no video")
     few = ["--stage1.iterations=2", "--stage2.iterations=2", "--trainer.val_check_interval=4", "--launcher=ray"]
     fits = [*arguments, *few, f"--runs={tmp_path / 'ray'}"]

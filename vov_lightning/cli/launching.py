@@ -187,14 +187,15 @@ def worker_of(
     def fit_away(member: Member) -> Outcome:
         ray = rays.engine("ray", "ray")
         try:
-            parcel = ray.get(keeper.send.remote(member))
+            parcel = ray.get(keeper.call.remote("send", member))
         except ClaimedError as error:
             return Outcome("elsewhere", str(error))
         run = RunFolder(folder / member.name, member.name)
         here = receive(parcel, member, home / "clips", folder)
-        with Sender(lambda data: ray.get(keeper.keep.remote(member, data)), run):
+        with Sender(lambda data: ray.get(keeper.call.remote("keep", member, data)), run):
             outcome = fit_here(here)
-        ray.get(keeper.end.remote(member, pack({"run": run.path}), outcome.text if outcome.state == "failed" else None))
+        error = outcome.text if outcome.state == "failed" else None
+        ray.get(keeper.call.remote("end", member, pack({"run": run.path}), error))
         shutil.rmtree(run.path, ignore_errors=True)
         shutil.rmtree(home / "clips", ignore_errors=True)
         return outcome
