@@ -8,7 +8,8 @@ import time
 import pytest
 
 from vov_lightning.cli import eval as evaluate
-from vov_lightning.cli import fit
+from vov_lightning.cli import fit, launching
+from vov_lightning.fitting.interruption import Interrupted
 from vov_lightning.runs.claims import read_claim
 
 ray = pytest.importorskip("ray")
@@ -127,6 +128,18 @@ def test_what_goes_wrong_and_the_evaluation_of_what_does_not(
     assert (tmp_path / "many" / "report.html").exists()
     assert evaluate.main([*common, f"--out={tmp_path / 'far'}", "--launcher=ray", "--launch.shared=false"]) == 1
     assert "is not a folder that all machines of the cluster see" in capfd.readouterr().err
+
+
+def test_a_signal_that_comes_while_ray_waits_stays_one(arguments, tmp_path, monkeypatch, capsys):
+    """Ray's compiled code has no `Interrupted`; what it raises then was seen with Ray 2.60."""
+
+    def wait(*_):
+        raise SystemError("returned a result with an exception set") from Interrupted(2)
+
+    monkeypatch.setattr(launching.rays, "cluster", wait)
+    monkeypatch.chdir(tmp_path)
+    assert fit.main([*arguments, "--launcher=ray"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
 
 
 def test_a_launcher_needs_a_set(run_fit, capsys):
