@@ -8,7 +8,8 @@ import time
 import pytest
 
 from vov_lightning.cli import eval as evaluate
-from vov_lightning.cli import fit
+from vov_lightning.cli import fit, launching
+from vov_lightning.fitting.interruption import Interrupted
 from vov_lightning.runs.claims import read_claim
 
 ray = pytest.importorskip("ray")
@@ -25,7 +26,7 @@ def cluster(monkeypatch):
     found = cluster_utils.Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     try:
         found.add_node(**NODE)
-        found.wait_for_nodes()
+        found.wait_for_nodes(timeout=120)
         yield found
     finally:
         ray.shutdown()
@@ -41,8 +42,8 @@ def arguments(fit_arguments, clip, tmp_path):
         shutil.copyfile(clip, folder / f"{name}.mp4")
     (folder / "b.txt").write_text("dim, blue\n")
     kept = [argument for argument in fit_arguments if not argument.startswith(("--data.path", "--runs"))]
-    longer = ["--stage1.iterations=30", "--stage2.iterations=270", "--trainer.val_check_interval=300"]
-    return [*kept, *longer, f"--set={folder}"]
+    longer = ["--stage1.iterations=30", "--stage2.iterations=770", "--trainer.val_check_interval=800"]
+    return [*kept, *longer, "--set=data/three"]
 
 
 def files_of(runs):
@@ -53,8 +54,9 @@ def files_of(runs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", ["null", "false"])
-def test_a_node_that_dies_in_mid_fit_changes_nothing(shared, cluster, arguments, tmp_path, capfd):
-    """On a folder that all see, and where clips and checkpoints travel."""
+def test_a_node_that_dies_in_mid_fit_changes_nothing(shared, cluster, arguments, tmp_path, capfd, monkeypatch):
+    """On a folder that all see, and where clips and checkpoints travel; the paths are relative."""
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "ray" / "three"
     killed = []
 
@@ -93,8 +95,11 @@ def one_node(monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_and_the_evaluation_of_what_does_not(one_node, arguments, tiny_weights, tmp_path, capfd):
+def test_what_goes_wrong_and_the_evaluation_of_what_does_not(
+    one_node, arguments, tiny_weights, tmp_path, capfd, monkeypatch
+):
     """A clip that fails stops no other; a model that does not load stops all; a worker too large is refused."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "three" / "broken.mp4").write_bytes(b"no video")
     few = ["--stage1.iterations=2", "--stage2.iterations=2", "--trainer.val_check_interval=4", "--launcher=ray"]
     fits = [*arguments, *few, f"--runs={tmp_path / 'ray'}"]
@@ -123,6 +128,18 @@ def test_what_goes_wrong_and_the_evaluation_of_what_does_not(one_node, arguments
     assert (tmp_path / "many" / "report.html").exists()
     assert evaluate.main([*common, f"--out={tmp_path / 'far'}", "--launcher=ray", "--launch.shared=false"]) == 1
     assert "is not a folder that all machines of the cluster see" in capfd.readouterr().err
+
+
+def test_a_signal_that_comes_while_ray_waits_stays_one(arguments, tmp_path, monkeypatch, capsys):
+    """Ray's compiled code has no `Interrupted`; what it raises then was seen with Ray 2.60."""
+
+    def wait(*_):
+        raise SystemError("returned a result with an exception set") from Interrupted(2)
+
+    monkeypatch.setattr(launching.rays, "cluster", wait)
+    monkeypatch.chdir(tmp_path)
+    assert fit.main([*arguments, "--launcher=ray"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
 
 
 def test_a_launcher_needs_a_set(run_fit, capsys):

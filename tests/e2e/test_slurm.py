@@ -192,7 +192,7 @@ def test_a_dry_run_prints_the_file_for_sbatch(arguments, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--overwrite"], "--overwrite true with --launcher slurm would delete"),
+        (["--overwrite"], "--overwrite true with --launcher slurm deletes"),
         (["--part=1/2"], "--part 1/2 with --launcher slurm"),
         (["--launch.workers=0"], "launch.workers=0 is below 1"),
     ],

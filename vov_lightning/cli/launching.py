@@ -5,7 +5,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from vov_lightning.bases import class_of
 from vov_lightning.bases.estimate import estimate
 from vov_lightning.cli.sets import ClipSet, Fitter, end_set, tell
 from vov_lightning.errors import ClaimedError, SettingError
+from vov_lightning.fitting.interruption import Interrupted
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.rehearsal import work_of
 from vov_lightning.launch import rays, slurm
@@ -41,16 +43,27 @@ def launch_set(cli: "FitCLI") -> int:
     config = cli.config
     if config.overwrite:
         raise SettingError(
-            f"--overwrite true with --launcher {config.launcher} would delete checkpoints when a job begins again; "
-            "leave it out, and remove the folder of the runs or choose another --name"
+            f"--overwrite true with --launcher {config.launcher} deletes checkpoints when a job begins again; leave "
+            "it out, and remove the folder of the runs or choose another --name"
         )
     launch = LaunchConfig(**config.launch)
     if config.launcher == "slurm":
         return submit_set(cli, launch)
     clips = ClipSet.of(config)
-    with rays.cluster(launch) as ray:
+    with signals_kept(), rays.cluster(launch) as ray:
         gpus = sum(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
         return end_set(clips, fit_on_ray(cli, clips, launch, need_of(config, launch, gpus > 0), ray))
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Within the block a signal that stops the command stays one: Ray's compiled code makes a SystemError of it."""
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, Interrupted):
+            raise error.__cause__ from None
+        raise
 
 
 def need_of(config: Namespace, launch: LaunchConfig, gpus_there: bool) -> Need:
@@ -187,14 +200,15 @@ def worker_of(
     def fit_away(member: Member) -> Outcome:
         ray = rays.engine("ray", "ray")
         try:
-            parcel = ray.get(keeper.send.remote(member))
+            parcel = ray.get(keeper.call.remote("send", member))
         except ClaimedError as error:
             return Outcome("elsewhere", str(error))
         run = RunFolder(folder / member.name, member.name)
         here = receive(parcel, member, home / "clips", folder)
-        with Sender(lambda data: ray.get(keeper.keep.remote(member, data)), run):
+        with Sender(lambda data: ray.get(keeper.call.remote("keep", member, data)), run):
             outcome = fit_here(here)
-        ray.get(keeper.end.remote(member, pack({"run": run.path}), outcome.text if outcome.state == "failed" else None))
+        error = outcome.text if outcome.state == "failed" else None
+        ray.get(keeper.call.remote("end", member, pack({"run": run.path}), error))
         shutil.rmtree(run.path, ignore_errors=True)
         shutil.rmtree(home / "clips", ignore_errors=True)
         return outcome

@@ -24,7 +24,7 @@ from vov_lightning.runs.claims import Claim
 from vov_lightning.runs.folder import JOBS, RunFolder
 from vov_lightning.runs.sets import Member, note_failure
 
-LOOK_S = 5.0
+LOOK_S = 1.0
 """Seconds between two looks for a new checkpoint that is sent."""
 
 

@@ -171,11 +171,26 @@ def _first_line(error: BaseException) -> str:
 
 
 def beside_driver(ray: Any, made: type, *arguments: Any) -> Any:
-    """An actor of class ``made`` on the machine of this process; it takes no resources."""
+    """An actor with a ``made(*arguments)`` in the working directory of this process: ``call.remote(method, ...)``.
+
+    It takes no resources.
+    """
     place = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
-    return ray.remote(made).options(num_cpus=0, scheduling_strategy=place).remote(*arguments)
+    options = {"num_cpus": 0, "scheduling_strategy": place}
+    return ray.remote(_Beside).options(**options).remote(os.getcwd(), made, arguments)
+
+
+class _Beside:
+    """One object, in another process of the same machine."""
+
+    def __init__(self, folder: str, made: type, arguments: tuple[Any, ...]) -> None:
+        os.chdir(folder)
+        self._object = made(*arguments)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        return getattr(self._object, method)(*arguments)
 
 
 def room(ray: Any, need: Need) -> int:
