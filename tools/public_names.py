@@ -1,7 +1,7 @@
 """MkDocs hook: the page of the Python API, from ``vov_lightning.__all__``, a section for each module.
 
-The page holds one line ``::: vov_lightning``; here it becomes a directive of mkdocstrings for every public name, so a new
-name needs no second list.
+The page holds one line ``::: vov_lightning``; here it becomes a directive of mkdocstrings for every public name, so a
+new name needs no second list.
 """
 
 from itertools import groupby

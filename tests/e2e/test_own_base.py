@@ -1,4 +1,4 @@
-"""A base model from outside the package, exactly as the README adds one; and base models by name."""
+"""A base model from outside the package, exactly as the documentation adds one; and base models by name."""
 
 import json
 import re
@@ -14,14 +14,14 @@ from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import decode, fit
 from vov_lightning.video import Signal, read_signal, write_signal
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "base-models.md"
 SHORT = ["--stage1.iterations=3", "--stage2.iterations=3", "--trainer.val_check_interval=3"]
 
 
 @pytest.fixture
 def commands(tmp_path, monkeypatch, one_thread):
-    """Commands of the README's section as lists of words; its module, configuration and image lie in this folder."""
-    section = README.read_text().split("## Add a base model")[1].split("\n## ")[0]
+    """Commands of the page's section as lists of words; its module, configuration and image lie in this folder."""
+    section = PAGE.read_text().split("## Add a base model")[1].split("\n## ")[0]
     blocks = dict(re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL))
     (tmp_path / "my_package.py").write_text(blocks["python"])
     (tmp_path / "my.yaml").write_text(blocks["yaml"])

@@ -19,7 +19,7 @@ from vov_lightning.bases import shared_base
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.errors import RunError, SettingError, SignalError, UnfinishedError
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "compress.md"
 SIZE = {"height": 32, "frames": 9}
 
 
@@ -38,9 +38,9 @@ def tiny_by_name(tiny_weights, monkeypatch):
     shared_base.cache_clear()
 
 
-def test_the_example_of_the_readme_runs(tiny_by_name, clip, tmp_path, monkeypatch):
+def test_the_example_of_the_documentation_runs(tiny_by_name, clip, tmp_path, monkeypatch):
     """As it stands, but on the tiny model, a small clip, a short vector and few iterations."""
-    section = README.read_text().split("### From Python")[1].split("\n## ")[0]
+    section = PAGE.read_text().split("## From Python")[1].split("\n## ")[0]
     code = "\n".join(re.findall(r"```python\n(.*?)```", section, re.DOTALL))
     monkeypatch.chdir(tmp_path)
     shutil.copy(clip, "my_clip.mp4")

@@ -279,4 +279,26 @@ invertible. Previews show the source beside the decoded clip, and --push publish
     ),
 )
 
-COMMANDS = {command.name: command for command in (FIT, DECODE, EDIT, SCALE, EVAL, INFO, EXPORT)}
+APP = Command(
+    "vov-app",
+    "vov-app [--SETTING VALUE ...]",
+    """Compress, compare and edit clips in the browser. Needs pip install "vov_lightning[app]".
+
+  vov-app                          on this machine alone, at http://127.0.0.1:7860
+  vov-app --max_seconds 30         longer clips
+  vov-app --host 0.0.0.0           for everybody who can reach this machine: there is no password
+
+A clip stays on this machine. Its files are removed an hour after they were made, and when the app ends.""",
+    (
+        HELP,
+        Setting("--host", "Address to listen at; 127.0.0.1 is this machine alone.", "ADDRESS", "127.0.0.1"),
+        Setting("--port", "Port to listen at; 0 for any that is free.", "N", "7860"),
+        Setting("--base", "Base model by registered name; files of another one are refused.", "NAME", "nano"),
+        Setting("--device", "Where the base model runs: cpu, cuda, cuda:1 ...", default="cpu"),
+        Setting("--max_mb", "Largest file that is taken, in megabytes.", "N", "100"),
+        Setting("--max_seconds", "Longest part of a clip that is compressed; the rest is left out.", "S", "10.0"),
+        Setting("--max_rows", "Most rows; larger clips are made smaller.", "N", "288"),
+    ),
+)
+
+COMMANDS = {command.name: command for command in (FIT, DECODE, EDIT, SCALE, EVAL, INFO, EXPORT, APP)}

@@ -45,3 +45,7 @@ def info() -> int:
 
 def export() -> int:
     return start("export")
+
+
+def app() -> int:
+    return start("app")

@@ -52,7 +52,7 @@ def fit(
         scaling: Index bits that steer the decoder, added once the vector is fitted.
         resume: Go on from the last checkpoint in ``folder``, where there is one. Give the same settings: only source,
             caption and base model are compared.
-        **trainer_options: For Lightning's `Trainer`. The README has an example.
+        **trainer_options: For Lightning's `Trainer`. The documentation ("Compress", "From Python") has an example.
 
     Raises:
         UnfinishedError: If a limit of the trainer or a callback has stopped the fit before the end of its stages.

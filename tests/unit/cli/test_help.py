@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from vov_lightning.cli import decode, edit, export, fit, info, scale
+from vov_lightning.cli import app, decode, edit, export, fit, info, scale
 from vov_lightning.cli import eval as evaluation
 from vov_lightning.cli.help import Command, first_help
 from vov_lightning.cli.parser import OneLine
@@ -19,6 +19,7 @@ MODULES = {
     "eval": evaluation,
     "info": info,
     "export": export,
+    "app": app,
 }
 
 

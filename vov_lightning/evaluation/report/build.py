@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -56,16 +56,31 @@ def build_report(
         "lossless_pixels": LOSSLESS_PIXELS,
         "quality": QUALITY,
     }
+    return fill("template.html", SCRIPTS, {"RESULTS": payload}, {"FRAMES": "\n".join(blocks.values())})
+
+
+def fill(template: str, scripts: Sequence[str], data: Mapping[str, Any], markup: Mapping[str, str] = {}) -> str:
+    """The page ``template`` with style and scripts inside, and a policy under which nothing else runs or is fetched.
+
+    Args:
+        template: Name of an HTML file beside this module's scripts; ``%%NAME%%`` in it is replaced.
+        scripts: Names of the scripts, in order.
+        data: What becomes JSON, by name.
+        markup: What is in the page's own language already, by name.
+
+    Raises:
+        SettingError: If data hold something that JSON cannot.
+    """
     style = _read("style.css")
-    script = "\n".join(_read(name) for name in SCRIPTS)
+    script = "\n".join(_read(name) for name in scripts)
     parts = {
         "POLICY": _policy(script, style),
         "STYLE": style,
         "SCRIPT": script,
-        "RESULTS": _json(payload),
-        "FRAMES": "\n".join(blocks.values()),
+        **{name: _json(value) for name, value in data.items()},
+        **markup,
     }
-    return re.sub(r"%%([A-Z]+)%%", lambda match: parts[match[1]], _read("template.html"))
+    return re.sub(r"%%([A-Z]+)%%", lambda match: parts[match[1]], _read(template))
 
 
 def _frame_blocks(

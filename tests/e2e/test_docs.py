@@ -1,0 +1,239 @@
+"""README and docs: commands and Python blocks are read, and run on a tiny model; tables match their data.
+
+A page's blocks run in its order, in a folder with a few clips and files. ``<!-- not run: reason -->`` above one says
+that it needs what a test has not (a GPU, weights, a server): its commands are parsed only. ``<!-- file: NAME -->`` says
+that the block is the content of a file.
+"""
+
+import argparse
+import ast
+import contextlib
+import glob
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import jsonargparse
+import pytest
+import torch
+import yaml
+
+import vov_lightning.errors
+from vov_lightning.bases import shared_base
+from vov_lightning.cli.settings import COMMANDS
+from vov_lightning.cli.start import start
+from vov_lightning.video import Signal, write_signal
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"(?:<!-- (not run|file): (.*?) -->\n)?^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHELL = {"cd", "docker", "export", "git", "mkdocs", "mypy", "pip", "pre-commit", "pytest", "ruff", "wandb"}
+"""Commands of others that pages may show; they are not run here."""
+SHORT = ["--stage1.iterations=2", "--stage2.iterations=2", "--trainer.val_check_interval=2", "--trainer.logger=false"]
+
+sys.path.append(str(ROOT / "tools"))
+import public_names
+import tables
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    mark: str
+    """``not run``, ``file`` or nothing."""
+    said: str
+    kind: str
+    text: str
+
+
+class Parsed(Exception):
+    """Raised where a command has read its arguments."""
+
+
+def blocks_of(page: Path) -> list[Block]:
+    return [Block(*(part or "" for part in match)) for match in FENCE.findall(page.read_text())]
+
+
+def commands_of(block: Block) -> list[list[str]]:
+    """The words of each command of a block."""
+    parts = (part for line in block.text.splitlines() for part in re.split(r"\s(?:&&|\|)\s", line))
+    return [words for part in parts if (words := shlex.split(part, comments=True))]
+
+
+@pytest.fixture
+def only_parse(monkeypatch):
+    """``parse(words)``: the command reads its arguments and does nothing else."""
+    for parser in (argparse.ArgumentParser, jsonargparse.ArgumentParser):
+        for name in ("parse_args", "parse_known_args"):
+            real = getattr(parser, name)
+
+            def read(self, *rest, _real=real, _name=name, **options):
+                found = _real(self, *rest, **options)
+                inner = sys._getframe(1).f_globals["__name__"].split(".")[0] in ("argparse", "jsonargparse")
+                if inner or sys._getframe(1).f_globals["__name__"].startswith("vov_lightning.cli.parser"):
+                    return found
+                raise Parsed
+
+            monkeypatch.setattr(parser, name, read)
+
+    def parse(words: list[str]) -> None:
+        with pytest.raises(Parsed):
+            run(words)
+
+    return parse
+
+
+def run(words: list[str]) -> None:
+    """Run a command of ours in this process."""
+    name, *arguments = words
+    if name == "python":
+        path, *arguments = arguments
+        argv, sys.argv = sys.argv, [path, *arguments]
+        try:
+            runpy.run_path(str(ROOT / path), run_name="__main__")
+        finally:
+            sys.argv = argv
+        return
+    with contextlib.suppress(SystemExit):  # of --print_config
+        assert start(name.removeprefix("vov-"), arguments) == 0, shlex.join(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_can_be_read(page, only_parse, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    for block in blocks_of(page):
+        if block.mark == "file":
+            (tmp_path / block.said).write_text(block.text)
+        for words in commands_of(block) if block.kind == "bash" else []:
+            monkeypatch.chdir(ROOT if words[0] == "python" else tmp_path)
+            if words[0] == "pip":
+                extras = re.findall(r"\[(.*?)\]", " ".join(words))
+                assert set(",".join(extras).split(",")) - {""} <= set(project()["optional-dependencies"])
+            elif words[0] == "vov-app":
+                continue
+            elif words[0] not in SHELL:
+                assert words[0] in {*COMMANDS, "python"}, f"{words[0]} is no command of ours"
+                if "--print_config" not in words:
+                    only_parse(words)
+    sys.modules.pop("my_package", None)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_python_and_yaml_can_be_read(page):
+    for block in blocks_of(page):
+        assert block.kind in {"bash", "python", "yaml", "text", "bibtex", "toml", "json"}, block.kind
+        if block.kind == "python":
+            ast.parse(block.text)
+        if block.kind == "yaml":
+            yaml.safe_load(block.text)
+
+
+def project() -> dict:
+    """The section ``project`` of pyproject.toml."""
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture
+def workspace(tiny_weights, tmp_path, monkeypatch, one_thread) -> Path:
+    """The folder in which a page's blocks run: clips, files of a fit; ``nano`` is the tiny model."""
+    assets = tmp_path / "package" / "assets"
+    shutil.copytree(tiny_weights, assets / "nano")
+    monkeypatch.setattr("vov_lightning.bases.nano.model.resources", SimpleNamespace(files=lambda _: assets.parent))
+    shared_base.cache_clear()
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    y, x, t = torch.meshgrid(torch.arange(80), torch.arange(96), torch.arange(9), indexing="ij")
+    frames = torch.stack([2 * x, 3 * y, 20 * t]).permute(3, 0, 1, 2).byte()  # [T, 3, H, W]
+    write_signal(Signal(frames, Fraction(30), "holiday"), "holiday.mp4")
+    write_signal(Signal(frames[:1], Fraction(1), "photo"), "photo.png")
+    for name in ("my_clip", "a", "my_clips/one", "my_clips/two"):
+        Path(name).parent.mkdir(exist_ok=True)
+        shutil.copy("holiday.mp4", f"{name}.mp4")
+    write_signal(Signal(frames.flip(3), Fraction(30), "b"), "b.mp4")
+    for name in ("x", "y"):
+        run(shortened(["vov-fit", "holiday.mp4", "--config", "window.yaml", "--name", name, "--scaling.bits", "400"]))
+        shutil.copy(f"runs/{name}/{name}.vov", f"{name}.vov")
+    shutil.copy("x.vov", "my_clip.vov")
+    yield folder
+    shared_base.cache_clear()
+    sys.modules.pop("my_package", None)
+
+
+def shortened(words: list[str]) -> list[str]:
+    """``words`` with wildcards expanded, and so few iterations that a fit takes a second."""
+    words = [one for word in words for one in (sorted(glob.glob(word)) or [word])]
+    if words[0] == "vov-fit":
+        small = [] if "instant.yaml" in words or "my.yaml" in words else ["--model.adapter.k=64"]
+        return [*words, *SHORT, *small]
+    return [*words, "--logger=false", "--accelerator=cpu"] if words[0] == "vov-eval" else words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_blocks_run(page, workspace):
+    names: dict = {}
+    for block in blocks_of(page):
+        if block.mark == "file":
+            Path(block.said).write_text(block.text)
+        elif block.mark == "not run":
+            continue
+        elif block.kind == "python":
+            exec(block.text.replace("=120", "=2").replace("k=256", "k=64"), names)
+        elif block.kind == "bash":
+            for words in commands_of(block):
+                if words[0] not in SHELL:
+                    run(shortened(words))
+
+
+def test_what_is_not_run_says_why():
+    marks = [block for page in PAGES for block in blocks_of(page) if block.mark == "not run"]
+    assert marks
+    assert all(len(block.said) > 10 for block in marks)
+
+
+def test_readme_is_short():
+    """1,500 words at most, as people count them: tables and captions too, code not."""
+    text = (ROOT / "README.md").read_text()
+    assert len(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL).split()) <= 1500
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_tables_are_those_of_their_data(page):
+    assert tables.written(page.read_text()) == page.read_text(), f"{page.name}: python tools/tables.py"
+
+
+def test_the_plot_is_drawn_from_its_data():
+    assert tables.digest_of_curve() in tables.CURVE.read_text(), "python tools/tables.py"
+
+
+def test_every_table_is_shown():
+    shown = {name for page in PAGES for _, name, _ in tables.MARKED.findall(page.read_text())}
+    assert shown == set(tables.TABLES)
+
+
+def test_every_error_has_a_section():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    own = {name for name, one in vars(vov_lightning.errors).items() if isinstance(one, type)}
+    assert own == set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
+
+
+def test_every_public_name_is_on_the_page_of_the_api():
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="api.md"))
+    text = public_names.on_page_markdown((ROOT / "docs" / "api.md").read_text(), page=page)
+    shown = [line.rpartition(".")[2] for line in text.splitlines() if line.startswith("::: ")]
+    assert sorted(shown) == vov_lightning.__all__
+
+
+def test_links_and_pictures_of_the_readme_are_there():
+    text = (ROOT / "README.md").read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (ROOT / target).exists(), target
