@@ -106,6 +106,8 @@ def test_from_drop_to_download(served, clip, tmp_path):
         page.set_default_timeout(120_000)
         wrong = []
         page.on("pageerror", lambda error: wrong.append(str(error)))
+        own = (address, "data:", "blob:", "about:")
+        page.on("request", lambda request: None if request.url.startswith(own) else wrong.append(request.url))
         page.goto(address)
         page.locator("input[type=file]").first.set_input_files(clip)
         page.get_by_text(clip.name[:4]).first.wait_for()

@@ -40,7 +40,7 @@ def modules_of(name: str, *args: str) -> set[str]:
     return set(modules)
 
 
-@pytest.mark.parametrize("name", ["fit", "eval"])
+@pytest.mark.parametrize("name", ["fit", "eval", "app"])
 def test_help_imports_nothing_heavy(name):
     assert not modules_of(name, "--help") & {*HEAVY, "numpy"}
 
