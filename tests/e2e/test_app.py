@@ -17,6 +17,7 @@ import torch
 import vov_lightning as vov
 from vov_lightning.app.work import Workshop, describe
 from vov_lightning.bases.nano.model import Nano
+from vov_lightning.cli import app
 from vov_lightning.errors import BitstreamError, SettingError
 from vov_lightning.sampling.config import ScalingConfig
 
@@ -64,6 +65,17 @@ def test_old_work_is_removed(shop, clip):
     new = shop.compress(clip, QUICK, 0.1, 32).path.parent
     assert new.exists()
     assert not old.exists()
+
+
+def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.delitem(sys.modules, "vov_lightning.app.page", raising=False)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    assert app.main([]) == 1
+    assert 'pip install "vov_lightning[app]"' in capsys.readouterr().err
+    assert app.main(["--max_rows=0"]) == 1
+    assert "--max_rows 0 is not above 0" in capsys.readouterr().err
 
 
 @pytest.fixture
