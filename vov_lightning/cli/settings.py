@@ -288,7 +288,7 @@ APP = Command(
   vov-app --max_seconds 30         longer clips
   vov-app --host 0.0.0.0           for everybody who can reach this machine: there is no password
 
-A clip stays on this machine. Its files are removed an hour after they were made, and when the app ends.""",
+A clip stays on this machine. Files older than an hour go when new ones are made, and all of them when the app ends.""",
     (
         HELP,
         Setting("--host", "Address to listen at; 127.0.0.1 is this machine alone.", "ADDRESS", "127.0.0.1"),
