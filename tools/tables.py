@@ -177,7 +177,7 @@ def cell(data: Data, row: Data, column: Data) -> str:
     if value is None:
         return ""
     text = f"{value:.{column['digits']}f}" if "digits" in column else str(value)
-    better, group = column.get("better"), data.get("group")
+    better, group = column.get("better"), data.get("group", "")
     if not better or row.get("partial"):
         return text
     rivals = [one[column["name"]] for one in data["rows"] if one[group] == row[group] and not one.get("partial")]

@@ -207,8 +207,8 @@ def worker_of(
         here = receive(parcel, member, home / "clips", folder)
         with Sender(lambda data: ray.get(keeper.call.remote("keep", member, data)), run):
             outcome = fit_here(here)
-        error = outcome.text if outcome.state == "failed" else None
-        ray.get(keeper.call.remote("end", member, pack({"run": run.path}), error))
+        failure = outcome.text if outcome.state == "failed" else None
+        ray.get(keeper.call.remote("end", member, pack({"run": run.path}), failure))
         shutil.rmtree(run.path, ignore_errors=True)
         shutil.rmtree(home / "clips", ignore_errors=True)
         return outcome
