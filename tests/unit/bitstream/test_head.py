@@ -105,7 +105,7 @@ HEAD = bytes.fromhex("80" + "0132" + "00010203" + "094040" + "18")
         (HEAD + b"\x80\0", "over-long"),
         (HEAD + b"\x06", "kernel: choice 3 is unknown"),
         (HEAD + bytes.fromhex("808003"), "compute_dtype: choice 3 is unknown"),
-        (HEAD + bytes.fromhex("8080808010"), "flags that this version"),  # bit 32
+        (HEAD + bytes.fromhex("8080808020"), "flags that this version"),  # bit 33
         (HEAD + b"\x08\x00", "steps: 0 is not"),
         (HEAD + b"\x08\x19", "canonical"),  # 25 steps, the default
         (HEAD + b"\x10\x00", "canonical"),  # k, announced but 0
