@@ -203,11 +203,11 @@ class TestAdapted:
         layer.register_forward_pre_hook(
             lambda _, given: types.append((given[0].dtype, torch.is_autocast_enabled("cpu")))
         )
-        for compute_dtype in ("weights", "bfloat16"):
-            found = velocity_field(base, CAPTION, SamplerConfig(compute_dtype=compute_dtype))(x_t, t)
-            assert torch.equal(found, plain) == (compute_dtype == "weights")
+        own = velocity_field(base, CAPTION, SamplerConfig(compute_dtype="weights"))(x_t, t)
+        velocity_field(base, CAPTION, SamplerConfig(compute_dtype="bfloat16"))(x_t, t)
+        assert torch.equal(own, plain)
         assert types[0] == (torch.bfloat16, False)
-        assert types[1][1]
+        assert types[1][1]  # autocast, whose result may be the same at this size
 
     def test_checkpointing_leaves_the_gradient_as_it_is(
         self, base: HubModel, adapter: HashedLoRA, predict: Callable[[], Tensor]
