@@ -235,16 +235,18 @@ Open report.html; results.json and results.csv hold every figure. The same comma
 
 INFO = Command(
     "vov-info",
-    "vov-info FILE | vov-info --base NAME [--SETTING VALUE ...]",
+    "vov-info FILE | vov-info --base NAME [--SETTING VALUE ...] | vov-info --check NAME",
     """Show every header field of a .vov file and its bytes by section, or what a base model costs.
 
   vov-info clip.vov
-  vov-info --base wan2.1-t2v-1.3b --size 832x480 --frames 81     without its weights""",
+  vov-info --base wan2.1-t2v-1.3b --size 832x480 --frames 81     without its weights
+  vov-info --check my_package.MyBase                             what a base model of your own still breaks""",
     (
         HELP,
         Setting("file", "The .vov file."),
         Setting("--json", "Machine-readable output.", default="false"),
         Setting("--base", "Base model (name, class path), not a file.", "NAME", "null"),
+        Setting("--check", "Base model whose contract is tried on random weights.", "NAME", "null"),
         Setting("--size", "WIDTHxHEIGHT; empty for the model's own.", default="null"),
         Setting("--frames", "Frames; empty for the model's own number.", "N", "null"),
         Setting("--k", "Length of the vector.", "N", "131072"),

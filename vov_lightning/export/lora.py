@@ -36,7 +36,7 @@ def lora_matrices(file: VovFile, base: BaseModel) -> dict[str, tuple[Tensor, Ten
     """
     adapter, vector = checked_adapter(file, base)
     return {
-        layer_name(base, name): (lora_a.float().cpu().clone(), lora_b.float().cpu().clone())
+        base.layer_path(name): (lora_a.float().cpu().clone(), lora_b.float().cpu().clone())
         for name, (lora_a, lora_b) in adapter.matrices(vector).items()
     }
 
@@ -50,11 +50,6 @@ def checked_adapter(file: VovFile, base: BaseModel) -> tuple[HashedLoRA, Tensor]
             "is nothing to export; fit one with --model.adapter.k 4096"
         )
     return adapter_of(file, base)
-
-
-def layer_name(base: BaseModel, name: str) -> str:
-    """Name in the transformer of a layer that `BaseModel.adapted_layers` calls ``name``."""
-    return f"{base.blocks_path}.{name}"
 
 
 def export_diffusers(
