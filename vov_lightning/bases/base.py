@@ -65,6 +65,10 @@ class BaseModel(nn.Module, ABC):
     target_kinds: ClassVar[tuple[str, ...]]
     """Linear layers of a block that can be adapted, by module path; the order is part of the format. Where there are
     several lists of blocks, a kind need not be in all of them."""
+    native_kinds: ClassVar[dict[str, str]] = {}
+    """Names that the model's authors give `target_kinds`, for export; empty where they are not known."""
+    native_alpha: ClassVar[bool] = True
+    """Whether loaders of those names take a LoRA's alpha."""
     default_targets: ClassVar[tuple[str, ...]]
     """Kinds that are adapted unless told otherwise."""
     default_size: ClassVar[ClipSize]

@@ -26,6 +26,8 @@ class LTXVideo(HubModel):
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
         + ["ff.net.0.proj", "ff.net.2"]
     )
+    native_kinds: ClassVar[dict[str, str]] = {kind: kind for kind in target_kinds}
+    native_alpha = False  # diffusers' converter refuses it
     default_targets = target_kinds[:8]
     default_size = ClipSize(frames=81, height=480, width=832)
     # The latents of the default size, with a quarter of overlap.

@@ -263,6 +263,7 @@ EXPORT = Command(
 
   vov-export x.vov --format peft -o x_lora/              PeftModel.from_pretrained(transformer, "x_lora")
   vov-export x.vov --format diffusers -o x.safetensors   pipeline.load_lora_weights("x.safetensors")
+  vov-export x.vov --format native -o x.safetensors      Wan's and LTX's own names, for ComfyUI and musubi-tuner
   vov-export x.vov --format unilora -o x_unilora/        the k numbers, for PEFT 0.20 or later
   vov-export x.vov --format merged -o transformer/       the adapted transformer, in diffusers' layout
   vov-export runs/ --format card --push me/my-clips      README.md; files, previews and card to the hub
@@ -273,10 +274,10 @@ invertible. Previews show the source beside the decoded clip, and --push publish
     (
         HELP,
         Setting("source", "The .vov file; for a card, a folder of them."),
-        Setting("--format", "What to write.", "peft|diffusers|unilora|merged|card"),
+        Setting("--format", "What to write.", "peft|diffusers|native|unilora|merged|card"),
         Setting(
             "-o, --output",
-            "Folder to write; a .safetensors file for diffusers; README.md in the folder of the files for a card.",
+            "Folder to write; for diffusers and native a .safetensors file; for a card README.md in the files' folder.",
             default="null",
         ),
         Setting("--license", "Identifier, such as cc-by-4.0.", default="unknown"),
