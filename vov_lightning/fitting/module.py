@@ -173,7 +173,9 @@ class VOVModule(RateControlled):
 
     def on_fit_start(self) -> None:
         self._targets = [self._target_of(source) for source in self.sources]
-        self.base.prepare_fit(tuple(self._targets[0].latents.shape[1:]), self.objective.evaluations(self.sampler))
+        shape = tuple(self._targets[0].latents.shape[1:])
+        for base in self.bases:
+            base.prepare_fit(shape, self.objective.evaluations(self.sampler))
 
     def _target_of(self, source: Source) -> Target:
         latents = latent_pool(self.base, source.clip, self.seed)
