@@ -21,13 +21,9 @@ IMAGES = ("kodim01.png", "kodim07.png", "kodim23.png")
 
 
 def commands() -> list[list[str]]:
-    """Words of every command, loops over ranks written out."""
-    found = []
-    for line in "".join(re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)).splitlines():
-        loop = re.fullmatch(r"for rank in ([\d ]+); do (.*); done", line)
-        for rank in loop[1].split() if loop else [""]:
-            found.append(shlex.split((loop[2] if loop else line).replace("$rank", rank)))
-    return found
+    """Words of every command."""
+    blocks = re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return [shlex.split(line) for line in "".join(blocks).splitlines()]
 
 
 FITS = [words[1:] for words in commands() if words[0] == "vov-fit"]

@@ -32,6 +32,11 @@ class ClipSize:
 class BaseModel(nn.Module, ABC):
     """A frozen generative model of video (or images) in a latent space.
 
+    One convention of time and velocity (`vov_lightning.flow`): t = 1 is noise, t = 0 clean, and between them
+    ``x_t = (1 - t) x + t eps``; the velocity is ``u ~ eps - x``. A network that says ``x - eps`` is negated, one whose
+    time runs from 0 to 1000 gets ``1000 t``, one that predicts v on a variance-preserving schedule goes through
+    `vov_lightning.bases.vp`. A model made of diffusers' parts derives from `vov_lightning.bases.hub.HubModel` instead.
+
     Class attributes say what is the same for every instance; `size_multiple`
     and `temporal_factor` are the rules that inputs must meet.
     """
@@ -55,10 +60,15 @@ class BaseModel(nn.Module, ABC):
     """Whether `predict_velocity` takes a time for each latent frame; a property of weights trained for it."""
     context: int = 0
     """Latent frames of decoded past that a window can take at t = 0 before its present; see `with_context`."""
-    blocks_path: ClassVar[str] = "blocks"
-    """Where the transformer keeps its list of blocks."""
+    blocks_path: ClassVar[str | tuple[str, ...]] = "blocks"
+    """Where the transformer keeps its list of blocks; several lists: their order is part of the format."""
     target_kinds: ClassVar[tuple[str, ...]]
-    """Linear layers of a block that can be adapted, by module path; the order is part of the format."""
+    """Linear layers of a block that can be adapted, by module path; the order is part of the format. Where there are
+    several lists of blocks, a kind need not be in all of them."""
+    native_kinds: ClassVar[dict[str, str]] = {}
+    """Names that the model's authors give `target_kinds`, for export; empty where they are not known."""
+    native_alpha: ClassVar[bool] = True
+    """Whether loaders of those names take a LoRA's alpha."""
     default_targets: ClassVar[tuple[str, ...]]
     """Kinds that are adapted unless told otherwise."""
     default_size: ClassVar[ClipSize]
@@ -258,19 +268,36 @@ class BaseModel(nn.Module, ABC):
         """Linear layers of ``targets``, block by block and within a block in the order of `target_kinds`.
 
         Raises:
-            BaseModelError: If a target is not among `target_kinds`.
+            BaseModelError: If a target is not among `target_kinds`, or in no block.
         """
         unknown = [target for target in targets if target not in self.target_kinds]
         if unknown or not targets:
             raise BaseModelError(
                 f"targets={list(targets)} must name one or more of {list(self.target_kinds)} for base model {self.name}"
             )
+        kinds = [kind for kind in self.target_kinds if kind in targets]
+        found: dict[str, nn.Linear] = {}
+        for name, block in self.blocks().items():
+            layers = dict(block.named_modules())
+            found |= {f"{name}.{kind}": cast(nn.Linear, layers[kind]) for kind in kinds if kind in layers}
+        for kind in kinds:
+            if not any(name.endswith(f".{kind}") for name in found):
+                raise BaseModelError(f"target {kind} is in no block of base model {self.name}; correct target_kinds")
+        return found
+
+    def blocks(self) -> dict[str, nn.Module]:
+        """Blocks of the transformer: by number where there is one list, else by their paths."""
+        if isinstance(self.blocks_path, str):
+            return dict(self.transformer.get_submodule(self.blocks_path).named_children())
         return {
-            f"{number}.{kind}": cast(nn.Linear, block.get_submodule(kind))
-            for number, block in enumerate(self.transformer.get_submodule(self.blocks_path).children())
-            for kind in self.target_kinds
-            if kind in targets
+            f"{path}.{number}": block
+            for path in self.blocks_path
+            for number, block in self.transformer.get_submodule(path).named_children()
         }
+
+    def layer_path(self, name: str) -> str:
+        """Path in the transformer of a layer that `adapted_layers` calls ``name``."""
+        return f"{self.blocks_path}.{name}" if isinstance(self.blocks_path, str) else name
 
     def targets_to_mask(self, targets: tuple[str, ...]) -> int:
         """Bit mask of ``targets`` over `target_kinds`, as the file holds it."""

@@ -97,7 +97,7 @@ def estimate(base: BaseModel, size: ClipSize, rank: int, targets: tuple[str, ...
 
 def _counted(base: BaseModel, size: ClipSize, rank: int, targets: tuple[str, ...]) -> Estimate:
     layers = base.adapted_layers(targets or base.default_targets)
-    blocks = list(base.transformer.get_submodule(base.blocks_path).children())
+    blocks = list(base.blocks().values())
     shape = base.latent_shape(size)
     x_t, t = torch.empty(1, *shape, device=base.device), torch.full((1,), 0.5, device=base.device)
     velocity, counter, kept = base.velocity(""), FlopCounterMode(display=False), KeptForBackward(base)

@@ -73,6 +73,8 @@ class HubModel(BaseModel):
     """Diffusers' pipeline; it embeds captions."""
     text_encoder_name: ClassVar[str]
     """Class in transformers."""
+    more_text_encoders: ClassVar[dict[str, str]] = {}
+    """Classes of further ones by folder, such as ``text_encoder_2``, whose tokenizer is ``tokenizer_2``."""
     transformer_class: ClassVar[Any]  # diffusers types its models as plain objects
     vae_class: ClassVar[Any]
     vae: Any
@@ -99,8 +101,9 @@ class HubModel(BaseModel):
         super().__init__()
         import_text_libraries()
         self.revision = revision or ("local" if weights else self.pinned_revision)
-        self._folder: Path | None = Path(weights) if weights else fetch(self.name, self.repository, self.revision)
-        check_folder(self._folder, self.name, self.repository)
+        more = tuple(self.more_text_encoders)
+        self._folder: Path | None = Path(weights) if weights else fetch(self.name, self.repository, self.revision, more)
+        check_folder(self._folder, self.name, self.repository, more)
         weight_dtype = getattr(torch, dtype)
         check_memory(self._folder, {"transformer": weight_dtype.itemsize, "vae": 4}, self.name)
         self._build(
@@ -253,7 +256,8 @@ class HubModel(BaseModel):
     @property
     def latent_channels(self) -> int:
         """Channels of the latents."""
-        return self.vae.config.z_dim
+        config = self.vae.config
+        return config.z_dim if "z_dim" in config else config.latent_channels
 
     @property
     def spatial_factor(self) -> int:
@@ -261,10 +265,21 @@ class HubModel(BaseModel):
         return self.vae.spatial_compression_ratio
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation [1, C, 1, 1, 1] float32 by which latents are normalised."""
+        """Mean and standard deviation [1, C, 1, 1, 1] float32 by which latents are normalised.
+
+        Of the autoencoder's settings or buffers: ``latents_mean`` and ``latents_std`` by channel, ``shift_factor`` and
+        ``scaling_factor`` for all; what an autoencoder does not have counts as 0 and 1.
+        """
+
         config = self.vae.config
-        mean, std = (torch.tensor(values, device=self.device) for values in (config.latents_mean, config.latents_std))
-        return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)
+
+        def values(*names: str, default: float) -> Tensor:
+            known = (config[name] if name in config else getattr(self.vae, name, None) for name in names)
+            found = next((value for value in known if value is not None), default)
+            return torch.as_tensor(found, dtype=torch.float32, device=self.device).view(1, -1, 1, 1, 1)
+
+        mean = values("latents_mean", "shift_factor", default=0.0)
+        return mean, values("latents_std", default=1.0) / values("scaling_factor", default=1.0)
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
@@ -293,10 +308,17 @@ class HubModel(BaseModel):
 
     def _random_embedding(self, caption: str) -> dict[str, Tensor]:
         seed = int.from_bytes(hashlib.blake2b(caption.encode(), digest_size=7).digest(), "little")
-        width = self._transformer.config[self.embedding_width]
-        shape = (1, self.typical_caption_tokens, width)
-        states = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        return {"states": states.to(self.dtype)}
+        generator = torch.Generator().manual_seed(seed)
+        return {
+            name: torch.ones(shape, dtype=torch.bool)
+            if name.endswith("mask")
+            else torch.randn(shape, generator=generator).to(self.dtype)
+            for name, shape in self.embedding_shapes().items()
+        }
+
+    def embedding_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of what `embed` returns for a caption of typical length; names that end in ``mask`` are boolean."""
+        return {"states": (1, self.typical_caption_tokens, self._transformer.config[self.embedding_width])}
 
     def _stored_embedding(self, caption: str) -> dict[str, Tensor]:
         assert self._folder is not None
@@ -328,17 +350,19 @@ class HubModel(BaseModel):
         """The embedding, by the pipeline's own code."""
         diffusers, transformers = import_text_libraries()
         assert self._folder is not None
-        tokenizer = self._load("tokenizer", transformers.AutoTokenizer)
-        check_caption(caption, tokenizer, self.max_caption_tokens, self.name)
-        check_memory(self._folder, {"text_encoder": self.dtype.itemsize}, self.name)
-        encoder = self._load("text_encoder", getattr(transformers, self.text_encoder_name), dtype=self.dtype)
-        check_gpu_memory(encoder, self._text_device, f"{self.name} (its text encoder)")
+        classes = {"text_encoder": self.text_encoder_name, **self.more_text_encoders}
+        names = {part: part.replace("text_encoder", "tokenizer") for part in classes}
+        parts = {name: self._load(name, transformers.AutoTokenizer) for name in names.values()}
+        check_caption(caption, parts["tokenizer"], self.max_caption_tokens, self.name)
+        check_memory(self._folder, dict.fromkeys(classes, self.dtype.itemsize), self.name)
+        for part, name in classes.items():
+            encoder = self._load(part, getattr(transformers, name), dtype=self.dtype)
+            check_gpu_memory(encoder, self._text_device, f"{self.name} (its {part})")
+            parts[part] = encoder.to(self._text_device).eval()
         missing = dict.fromkeys(("vae", "transformer", "scheduler"))
-        pipeline = getattr(diffusers, self.pipeline_name)(
-            tokenizer=tokenizer, text_encoder=encoder.to(self._text_device).eval(), **missing
-        )
+        pipeline = getattr(diffusers, self.pipeline_name)(**parts, **missing)
         found = self._pipeline_embedding(pipeline, caption)
-        del encoder, pipeline
+        del encoder, parts, pipeline
         gc.collect()
         if self._text_device.type == "cuda":
             torch.cuda.empty_cache()

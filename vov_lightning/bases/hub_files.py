@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,16 +16,18 @@ from vov_lightning.files import atomic_write
 
 MODELS = ("transformer", "vae", "text_encoder")
 PARTS = (*MODELS, "tokenizer")
-PATTERNS = tuple(f"{part}/*.{ending}" for part in PARTS for ending in ("json", "safetensors", "txt", "model"))
-"""Files of a repository that are fetched."""
+ENDINGS = ("json", "safetensors", "txt", "model")
+"""Files of a part that are fetched."""
 
 
 LFS_POINTER = b"version https://git-lfs"
 """How the text begins that git leaves in a file's place where git-lfs is not installed."""
 
 
-def fetch(name: str, repository: str, revision: str) -> Path:
+def fetch(name: str, repository: str, revision: str, more: tuple[str, ...] = ()) -> Path:
     """Folder with the parts of a repository at a commit, downloaded unless it is in the hub's cache.
+
+    ``more`` are further text encoders than the first.
 
     Raises:
         BaseModelError: If there is no network, no access, or no such commit.
@@ -32,8 +35,9 @@ def fetch(name: str, repository: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+    patterns = _patterns(PARTS + _with_tokenizers(more))
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(PATTERNS)))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except GatedRepoError as error:
         reason = f"it is gated: accept its terms at https://huggingface.co/{repository}, then run `hf auth login`"
         raise BaseModelError(f"base model {name} cannot be downloaded from {repository}: {reason}") from error
@@ -52,23 +56,34 @@ def _remedy() -> str:
     return f"pass --base.weights FOLDER (vov-fit: --model.base.weights FOLDER), a folder of {_wanted()}"
 
 
-def _wanted() -> str:
-    return ", ".join(f"{part}/" for part in PARTS)
+def _wanted(more: tuple[str, ...] = ()) -> str:
+    return ", ".join(f"{part}/" for part in PARTS + _with_tokenizers(more))
 
 
-def check_folder(folder: Path, name: str, repository: str) -> None:
-    """Refuse a folder that lacks a part, or whose weights are not all there.
+def _with_tokenizers(text_encoders: tuple[str, ...]) -> tuple[str, ...]:
+    return text_encoders + tuple(part.replace("text_encoder", "tokenizer") for part in text_encoders)
+
+
+def _patterns(parts: Iterable[str]) -> list[str]:
+    return [f"{part}/*.{ending}" for part in parts for ending in ENDINGS]
+
+
+def check_folder(folder: Path, name: str, repository: str, more: tuple[str, ...] = ()) -> None:
+    """Refuse a folder that lacks a part, or whose weights are not all there; ``more`` as of `fetch`.
 
     Raises:
         BaseModelError: If a part is missing or damaged.
     """
-    needed = [f"{part}/{file}" for part in MODELS for file in ("config.json", "*.safetensors")] + ["tokenizer/*"]
+    models, tokenizers = MODELS + more, _with_tokenizers(("text_encoder", *more))[1 + len(more) :]
+    needed = [f"{part}/{file}" for part in models for file in ("config.json", "*.safetensors")]
+    needed += [f"{part}/*" for part in tokenizers]
     missing = [file for file in needed if not any(folder.glob(file))]
     if missing:
         raise BaseModelError(
-            f"base model {name}: {folder} lacks {', '.join(missing)}; it should hold {_wanted()} as {repository} does"
+            f"base model {name}: {folder} lacks {', '.join(missing)}; it should hold {_wanted(more)} as {repository} "
+            "does"
         )
-    for part in MODELS:
+    for part in models:
         for path in _weights(folder / part):
             num_values(path)
 
@@ -136,8 +151,8 @@ def settings_identity(folder: Path) -> str:
 
 
 def text_identity(folder: Path) -> str:
-    """Hash over the files of text encoder and tokenizer that `fetch` would bring; others change nothing."""
-    patterns = [pattern for pattern in PATTERNS if pattern.startswith(("text_encoder/", "tokenizer/"))]
+    """Hash over the files of text encoders and tokenizers that `fetch` would bring; others change nothing."""
+    patterns = _patterns(("text_encoder*", "tokenizer*"))
     files = [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
     listing = "".join(f"{path.parent.name}/{path.name} {content_hash(path)}\n" for path in sorted(files))
     return hashlib.blake2b(listing.encode(), digest_size=16).hexdigest()

@@ -26,6 +26,8 @@ class LTXVideo(HubModel):
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
         + ["ff.net.0.proj", "ff.net.2"]
     )
+    native_kinds: ClassVar[dict[str, str]] = {kind: kind for kind in target_kinds}
+    native_alpha = False  # diffusers' converter refuses it
     default_targets = target_kinds[:8]
     default_size = ClipSize(frames=81, height=480, width=832)
     # The latents of the default size, with a quarter of overlap.
@@ -59,14 +61,6 @@ class LTXVideo(HubModel):
     max_caption_tokens = typical_caption_tokens = 128
     embedding_width = "caption_channels"
 
-    @property
-    def latent_channels(self) -> int:
-        return self.vae.config.latent_channels
-
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        mean, std = self.vae.latents_mean.view(1, -1, 1, 1, 1), self.vae.latents_std.view(1, -1, 1, 1, 1)
-        return mean.to(self.device), std.to(self.device) / self.vae.config.scaling_factor
-
     def _decode_pixels(self, latents: Tensor) -> Tensor:
         # Later versions denoise a little while decoding; at time 0 and without noise that is deterministic.
         time = torch.zeros(1, device=latents.device) if self.vae.config.timestep_conditioning else None
@@ -81,9 +75,8 @@ class LTXVideo(HubModel):
         )
         return {"states": states, "mask": mask}
 
-    def _random_embedding(self, caption: str) -> dict[str, Tensor]:
-        states = super()._random_embedding(caption)["states"]
-        return {"states": states, "mask": torch.ones(states.shape[:2], dtype=torch.bool)}
+    def embedding_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {**super().embedding_shapes(), "mask": (1, self.typical_caption_tokens)}
 
     def _attention_inputs(self) -> tuple[Tensor, Tensor | None]:
         query, _ = super()._attention_inputs()

@@ -31,6 +31,15 @@ class Wan(HubModel):
         [f"attn{number}.{kind}" for number in (1, 2) for kind in ("to_q", "to_k", "to_v", "to_out.0")]
         + ["ffn.net.0.proj", "ffn.net.2"]
     )
+    native_kinds: ClassVar[dict[str, str]] = {
+        **{
+            f"attn{number}.{kind}": f"{attention}.{native}"
+            for number, attention in ((1, "self_attn"), (2, "cross_attn"))
+            for kind, native in (("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "o"))
+        },
+        "ffn.net.0.proj": "ffn.0",
+        "ffn.net.2": "ffn.2",
+    }
     default_targets = target_kinds[:8]  # self- and cross-attention, as in the paper
     default_size = ClipSize(frames=81, height=480, width=832)
     # The latents of the default size, with a quarter of overlap: whole tokens, which are 2 x 2 latents.

@@ -10,7 +10,10 @@ from jsonargparse import get_loader, set_loader
 
 from vov_lightning.bases import ENTRY_POINTS, BaseModel
 
-OPTIONS = ("--base", "--model.base", "--base.class_path", "--model.base.class_path")
+OPTIONS = (
+    *("--base", "--model.base", "--model.fit_base"),
+    *("--base.class_path", "--model.base.class_path", "--model.fit_base.class_path"),
+)
 """Options that take a base model."""
 PARSER_MODE = "vov_yaml"
 """jsonargparse's name for YAML in which registered names stand for class paths; for ``parser_mode``."""
@@ -48,11 +51,12 @@ def _named(tree: Any, paths: dict[str, str]) -> Any:
     if not isinstance(tree, dict):
         return tree
     found = {key: _named(value, paths) for key, value in tree.items()}
-    base = found.get("base")
-    if isinstance(base, str):
-        found["base"] = paths.get(base, base)
-    elif isinstance(base, dict) and isinstance(base.get("class_path"), str):
-        base["class_path"] = paths.get(base["class_path"], base["class_path"])
+    for key in ("base", "fit_base"):
+        base = found.get(key)
+        if isinstance(base, str):
+            found[key] = paths.get(base, base)
+        elif isinstance(base, dict) and isinstance(base.get("class_path"), str):
+            base["class_path"] = paths.get(base["class_path"], base["class_path"])
     return found
 
 

@@ -10,7 +10,7 @@ from vov_lightning.cli.common import add_base_arguments, base_of, command
 from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import EXPORT
 from vov_lightning.errors import ExportError, SettingError
-from vov_lightning.export import export_diffusers, export_merged, export_peft, export_unilora
+from vov_lightning.export import export_diffusers, export_merged, export_native, export_peft, export_unilora
 from vov_lightning.export.card import CARD, find_entries, model_card
 from vov_lightning.export.lora import check_lora_name
 from vov_lightning.export.provenance import UNKNOWN_LICENCE, checked_licence
@@ -18,7 +18,7 @@ from vov_lightning.export.push import check_push, push
 from vov_lightning.export.source import open_vov
 from vov_lightning.files import atomic_write, check_file, check_folder
 
-Format = Literal["peft", "diffusers", "unilora", "merged", "card"]
+Format = Literal["peft", "diffusers", "native", "unilora", "merged", "card"]
 
 
 @command
@@ -57,6 +57,8 @@ def write_adapter(options: Namespace) -> None:
         export_peft(*where)
     elif options.format == "diffusers":
         export_diffusers(*where)
+    elif options.format == "native":
+        export_native(*where)
     elif options.format == "unilora":
         note = "index map stored" if export_unilora(*where) else "PEFT draws the index map from the seed"
     elif lost := export_merged(*where):
@@ -76,7 +78,7 @@ def check_target(options: Namespace) -> None:
     Raises:
         ExportError: If it exists, its ending is wrong, or nothing can be written there.
     """
-    if options.format == "diffusers":
+    if options.format in ("diffusers", "native"):
         check_lora_name(options.output)
         check_file(options.output, overwrite=options.overwrite, error=ExportError)
     else:

@@ -235,16 +235,18 @@ Open report.html; results.json and results.csv hold every figure. The same comma
 
 INFO = Command(
     "vov-info",
-    "vov-info FILE | vov-info --base NAME [--SETTING VALUE ...]",
+    "vov-info FILE | vov-info --base NAME [--SETTING VALUE ...] | vov-info --check NAME",
     """Show every header field of a .vov file and its bytes by section, or what a base model costs.
 
   vov-info clip.vov
-  vov-info --base wan2.1-t2v-1.3b --size 832x480 --frames 81     without its weights""",
+  vov-info --base wan2.1-t2v-1.3b --size 832x480 --frames 81     without its weights
+  vov-info --check my_package.MyBase                             what a base model of your own still breaks""",
     (
         HELP,
         Setting("file", "The .vov file."),
         Setting("--json", "Machine-readable output.", default="false"),
         Setting("--base", "Base model (name, class path), not a file.", "NAME", "null"),
+        Setting("--check", "Base model whose contract is tried on random weights.", "NAME", "null"),
         Setting("--size", "WIDTHxHEIGHT; empty for the model's own.", default="null"),
         Setting("--frames", "Frames; empty for the model's own number.", "N", "null"),
         Setting("--k", "Length of the vector.", "N", "131072"),
@@ -261,6 +263,7 @@ EXPORT = Command(
 
   vov-export x.vov --format peft -o x_lora/              PeftModel.from_pretrained(transformer, "x_lora")
   vov-export x.vov --format diffusers -o x.safetensors   pipeline.load_lora_weights("x.safetensors")
+  vov-export x.vov --format native -o x.safetensors      Wan's and LTX's own names, for ComfyUI and musubi-tuner
   vov-export x.vov --format unilora -o x_unilora/        the k numbers, for PEFT 0.20 or later
   vov-export x.vov --format merged -o transformer/       the adapted transformer, in diffusers' layout
   vov-export runs/ --format card --push me/my-clips      README.md; files, previews and card to the hub
@@ -271,10 +274,10 @@ invertible. Previews show the source beside the decoded clip, and --push publish
     (
         HELP,
         Setting("source", "The .vov file; for a card, a folder of them."),
-        Setting("--format", "What to write.", "peft|diffusers|unilora|merged|card"),
+        Setting("--format", "What to write.", "peft|diffusers|native|unilora|merged|card"),
         Setting(
             "-o, --output",
-            "Folder to write; a .safetensors file for diffusers; README.md in the folder of the files for a card.",
+            "Folder to write; for diffusers and native a .safetensors file; for a card README.md in the files' folder.",
             default="null",
         ),
         Setting("--license", "Identifier, such as cc-by-4.0.", default="unknown"),

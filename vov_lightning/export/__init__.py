@@ -4,8 +4,8 @@ There is no way back: a hash is not invertible (`source`). Writing needs neither
 model's weights, whose fingerprint says that the file belongs to them.
 """
 
-from vov_lightning.export.lora import export_diffusers, export_peft, lora_matrices
+from vov_lightning.export.lora import export_diffusers, export_native, export_peft, lora_matrices
 from vov_lightning.export.merged import export_merged
 from vov_lightning.export.unilora import export_unilora
 
-__all__ = ["export_diffusers", "export_merged", "export_peft", "export_unilora", "lora_matrices"]
+__all__ = ["export_diffusers", "export_merged", "export_native", "export_peft", "export_unilora", "lora_matrices"]

@@ -1,6 +1,6 @@
-"""The vector as a standard LoRA, for PEFT and for diffusers without this package.
+"""The vector as a standard LoRA, for PEFT, for diffusers, and in the names of the model's authors.
 
-Both write the same matrices, in float32: a 16-bit base model is adapted beside its weights, where small updates
+All write the same matrices, in float32: a 16-bit base model is adapted beside its weights, where small updates
 survive. The layer computes ``W x + B A x``, so alpha equals the rank and the scale is 1. What a LoRA cannot carry is
 how the clip is sampled: noise, times and caption are named in the header's metadata, index bits are not exported.
 """
@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -24,6 +25,8 @@ from vov_lightning.vector.adapter import HashedLoRA
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PEFT_PREFIX = "base_model.model."
 """Before the names of a model's layers in PEFT's files."""
+NATIVE_PREFIX = "diffusion_model."
+"""The same in files with the authors' names."""
 
 
 def lora_matrices(file: VovFile, base: BaseModel) -> dict[str, tuple[Tensor, Tensor]]:
@@ -36,7 +39,7 @@ def lora_matrices(file: VovFile, base: BaseModel) -> dict[str, tuple[Tensor, Ten
     """
     adapter, vector = checked_adapter(file, base)
     return {
-        layer_name(base, name): (lora_a.float().cpu().clone(), lora_b.float().cpu().clone())
+        base.layer_path(name): (lora_a.float().cpu().clone(), lora_b.float().cpu().clone())
         for name, (lora_a, lora_b) in adapter.matrices(vector).items()
     }
 
@@ -50,11 +53,6 @@ def checked_adapter(file: VovFile, base: BaseModel) -> tuple[HashedLoRA, Tensor]
             "is nothing to export; fit one with --model.adapter.k 4096"
         )
     return adapter_of(file, base)
-
-
-def layer_name(base: BaseModel, name: str) -> str:
-    """Name in the transformer of a layer that `BaseModel.adapted_layers` calls ``name``."""
-    return f"{base.blocks_path}.{name}"
 
 
 def export_diffusers(
@@ -86,6 +84,40 @@ def export_diffusers(
         for name, pair in lora_matrices(file, base).items()
         for side, matrix in zip("AB", pair, strict=True)
     }
+    metadata = provenance(file, base, licence)
+    with atomic_path(path, overwrite=overwrite, error=ExportError) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def export_native(
+    file: VovFile,
+    base: BaseModel,
+    path: str | os.PathLike[str],
+    licence: str = UNKNOWN_LICENCE,
+    overwrite: bool = False,
+) -> None:
+    """Write one file in the names of the model's authors, as ComfyUI and musubi-tuner take it.
+
+    Diffusers' pipelines convert it too. Alpha is the rank; where it is left out, loaders take the rank as well.
+    Arguments as of `export_diffusers`.
+
+    Raises:
+        ExportError: If those names are not known, or ``path`` cannot be written.
+    """
+    check_lora_name(path)
+    if not base.native_kinds:
+        raise ExportError(
+            f"the authors' names of layers are not known for base model {base.name}; use diffusers or peft"
+        )
+    kinds = base.native_kinds
+    tensors: dict[str, Tensor] = {}
+    alpha = torch.tensor(float(file.header.rank))
+    for name, pair in lora_matrices(file, base).items():
+        kind = next(kind for kind in kinds if name.endswith(f".{kind}"))
+        native = f"{NATIVE_PREFIX}{name.removesuffix(kind)}{kinds[kind]}"
+        tensors |= {f"{native}.lora_{side}.weight": matrix for side, matrix in zip("AB", pair, strict=True)}
+        if base.native_alpha:
+            tensors[f"{native}.alpha"] = alpha.clone()
     metadata = provenance(file, base, licence)
     with atomic_path(path, overwrite=overwrite, error=ExportError) as temporary:
         save_file(tensors, temporary, metadata)

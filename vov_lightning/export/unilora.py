@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
-from vov_lightning.export.lora import PEFT_PREFIX, checked_adapter, common_config, layer_name, write_peft_adapter
+from vov_lightning.export.lora import PEFT_PREFIX, checked_adapter, common_config, write_peft_adapter
 from vov_lightning.export.provenance import UNKNOWN_LICENCE, provenance
 from vov_lightning.vector.adapter import HashedLoRA
 
@@ -39,7 +39,7 @@ def export_unilora(
     header = file.header
     adapter, vector = checked_adapter(file, base)
     layers = {
-        layer_name(base, name): layer
+        base.layer_path(name): layer
         for name, layer in base.adapted_layers(base.mask_to_targets(header.targets)).items()
     }
     stored = header.hash_scheme != "unilora_numpy" or not walked_in_order(base.transformer, layers)

@@ -4,6 +4,7 @@ import lightning as L
 import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
+from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream.header import ComputeDtype
 from vov_lightning.errors import RunError, SettingError
 
@@ -57,3 +58,25 @@ def check_arithmetic(compute_dtype: ComputeDtype, weights: torch.dtype, device: 
             f"compute_dtype={compute_dtype} does not work on {device} ({reason}); use --model.sampler.compute_dtype "
             "float32, or bfloat16"
         ) from error
+
+
+def check_siblings(base: BaseModel, fit_base: BaseModel, targets: tuple[str, ...]) -> None:
+    """Refuse a pair of models that one vector cannot adapt alike.
+
+    Raises:
+        SettingError: If their latents or adapted layers differ in shape.
+    """
+    shapes = [
+        {name: (layer.in_features, layer.out_features) for name, layer in one.adapted_layers(targets).items()}
+        for one in (base, fit_base)
+    ]
+    if list(shapes[0].items()) != list(shapes[1].items()):
+        odd = sorted(set(shapes[0].items()) ^ set(shapes[1].items()))[0][0]
+        raise SettingError(
+            f"fit_base={fit_base.name} and base={base.name} differ in layer {odd}; give two of one architecture"
+        )
+    sizes = [one.latent_shape(base.default_size) for one in (base, fit_base)]
+    if sizes[0] != sizes[1]:
+        raise SettingError(
+            f"fit_base={fit_base.name} has latents {sizes[1]}, base={base.name} {sizes[0]}; give two of one autoencoder"
+        )

@@ -17,7 +17,7 @@ from vov_lightning.bitstream import Limits, VovFile, short_float32
 from vov_lightning.codec.build import build_file, context_of, for_clip
 from vov_lightning.codec.decode import decode, guided_velocity
 from vov_lightning.errors import RunError
-from vov_lightning.fitting.checks import check_trainer
+from vov_lightning.fitting.checks import check_siblings, check_trainer
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
 from vov_lightning.fitting.pool import latent_pool
@@ -56,6 +56,9 @@ class VOVModule(RateControlled):
             own start, B zero, ended within 0.1 dB of it, and so only the hash differs between the schemes.
         rate_learning_rate: Learning rate of the quantiser's step and the density, as a multiple of the vector's.
         seed: Seed of the vector's start and of all draws, in [0, 2^64).
+        fit_base: Model that `FlowMatching` draws go through, where it is not ``base``: the many-step model of which
+            ``base``, which the file names and which decodes it, is a few-step sibling. Their adapted layers and
+            latents must be alike. `Reconstruction` goes through ``base`` in any case.
     """
 
     def __init__(
@@ -70,19 +73,26 @@ class VOVModule(RateControlled):
         init_range: float = 0.02,
         rate_learning_rate: float = 1.0,
         seed: int = 0,
+        fit_base: BaseModel | None = None,
     ) -> None:
         with without_chatter():
             from vov_lightning.vector.rate import FactorizedRate  # CompressAI takes half a second
 
         super().__init__()
         self.base = base.requires_grad_(False).eval()
+        self.fit_base = None if fit_base is None else fit_base.requires_grad_(False).eval()
         self.quantizer = quantizer or NoiseQuantizer()
         self.objective = objective or FlowMatching()
         self.weight_decay, self.betas, self.rate_learning_rate = weight_decay, betas, rate_learning_rate
         self.seed = seed
         if adapter.k != 0:
-            layers = base.adapted_layers(adapter.targets or base.default_targets)
-            self.adapter = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme)
+            targets = adapter.targets or base.default_targets
+            if fit_base is not None:
+                check_siblings(base, fit_base, targets)
+            self.adapters = [
+                HashedLoRA(one.adapted_layers(targets), adapter.rank, adapter.k, adapter.seed, adapter.scheme)
+                for one in self.bases
+            ]
             adapter = replace(adapter, k=self.adapter.projection.k)
         self.objective.check_sampler(sampler)
         self.adapter_config, self.sampler = adapter, sampler
@@ -94,12 +104,31 @@ class VOVModule(RateControlled):
         self.previews: list[Signal] = []
         """What the decoder would show of each source, as of the last validation."""
 
+    @property
+    def bases(self) -> list[BaseModel]:
+        """The model that decodes, then the one that is fitted on, where there is another."""
+        return [self.base] if self.fit_base is None else [self.base, self.fit_base]
+
+    @property
+    def adapter(self) -> HashedLoRA:
+        """Of the model that decodes."""
+        return self.adapters[0]
+
+    def _attach(self, vector: Tensor) -> None:
+        for adapter in self.adapters:
+            adapter.attach(vector)
+
+    def _detach(self) -> None:
+        for adapter in self.adapters:
+            adapter.detach()
+
     # Lightning saves and loads only what is fitted; the base model is named in the file instead.
     strict_loading = False
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith("base.")}
+        bases = ("base.", "fit_base.")
+        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(bases)}
         checkpoint["fitted_to"] = self._identity()
         checkpoint["rate_constrained"] = self.rate_constrained
 
@@ -113,7 +142,7 @@ class VOVModule(RateControlled):
         self.rate_constrained = checkpoint["rate_constrained"]
 
     def _identity(self) -> str:
-        digest = hashlib.blake2b(self.base.fingerprint(), digest_size=16)
+        digest = hashlib.blake2b(b"".join(base.fingerprint() for base in self.bases), digest_size=16)
         for source in self.sources:
             digest.update(source.caption.encode())
             digest.update(source.clip.digest)
@@ -144,7 +173,9 @@ class VOVModule(RateControlled):
 
     def on_fit_start(self) -> None:
         self._targets = [self._target_of(source) for source in self.sources]
-        self.base.prepare_fit(tuple(self._targets[0].latents.shape[1:]), self.objective.evaluations(self.sampler))
+        shape = tuple(self._targets[0].latents.shape[1:])
+        for base in self.bases:
+            base.prepare_fit(shape, self.objective.evaluations(self.sampler))
 
     def _target_of(self, source: Source) -> Target:
         latents = latent_pool(self.base, source.clip, self.seed)
@@ -155,7 +186,7 @@ class VOVModule(RateControlled):
             weights=self.base.latent_weights(latents),
             decoder_noise=initial_noise(self.sampler.seed, tuple(latents.shape[1:])).to(latents.device),
             times=self.sampler.times().tolist(),
-            velocity=self.base.velocity(source.caption),
+            velocity=self.bases[-1].velocity(source.caption),
             decoder_velocity=guided_velocity(self.base, source.caption, self.sampler.guidance),
         )
 
@@ -171,7 +202,7 @@ class VOVModule(RateControlled):
             uniform = torch.rand(len(vector), generator=generator).to(self.device) - 0.5
             scaled = self.quantizer.relax(self.vector / self.quantizer.step, uniform)
             vector, bits = scaled * self.quantizer.step, self.rate.bits(scaled)
-        self.adapter.attach(vector)
+        self._attach(vector)
         distortion = self.objective.loss(self._targets, generator)
         bits_per_entry = bits / len(self.vector)
         loss = distortion + self.lmbda * bits_per_entry
@@ -190,7 +221,7 @@ class VOVModule(RateControlled):
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
-        self.adapter.detach()
+        self._detach()
 
     def on_validation_start(self) -> None:
         self.previews = []
@@ -202,9 +233,9 @@ class VOVModule(RateControlled):
         """
         file, clip = self.to_file(batch_idx), self.sources[batch_idx].clip
         with torch.autocast(self.device.type, enabled=False):
-            self.adapter.attach(self._decoded_vector(file))
+            self._attach(self._decoded_vector(file))
             loss = self._validation_loss(self._targets[batch_idx])
-            self.adapter.detach()
+            self._detach()
         windowed = self._windowed(clip, self._targets[batch_idx].latents)
         self.log("val/flow_loss", loss, prog_bar=windowed, batch_size=1)
         self.log("val/bpp", 8 * len(file.to_bytes()) / clip.num_pixels, prog_bar=True, batch_size=1)

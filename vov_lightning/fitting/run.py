@@ -119,8 +119,9 @@ def train_and_finish(
     """
     check_scaling(module.sampler, scaling)
     check_arithmetic(module.sampler.compute_dtype, module.base.dtype, trainer.strategy.root_device)
-    module.base.text_device = trainer.strategy.root_device
-    check_gpu_memory(module.base, trainer.strategy.root_device, module.base.name)
+    for base in module.bases:
+        base.text_device = trainer.strategy.root_device
+        check_gpu_memory(base, trainer.strategy.root_device, base.name)
     if module.adapter_config.k:
         check_trainer(trainer)
         if checkpoint is not None:

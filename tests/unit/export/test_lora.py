@@ -16,12 +16,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from vov_lightning.bases import BaseModel
+from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.wan import Wan13B
+from vov_lightning.bases.wan22 import Wan22TI2V5B
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import adapted, decode
 from vov_lightning.errors import BaseModelMismatchError, ExportError
-from vov_lightning.export import export_diffusers, export_peft, lora_matrices
+from vov_lightning.export import export_diffusers, export_native, export_peft, lora_matrices
 from vov_lightning.sampling.sampler import initial_noise
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
@@ -66,6 +68,36 @@ def test_a_diffusers_pipeline_computes_the_decoders_velocity(base, expected, mak
         torch.testing.assert_close(velocity_of(base), expected, **CLOSE)
         pipeline.unload_lora_weights()
         assert not torch.allclose(velocity_of(base), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("family", [Wan13B, Wan22TI2V5B, LTXVideo], ids=lambda family: family.name)
+def test_native_names_come_back_through_diffusers_converters(family, make_base, make_file, velocity_of, tmp_path):
+    base, path = make_base(family), tmp_path / "native.safetensors"
+    file = make_file(base)
+    plain = velocity_of(base)
+    with adapted(base, file):
+        expected = velocity_of(base)
+    export_native(file, base, path)
+    pipeline_of(base).load_lora_weights(str(path))
+    torch.testing.assert_close(velocity_of(base), expected, **CLOSE)
+    assert (expected - plain).abs().max() > 0.1
+    assert metadata_of(path)["k"] == "200"
+
+
+def test_native_names_are_the_authors(make_base, make_file, tmp_path):
+    base, path = make_base(Wan13B), tmp_path / "native.safetensors"
+    export_native(make_file(base), base, path)
+    tensors = load_file(path)
+    for layer in ("self_attn.q", "cross_attn.o", "ffn.0", "ffn.2"):
+        name = f"diffusion_model.blocks.1.{layer}"
+        assert tensors[f"{name}.lora_A.weight"].shape[0] == tensors[f"{name}.lora_B.weight"].shape[1] == 2
+        assert tensors[f"{name}.alpha"] == 2
+    assert len(tensors) == 3 * len(base.adapted_layers(base.target_kinds))
+    base = make_base(Nano)
+    with pytest.raises(
+        ExportError, match="authors' names of layers are not known for base model nano; use diffusers or peft"
+    ):
+        export_native(make_file(base), base, tmp_path / "nano.safetensors")
 
 
 @pytest.mark.parametrize("scheme", ["unilora_numpy", "lora"])
