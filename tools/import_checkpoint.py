@@ -171,7 +171,8 @@ def targets_of(base: BaseModel, preset: Preset) -> tuple[str, ...]:
     """
     targets = tuple(kind for kind in base.target_kinds if re.fullmatch(PRESETS[preset], kind))
     ours = list(base.adapted_layers(targets).values())
-    pattern = re.compile(rf"{re.escape(base.blocks_path)}\.\d+\.({PRESETS[preset]})")
+    path = base.blocks_path if isinstance(base.blocks_path, str) else base.blocks_path[0]
+    pattern = re.compile(rf"{re.escape(path)}\.\d+\.({PRESETS[preset]})")
     theirs = {
         name: layer
         for name, layer in base.transformer.named_modules()
