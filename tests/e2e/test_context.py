@@ -18,6 +18,8 @@ from vov_lightning.codec import scale as coding
 from vov_lightning.codec.decode import decode as decode_file
 from vov_lightning.codec.edit import EditConfig, edit
 from vov_lightning.runs import encode
+from vov_lightning.runs.plan import evaluations_of
+from vov_lightning.runs.source import ClipData
 from vov_lightning.video import Signal, read_signal
 
 FRAMES, HEIGHT, WIDTH, STEPS = 50, 80, 96, 4  # segments of 3 blocks and of 3, the last one of 5 frames
@@ -187,6 +189,12 @@ def test_a_stopped_encoder_goes_on_behind_its_last_segment(source, weights, code
     assert again.coded == 1
     assert again.path.read_bytes() == coded.path.read_bytes()
     assert torch.equal(again.frames, coded.frames)
+
+
+def test_the_plan_counts_the_windows_of_each_block(source, weights):
+    model = Nano(str(weights))
+    clip = ClipData.of(source, height=HEIGHT, segment=27, caption="").load(model).clip
+    assert evaluations_of(clip, model) == 6 * 2 * 2
 
 
 def test_context_is_said(coded, capsys):

@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from vov_lightning.bases.context import with_context
 from vov_lightning.bases.nano.model import Nano, NanoConfig
 from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.build import build_file, context_of, window_of
+from vov_lightning.codec.build import build_file, context_of, for_clip, window_of
 from vov_lightning.codec.decode import decode, sample
 from vov_lightning.codec.steer import with_indices
 from vov_lightning.errors import BitstreamError, SettingError
@@ -24,6 +26,7 @@ from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Fitted, Padding, Signal
+from vov_lightning.video.source import Clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SAMPLER = SamplerConfig(steps=3, seed=5)
@@ -52,6 +55,16 @@ def test_a_clip_of_several_blocks_has_the_models_context(base: Nano, tiny_nano: 
     assert (context_of(tiny_nano, long), window_of(tiny_nano, long)) == (0, (1, 8, 8, 0, 2))
     wide = ClipSize(9, 64, 128)
     assert (context_of(base, wide), window_of(base, wide)) == (0, (3, 8, 8, 0, 2))
+
+
+def test_a_clip_whose_first_scene_is_a_block_has_the_context_of_its_longest_segments(base: Nano) -> None:
+    first = build_file(base, source(9, 64, 64), "red", NOTHING, 1.0, AdapterConfig(k=0), SAMPLER)
+    assert (first.header.context, first.header.window) == (0, ())
+    clip = SimpleNamespace(
+        num_frames=99, is_one_segment=False, shape=SimpleNamespace(longest=90), sample_aspect_ratio=1, times=None
+    )
+    header = for_clip(first, cast(Clip, clip), base).header
+    assert (header.frames, header.context, header.window) == (99, 2, (3, 8, 8, 0, 2))
 
 
 @pytest.mark.parametrize(("window", "block"), [((3, 8, 8, 0, 2), 1), ((4, 5, 8, 0, 2), 2), ((5, 8, 8, 0, 2), 3)])
