@@ -177,9 +177,10 @@ def cell(data: Data, row: Data, column: Data) -> str:
     if value is None:
         return ""
     text = f"{value:.{column['digits']}f}" if "digits" in column else str(value)
-    better, group = column.get("better"), data.get("group", "")
+    better = column.get("better")
     if not better or row.get("partial"):
         return text
+    group = data["group"]
     rivals = [one[column["name"]] for one in data["rows"] if one[group] == row[group] and not one.get("partial")]
     return f"**{text}**" if value == (max if better == "more" else min)(rivals) else text
 
