@@ -237,12 +237,12 @@ class VOVModule(RateControlled):
             loss = self._validation_loss(self._targets[batch_idx])
             self._detach()
         windowed = self._windowed(clip, self._targets[batch_idx].latents)
-        self.log("val/flow_loss", loss, prog_bar=windowed, batch_size=1)
-        self.log("val/bpp", 8 * len(file.to_bytes()) / clip.num_pixels, prog_bar=True, batch_size=1)
+        self.log("val/flow_loss", loss, prog_bar=windowed, batch_size=1, sync_dist=True)
+        self.log("val/bpp", 8 * len(file.to_bytes()) / clip.num_pixels, prog_bar=True, batch_size=1, sync_dist=True)
         if not windowed:  # else a preview would cost as much as the fit
             preview = decode(file, self.base)
             self.previews.append(preview)
-            self.log("val/psnr_db", psnr_db(preview, clip.target), prog_bar=True, batch_size=1)
+            self.log("val/psnr_db", psnr_db(preview, clip.target), prog_bar=True, batch_size=1, sync_dist=True)
 
     def to_file(self, number: int = 0) -> VovFile:
         """File of a source and the vector as it is now, without indices and in one segment.
