@@ -133,7 +133,7 @@ class Bag(Generic[Job]):
             following = self._queue.popleft()
             self._waiting[actor.work.remote(following[0])] = (actor, following)
         else:
-            self.ray.kill(actor)
+            actor.__ray_terminate__.remote()  # not killed: it removes its temporary files
 
     def _lost(self, given: tuple[Job, int] | None, why: str) -> Event[Job] | None:
         """Put the job of a worker that died back; what is said of a job that is given up."""
