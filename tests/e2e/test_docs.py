@@ -252,3 +252,12 @@ def test_links_and_pictures_of_the_readme_are_there():
     text = (ROOT / "README.md").read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (ROOT / target).exists(), target
+
+
+def test_the_tree_names_every_folder_and_module():
+    (tree,) = [block for block in blocks_of(ROOT / "docs" / "how-it-works.md") if block.kind == "text"]
+    package = ROOT / "vov_lightning"
+    found = {path.parent.name + "/" for path in package.glob("*/__init__.py")}
+    found |= {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    named = re.findall(r"^  (\w+/|\w+\.py)", tree.text, re.MULTILINE)
+    assert found <= {*named, *tree.text.split("\n")[-2].split()}
