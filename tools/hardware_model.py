@@ -12,8 +12,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from vov_lightning.bases import class_of
-from vov_lightning.bases.estimate import estimate
-from vov_lightning.cli.costs import GPUS, UTILISATION, duration
+from vov_lightning.bases.estimate import GPUS, UTILISATION, choose_checkpointing, estimate
+from vov_lightning.cli.costs import duration
 
 SHOWN = ("H100 80 GB", "RTX 4090 24 GB")
 DRAWS = {"preset": 600 * 4, "paper": 2000 * 64}
@@ -44,8 +44,8 @@ def rows_of(name: str) -> list[dict[str, str]]:
         room = gigabytes * 1e9 - costs.weight_bytes
         if room <= costs.block_bytes:
             continue
-        checkpointed = room <= costs.activation_bytes
-        draw_s = (costs.draw_flops + checkpointed * costs.forward_flops) / (UTILISATION * flops)
+        _, draw_flops = costs.draw(choose_checkpointing(room, costs, evaluations=1))
+        draw_s = draw_flops / (UTILISATION * flops)
         rows.append(
             {
                 "base model": name,

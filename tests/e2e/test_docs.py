@@ -33,7 +33,7 @@ from vov_lightning.video import Signal, write_signal
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"(?:<!-- (not run|file): (.*?) -->\n)?^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SHELL = {"cd", "docker", "export", "git", "mkdocs", "mypy", "pip", "pre-commit", "pytest", "ruff", "wandb"}
+SHELL = {"cd", "docker", "export", "git", "mkdocs", "mypy", "pip", "pre-commit", "pytest", "ruff", "sky", "wandb"}
 """Commands of others that pages may show; they are not run here."""
 SHORT = ["--stage1.iterations=2", "--stage2.iterations=2", "--trainer.val_check_interval=2", "--trainer.logger=false"]
 
@@ -62,8 +62,20 @@ def blocks_of(page: Path) -> list[Block]:
 
 def commands_of(block: Block) -> list[list[str]]:
     """The words of each command of a block."""
-    parts = (part for line in block.text.splitlines() for part in re.split(r"\s(?:&&|\|)\s", line))
+    lines = [one for line in block.text.splitlines() for one in unrolled(line)]
+    parts = (part for line in lines for part in re.split(r"\s(?:&&|\|)\s", line))
     return [words for part in parts if (words := shlex.split(part, comments=True))]
+
+
+def unrolled(line: str) -> list[str]:
+    """A loop of the shell as the lines that it stands for.
+
+    Example:
+        >>> unrolled("for k in 1 2; do echo $k; done")
+        ['echo 1', 'echo 2']
+    """
+    loop = re.fullmatch(r"for (\w+) in (.*?); do (.*); done", line.strip())
+    return [loop[3].replace(f"${loop[1]}", value) for value in loop[2].split()] if loop else [line]
 
 
 @pytest.fixture
