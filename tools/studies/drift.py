@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from jsonargparse import auto_cli
+from machine import machine
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import decode
@@ -66,7 +67,7 @@ def main(files: list[str], out: Path = Path("results/drift.json")) -> None:
                 }
             )
             print(rows[-1])
-    found = {"machine": "2 cores of a Xeon with AVX-512 and AMX", "date": f"{date.today()}", "rows": rows}
+    found = {"machine": machine(), "date": f"{date.today()}", "rows": rows}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(found, indent=2) + "\n")
 

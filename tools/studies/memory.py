@@ -23,9 +23,8 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import torch
+from machine import machine
 from quality import Row, markdown
-
-MACHINE = "2 cores of a Xeon (one thread used)"
 
 
 def main() -> None:
@@ -55,7 +54,7 @@ def save(path: Path, study: str, rows: list[Row]) -> None:
     results = json.loads(path.read_text()) if path.exists() else {}
     known = {(row["rows"], row["seconds"]): row for row in [*results.get(study, {}).get("rows", []), *rows]}
     results[study] = {
-        "machine": MACHINE,
+        "machine": machine(threads=1),
         "date": date.today().isoformat(),
         "command": shlex.join(["python", *sys.argv]),
         "rows": [known[size] for size in sorted(known)],

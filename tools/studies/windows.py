@@ -21,6 +21,7 @@ from statistics import mean, median
 from unittest.mock import patch
 
 import torch
+from machine import machine
 from quality import Row, lpips, markdown
 from torch import Tensor
 
@@ -36,7 +37,6 @@ from vov_lightning.sampling.steering import Search
 from vov_lightning.video import Signal
 from vov_lightning.video.compare import psnr_db
 
-MACHINE = "2 cores of a Xeon"
 TIMING = "seconds of processor time, which other programs on the machine disturb least"
 SIZES = (ClipSize(9, 144, 256), ClipSize(9, 128, 128))
 BPP = 0.03
@@ -80,7 +80,7 @@ def main() -> None:
         rows = measure_quality(base, clips, list(settings))
     print("\n" + markdown(rows))
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
-    results[options.study] = {"machine": MACHINE, "timing": TIMING, "date": date.today().isoformat(), "rows": rows}
+    results[options.study] = {"machine": machine(), "timing": TIMING, "date": date.today().isoformat(), "rows": rows}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
 
