@@ -1,19 +1,25 @@
-"""What the past is worth: blocks of whole clips, coded by index bits alone and given the decoded blocks before.
+r"""What the past is worth: blocks of whole clips, coded by index bits alone and given the decoded blocks before.
 
 For each clip and rate: PSNR without context and with it, and the flow-matching loss of the last block without and
 with the exact past. Then the index bits that each model and context needs at equal PSNR, relative to the first two.
 
-    python tools/studies/context.py --clips DIR --weights nano=vov_lightning/assets/nano nano-3=runs/nano3/export
+    python tools/studies/context.py --clips DIR --overlap 0 --blocks 3 --bpp 0.01 0.02 0.04 \
+        --weights nano2=vov_lightning/assets/nano2 nano3=vov_lightning/assets/nano
 """
 
 import argparse
+import json
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
+from machine import machine
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,6 +49,7 @@ class Method:
     """Time at which the decoded blocks before are declared; none: they are not given."""
 
 
+RATIO = "loss given the past / alone"
 TIMES = [0.05 + 0.1 * number for number in range(10)]
 
 
@@ -58,17 +65,20 @@ def main() -> None:
     parser.add_argument("--overlap", type=int, default=2, help="Latent positions that neighbouring windows share.")
     parser.add_argument("--stop_at", type=float, default=0.3, help="Time at which sampling stops.")
     parser.add_argument("--only", nargs="*", default=[], help="Clips to measure; all when left out.")
+    parser.add_argument("--out", type=Path, default=Path("results/context.json"), help="File of the results.")
     options = parser.parse_args()
 
     windows = Windows(frames=options.blocks, rows=8, columns=8, overlap_space=options.overlap)
     models = {name: Nano(folder) for name, _, folder in (text.partition("=") for text in options.weights)}
     paths = [path for path in sorted(options.clips.glob("*.mp4")) if not options.only or path.stem in options.only]
     points: list[Point] = []
+    ratios: dict[str, float] = {}
     for path in paths:
         frames = square(read_signal(path).frames[: BLOCK_FRAMES * options.blocks], options.rows, options.side)
         for name, base in models.items():
             velocity = windowed(base.velocity(""), windows)
-            print_losses(name, path.stem, base, velocity, frames)
+            ratio = loss_ratio(name, path.stem, base, velocity, frames)
+            ratios |= {} if ratio is None else {path.stem: ratio}
             methods = [Method(name)]
             if base.context:
                 methods += [Method(f"{name}, past at {t}", past_time=t) for t in options.past_times]
@@ -83,6 +93,13 @@ def main() -> None:
                     f"{path.stem:20s} {method.label:24s} " + " ".join(f"{value:6.2f}" for value in psnr_db), flush=True
                 )
     print_summary(points)
+    result = {
+        "machine": machine(torch.get_num_threads()),
+        "date": date.today().isoformat(),
+        "command": shlex.join(["python", *sys.argv]),
+        **comparison(points, ratios),
+    }
+    options.out.write_text(json.dumps(result, indent=2) + "\n")
     for name, base in models.items():
         if base.context:
             print_directions(name, base, paths, options.rows)
@@ -117,8 +134,9 @@ def code(base: Nano, velocity: Velocity, frames: Tensor, bpp: float, method: Met
 
 
 @torch.no_grad()
-def print_losses(name: str, clip: str, base: Nano, velocity: Velocity, frames: Tensor) -> None:
-    """Print the flow-matching loss of the last block, by itself and given the exact blocks before."""
+def loss_ratio(name: str, clip: str, base: Nano, velocity: Velocity, frames: Tensor) -> float | None:
+    """Flow-matching loss of the last block given the exact blocks before, relative to that without; None where a model
+    takes no past. Both are printed."""
     latents = base.encode(frames)
     past, present = latents[:, :, -1 - base.context : -1], latents[:, :, -1:]
     fields = {"alone": velocity}
@@ -132,8 +150,8 @@ def print_losses(name: str, clip: str, base: Nano, velocity: Velocity, frames: T
                 float((field(interpolate(present, noise, t), t) - (noise - present)).square().mean())
                 for t in torch.tensor(TIMES)[:, None]
             ]
-    ratio = "".join(f"; ratio {mean(losses[kind]) / mean(losses['alone']):.2f}" for kind in list(losses)[1:])
-    print(f"{clip:20s} {name:24s} loss " + ", ".join(f"{kind} {mean(x):.3f}" for kind, x in losses.items()) + ratio)
+    print(f"{clip:20s} {name:24s} loss " + ", ".join(f"{kind} {mean(x):.3f}" for kind, x in losses.items()))
+    return mean(losses["given the past"]) / mean(losses["alone"]) if base.context else None
 
 
 @torch.no_grad()
@@ -158,6 +176,23 @@ def print_directions(name: str, base: Nano, paths: Sequence[Path], rows: int) ->
         words = [measure(base.decode(block[None], BLOCK_FRAMES)).get("direction") for block in blocks]
         hits = [word == measure(crop[-BLOCK_FRAMES:])["direction"] for word, crop in zip(words, crops, strict=True)]
         print(f"direction of {name}, {kind}: {mean(hits):.0%} of {len(hits)}")
+
+
+def comparison(points: Sequence[Point], ratios: dict[str, float]) -> dict[str, Any]:
+    """Columns and rows of a table: for each clip, and in the mean, bits at equal PSNR relative to the first methods."""
+    methods = list(dict.fromkeys(point["method"] for point in points))
+    rows: dict[str, dict[str, Any]] = {clip: {"clip": clip, RATIO: ratio} for clip, ratio in ratios.items()}
+    rows["mean"] = {"clip": "mean", RATIO: mean(ratios.values())}
+    columns: list[dict[str, Any]] = [{"name": "clip"}, {"name": RATIO, "digits": 2}]
+    for anchor in methods[:2]:
+        for entry in bd_rates(points, {"psnr_db": {"higher_is_better": True}}, anchor):
+            if methods.index(entry["method"]) < methods.index(anchor):
+                continue
+            column = f"bits of {entry['method']} relative to {anchor}, %"
+            columns.append({"name": column, "digits": 1})
+            for clip, value in {**entry["clips"], "mean": entry["mean"]}.items():
+                rows[clip][column] = value
+    return {"columns": columns, "rows": list(rows.values())}
 
 
 def print_summary(points: Sequence[Point]) -> None:
