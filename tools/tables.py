@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "vov_lightning/assets/nano/README.md"]
 MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CURVE = ROOT / "docs" / "whole_clips.svg"
 Data = dict[str, Any]
@@ -134,6 +134,7 @@ TABLES: dict[str, Callable[[], Data]] = {
         name: plain(name)
         for name in (
             "codebooks",
+            "context",
             "costs",
             "editing",
             "hardware_model",
