@@ -92,6 +92,7 @@ class TestInTheCodec:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             base = Wan22TI2V5B.untrained()
+        base.context = 1
         base.window = Windows(frames=2, rows=4, columns=4, overlap_frames=1, overlap_space=2)
         return base
 
