@@ -25,7 +25,7 @@ import torch
 import yaml
 
 import vov_lightning.errors
-from vov_lightning.bases import shared_base
+from vov_lightning.bases import _kept
 from vov_lightning.cli.settings import COMMANDS
 from vov_lightning.cli.start import start
 from vov_lightning.video import Signal, write_signal
@@ -106,11 +106,10 @@ def run(words: list[str]) -> None:
     name, *arguments = words
     if name == "python":
         path, *arguments = arguments
-        argv, sys.argv = sys.argv, [path, *arguments]
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [path, *arguments])
+            patch.syspath_prepend(str((ROOT / path).parent))  # as Python does itself
             runpy.run_path(str(ROOT / path), run_name="__main__")
-        finally:
-            sys.argv = argv
         return
     try:
         status = start(name.removeprefix("vov-"), arguments)
@@ -180,7 +179,7 @@ def use(weights: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr("vov_lightning.bases.nano.model.resources", SimpleNamespace(files=lambda _: assets.parent))
     patch.chdir(folder)
     patch.syspath_prepend(folder)
-    shared_base.cache_clear()
+    _kept.cache_clear()
     torch.set_num_threads(1)
 
 
@@ -191,7 +190,7 @@ def workspace(tiny_weights, prepared, tmp_path, monkeypatch, one_thread) -> Iter
     shutil.copytree(prepared, folder)
     use(tiny_weights, folder, monkeypatch)
     yield folder
-    shared_base.cache_clear()
+    _kept.cache_clear()
     sys.modules.pop("my_package", None)
 
 
