@@ -232,7 +232,7 @@ def test_readme_is_short():
     assert len(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL).split()) <= 1500
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: page.stem)
 def test_tables_are_those_of_their_data(page):
     assert tables.written(page.read_text()) == page.read_text(), f"{page.name}: python tools/tables.py"
 
@@ -242,7 +242,7 @@ def test_the_plot_is_drawn_from_its_data():
 
 
 def test_every_table_is_shown():
-    shown = {name for page in PAGES for _, name, _ in tables.MARKED.findall(page.read_text())}
+    shown = {name for page in tables.PAGES for _, name, _ in tables.MARKED.findall(page.read_text())}
     assert shown == set(tables.TABLES)
 
 
