@@ -25,7 +25,7 @@ import torch
 import yaml
 
 import vov_lightning.errors
-from vov_lightning.bases import shared_base
+from vov_lightning.bases import _kept
 from vov_lightning.cli.settings import COMMANDS
 from vov_lightning.cli.start import start
 from vov_lightning.video import Signal, write_signal
@@ -106,11 +106,10 @@ def run(words: list[str]) -> None:
     name, *arguments = words
     if name == "python":
         path, *arguments = arguments
-        argv, sys.argv = sys.argv, [path, *arguments]
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [path, *arguments])
+            patch.syspath_prepend(str((ROOT / path).parent))  # as Python does itself
             runpy.run_path(str(ROOT / path), run_name="__main__")
-        finally:
-            sys.argv = argv
         return
     try:
         status = start(name.removeprefix("vov-"), arguments)
@@ -180,7 +179,7 @@ def use(weights: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr("vov_lightning.bases.nano.model.resources", SimpleNamespace(files=lambda _: assets.parent))
     patch.chdir(folder)
     patch.syspath_prepend(folder)
-    shared_base.cache_clear()
+    _kept.cache_clear()
     torch.set_num_threads(1)
 
 
@@ -191,7 +190,7 @@ def workspace(tiny_weights, prepared, tmp_path, monkeypatch, one_thread) -> Iter
     shutil.copytree(prepared, folder)
     use(tiny_weights, folder, monkeypatch)
     yield folder
-    shared_base.cache_clear()
+    _kept.cache_clear()
     sys.modules.pop("my_package", None)
 
 
@@ -233,7 +232,7 @@ def test_readme_is_short():
     assert len(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL).split()) <= 1500
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: page.stem)
 def test_tables_are_those_of_their_data(page):
     assert tables.written(page.read_text()) == page.read_text(), f"{page.name}: python tools/tables.py"
 
@@ -243,7 +242,7 @@ def test_the_plot_is_drawn_from_its_data():
 
 
 def test_every_table_is_shown():
-    shown = {name for page in PAGES for _, name, _ in tables.MARKED.findall(page.read_text())}
+    shown = {name for page in tables.PAGES for _, name, _ in tables.MARKED.findall(page.read_text())}
     assert shown == set(tables.TABLES)
 
 
