@@ -30,26 +30,43 @@ FIGURES = {
     "vmaf": ("VMAF", 1, "more"),
     "tlp": ("tLP x 100", 2, "less"),
 }
+COMPARED = [{"name": label, "digits": digits, "better": better} for label, digits, better in FIGURES.values()]
+WHOLE_CLIPS = "144 rows, 45 frames"
+"""The study of whole clips that pages show."""
 
 
 def whole_clips() -> Data:
     """Means over the clips; a codec that did not reach all of them is never bold."""
-    data = read("whole_clips")["144 rows, 18 frames"]
+    data = read("whole_clips")[WHOLE_CLIPS]
     most = max(row["clips"] for row in data["means"])
     rows = [
-        {
-            "bpp wanted": row["rate"].rpartition("-")[2],
-            "codec": CODECS[row["method"]],
-            "clips": row["clips"],
-            "bpp": row["bpp"],
-            **{label: row["figures"][key] for key, (label, _, _) in FIGURES.items()},
-            "partial": row["clips"] < most,
-        }
+        means_of(row) | {"codec": CODECS[row["method"]], "clips": row["clips"], "partial": row["clips"] < most}
         for row in data["means"]
     ]
-    figures = [{"name": label, "digits": digits, "better": better} for label, digits, better in FIGURES.values()]
-    columns = [{"name": "bpp wanted"}, {"name": "codec"}, {"name": "clips"}, {"name": "bpp", "digits": 4}, *figures]
+    columns = [{"name": "bpp wanted"}, {"name": "codec"}, {"name": "clips"}, {"name": "bpp", "digits": 4}, *COMPARED]
     return {**about(data), "columns": columns, "rows": rows, "group": "bpp wanted", "file": "whole_clips"}
+
+
+def revisions() -> Data:
+    """Means of the same clips and rates by both bundled revisions of nano."""
+    data = read("whole_clips")
+    studies = {"3": data[WHOLE_CLIPS], "2": data[f"{WHOLE_CLIPS}, nano 2"]}
+    found = [
+        means_of(row) | {"revision": revision}
+        for revision, study in studies.items()
+        for row in study["means"]
+        if row["method"] == "vov"
+    ]
+    both = {row["bpp wanted"] for row in found if row["revision"] == "2"}
+    rows = sorted((row for row in found if row["bpp wanted"] in both), key=lambda row: float(row["bpp wanted"]))
+    columns = [{"name": "bpp wanted"}, {"name": "revision"}, {"name": "bpp", "digits": 4}, *COMPARED]
+    return {**about(studies["2"]), "columns": columns, "rows": rows, "group": "bpp wanted", "file": "whole_clips"}
+
+
+def means_of(row: Data) -> Data:
+    """Rate and figures of one mean over clips."""
+    figures = {label: row["figures"][key] for key, (label, _, _) in FIGURES.items()}
+    return {"bpp wanted": row["rate"].rpartition("-")[2], "bpp": row["bpp"], **figures}
 
 
 def whole_clips_psnr() -> Data:
@@ -129,7 +146,10 @@ def plain(name: str) -> Callable[[], Data]:
 
 
 TABLES: dict[str, Callable[[], Data]] = {
-    **{function.__name__: function for function in (whole_clips, whole_clips_psnr, memory, encode_ratio, joins, drift)},
+    **{
+        function.__name__: function
+        for function in (whole_clips, whole_clips_psnr, revisions, memory, encode_ratio, joins, drift)
+    },
     **{
         name: plain(name)
         for name in (
