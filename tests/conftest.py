@@ -30,9 +30,12 @@ def tiny_nano(tiny_nano_config: NanoConfig) -> Nano:
         return Nano.untrained(tiny_nano_config)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Tiny tensors on a busy machine: threads that wait for each other at every operator take twenty times as long."""
+    """Tiny tensors on a busy machine: threads that wait for each other at every operator take twenty times as long.
+
+    Of a module, so that what other fixtures of it encode is decoded with as many threads.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

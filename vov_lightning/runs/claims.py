@@ -90,6 +90,7 @@ class Claim:
     def __init__(self, path: Path, what: str) -> None:
         self.path, self.what = path, what
         self.owner: Owner | None = None
+        self._made = [folder for folder in path.parents if not folder.exists()]
         self._released = threading.Event()
 
     def __enter__(self) -> Self:
@@ -110,8 +111,9 @@ class Claim:
         self._released.set()
         if (found := read_claim(self.path)) is not None and found[0] == self.owner:
             self.path.unlink(missing_ok=True)
-            with suppress(OSError):  # claims of others are in it
-                self.path.parent.rmdir()
+            for folder in (self.path.parent, *self._made):
+                with suppress(OSError):  # something is in it, or it is gone
+                    folder.rmdir()
 
     def _take(self) -> Owner | None:
         """Take the claim; who has it, where that is somebody else."""
