@@ -31,7 +31,7 @@ FIGURES = {
     "tlp": ("tLP x 100", 2, "less"),
 }
 COMPARED = [{"name": label, "digits": digits, "better": better} for label, digits, better in FIGURES.values()]
-WHOLE_CLIPS = "144 rows, 45 frames"
+WHOLE_CLIPS = "144 rows, 18 frames"
 """The study of whole clips that pages show."""
 
 
@@ -45,22 +45,6 @@ def whole_clips() -> Data:
     ]
     columns = [{"name": "bpp wanted"}, {"name": "codec"}, {"name": "clips"}, {"name": "bpp", "digits": 4}, *COMPARED]
     return {**about(data), "columns": columns, "rows": rows, "group": "bpp wanted", "file": "whole_clips"}
-
-
-def revisions() -> Data:
-    """Means of the same clips and rates by both bundled revisions of nano."""
-    data = read("whole_clips")
-    studies = {"3": data[WHOLE_CLIPS], "2": data[f"{WHOLE_CLIPS}, nano 2"]}
-    found = [
-        means_of(row) | {"revision": revision}
-        for revision, study in studies.items()
-        for row in study["means"]
-        if row["method"] == "vov"
-    ]
-    both = {row["bpp wanted"] for row in found if row["revision"] == "2"}
-    rows = sorted((row for row in found if row["bpp wanted"] in both), key=lambda row: float(row["bpp wanted"]))
-    columns = [{"name": "bpp wanted"}, {"name": "revision"}, {"name": "bpp", "digits": 4}, *COMPARED]
-    return {**about(studies["2"]), "columns": columns, "rows": rows, "group": "bpp wanted", "file": "whole_clips"}
 
 
 def means_of(row: Data) -> Data:
@@ -146,10 +130,7 @@ def plain(name: str) -> Callable[[], Data]:
 
 
 TABLES: dict[str, Callable[[], Data]] = {
-    **{
-        function.__name__: function
-        for function in (whole_clips, whole_clips_psnr, revisions, memory, encode_ratio, joins, drift)
-    },
+    **{function.__name__: function for function in (whole_clips, whole_clips_psnr, memory, encode_ratio, joins, drift)},
     **{
         name: plain(name)
         for name in (
@@ -161,6 +142,7 @@ TABLES: dict[str, Callable[[], Data]] = {
             "one_window_bd_rate",
             "one_window_codecs",
             "prior",
+            "revisions",
         )
     },
 }

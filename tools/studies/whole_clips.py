@@ -31,7 +31,6 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=27, help="First frames of each clip.")
     parser.add_argument("--height", type=int, default=144, help="Rows.")
     parser.add_argument("--bpp", type=float, nargs="+", default=[0.01, 0.02, 0.04, 0.08], help="Bits per pixel.")
-    parser.add_argument("--revision", default="", help="Bundled revision of nano; the newest if left out.")
     parser.add_argument("--runs", type=Path, default=Path("runs/whole_clips"), help="Folder of the files.")
     parser.add_argument("--out", type=Path, default=Path("results/whole_clips.json"), help="File of the results.")
     options = parser.parse_args()
@@ -40,13 +39,11 @@ def main() -> None:
     command = [sys.executable, str(RD_CURVE), f"--set={sources}", "--config=instant.yaml", f"--runs={options.runs}"]
     command += ["--target_bpp", *map(str, options.bpp), "--eval", "--eval_config=eval/whole_clips.yaml"]
     command += [f"--data.height={options.height}", f"--data.frames={options.frames}", "--data.audio=none"]
-    if options.revision:
-        command += ["--model.base=nano", f"--model.base.revision={options.revision}"]
     status = subprocess.run(command, check=False).returncode
     found = json.loads((options.runs / "evaluation" / "results.json").read_text())
     found["sets"].sort(key=lambda row: float(row["rate"].rpartition("-")[2]))
     print("\n" + table(found))
-    study = f"{options.height} rows, {options.frames} frames{options.revision and f', nano {options.revision}'}"
+    study = f"{options.height} rows, {options.frames} frames"
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
     results[study] = {
         "machine": machine(threads=1),

@@ -1,0 +1,73 @@
+"""Whole clips by `instant.yaml` on both bundled revisions of nano: PSNR at equal bytes, without and with the past.
+
+    python tools/studies/revisions.py --clips DIR --names akiyo_cif foreman_cif --frames 45 --bpp 0.02 0.08
+
+Clips are coded as in `whole_clips.py`. What is finished is verified and skipped, so the same command goes on where it
+was interrupted.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from machine import machine
+from whole_clips import RD_CURVE, link_sources
+
+REVISIONS = ("2", "3")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, required=True, help="Folder of clips.")
+    parser.add_argument("--names", nargs="+", help="Clips of the folder; all if left out.")
+    parser.add_argument("--frames", type=int, default=45, help="First frames of each clip.")
+    parser.add_argument("--height", type=int, default=144, help="Rows.")
+    parser.add_argument("--bpp", type=float, nargs="+", default=[0.01, 0.02, 0.04, 0.08], help="Bits per pixel.")
+    parser.add_argument("--runs", type=Path, default=Path("runs/revisions"), help="Folder of the files.")
+    parser.add_argument("--out", type=Path, default=Path("results/revisions.json"), help="File of the results.")
+    options = parser.parse_args()
+    sources = options.runs.with_name(options.runs.name + "_sources")
+    link_sources(options.clips, options.names, sources)
+    for revision in REVISIONS:
+        command = [sys.executable, str(RD_CURVE), f"--set={sources}", "--config=instant.yaml", "--data.audio=none"]
+        command += [f"--runs={options.runs / revision}", "--target_bpp", *map(str, options.bpp)]
+        command += [f"--data.height={options.height}", f"--data.frames={options.frames}"]
+        if revision != REVISIONS[-1]:  # that is the default
+            command += ["--model.base=nano", f"--model.base.revision={revision}"]
+        subprocess.run(command, check=True)
+    result = {
+        "machine": machine(threads=1),
+        "date": date.today().isoformat(),
+        "command": shlex.join(["python", *sys.argv]),
+        **comparison(options.runs, [member.name for member in sorted(sources.iterdir())], options.bpp),
+    }
+    options.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def comparison(runs: Path, names: list[str], rates: list[float]) -> dict[str, Any]:
+    """Columns and rows of a table: PSNR of each clip and in the mean, a column a rate and revision."""
+    clips = [Path(name).stem for name in names]
+    keys = {f"{rate} bpp, revision {revision}": (revision, rate) for rate in rates for revision in REVISIONS}
+    rows = [
+        {
+            "clip": clip,
+            **{key: psnr_db(runs / revision / f"target_bpp-{rate}" / clip) for key, (revision, rate) in keys.items()},
+        }
+        for clip in clips
+    ]
+    rows.append({"clip": "mean", **{key: mean(row[key] for row in rows) for key in keys}})
+    return {"columns": [{"name": "clip"}, *({"name": key, "digits": 2} for key in keys)], "rows": rows}
+
+
+def psnr_db(run: Path) -> float:
+    return json.loads((run / "metrics.json").read_text())["psnr_db"]
+
+
+if __name__ == "__main__":
+    main()
