@@ -52,7 +52,7 @@ def fitted(folder: Path, *arguments: str) -> tuple[str, torch.Tensor]:
 def test_two_processes_fit_what_one_does_with_as_many_draws(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    _, one = fitted(tmp_path / "one", "--trainer.accumulate_grad_batches=4")
+    _, one = fitted(tmp_path / "one", "--trainer.accumulate_grad_batches=4", "--trainer.val_check_interval=24")
     out, two = fitted(tmp_path / "two", "--trainer.accumulate_grad_batches=2", *TWO)
     torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-5)  # sums in another order, through six steps of AdamW
     assert out.count("psnr") + out.count("PSNR") <= 2  # figures are said once
