@@ -39,9 +39,10 @@ def read_image(path: Path) -> Tensor:
     try:
         with Image.open(path) as image:
             # Phones store JPEG as MPO: the photograph, then previews and depth maps that nobody means.
-            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+            pictures = getattr(image, "n_frames", 1)
+            if image.format != "MPO" and pictures > 1:
                 raise SignalError(
-                    f"{path} holds {image.n_frames} pictures and only stills are read as an image; "
+                    f"{path} holds {pictures} pictures and only stills are read as an image; "
                     "convert it to .mp4 or to a folder of PNG files first"
                 )
             ImageOps.exif_transpose(image, in_place=True)
