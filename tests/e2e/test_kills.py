@@ -76,7 +76,7 @@ print(killed)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_nothing_is_lost_and_nothing_done_twice(fit_arguments, tmp_path):
     folder = tmp_path / "data" / "many"
     folder.mkdir(parents=True)

@@ -52,7 +52,7 @@ def files_of(runs):
     return {name: (runs / "three" / name).read_bytes() for name in names}
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("shared", ["null", "false"])
 def test_a_node_that_dies_in_mid_fit_changes_nothing(shared, cluster, arguments, tmp_path, capfd, monkeypatch):
     """On a folder that all see, and where clips and checkpoints travel; the paths are relative."""
@@ -94,7 +94,7 @@ def one_node(monkeypatch):
     ray.shutdown()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_what_goes_wrong_and_the_evaluation_of_what_does_not(
     one_node, arguments, tiny_weights, tmp_path, capfd, monkeypatch
 ):

@@ -123,7 +123,7 @@ def files_of(runs):
     return {name: (runs / "pair" / name).read_bytes() for name in names}
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_an_array_whose_task_is_requeued_changes_nothing(cluster, arguments, tmp_path, capsys):
     folder = tmp_path / "slurm" / "pair"
     command = [*arguments, "--launcher=slurm", f"--runs={tmp_path / 'slurm'}"]
@@ -145,7 +145,7 @@ def test_an_array_whose_task_is_requeued_changes_nothing(cluster, arguments, tmp
     assert files_of(tmp_path / "slurm") == files_of(tmp_path / "alone")
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_tasks_by_the_local_executor(arguments, tmp_path, monkeypatch):
     """What is pickled for a task does its part, wherever it runs."""
 
