@@ -52,7 +52,7 @@ def test_a_set_leaves_out_what_another_command_has(arguments, tmp_path, capsys, 
         assert shown[0].split()[:2] == ["a", "running"]
         assert shown[1].split()[:2] == ["b", "done"]
         assert shown[2].startswith("1 done, 1 running; about ")
-    monkeypatch.setattr(fit.FitCLI, "_work", lambda cli, bases: cli.finished or pytest.fail("b again"))
+    monkeypatch.setattr(fit.FitCLI, "_work", lambda cli, bases, member: cli.finished or pytest.fail("b again"))
     run.path.mkdir()  # and a was finished in the meantime by who had it
     for name in ("metrics.json", "config.yaml", "b.vov"):
         shutil.copyfile(run_of(tmp_path, "b").path / name, run.path / name.replace("b.", "a."))
@@ -77,9 +77,9 @@ def test_status_of_what_failed_stopped_and_waits(arguments, tmp_path, capsys):
 def test_a_clip_that_another_command_has_failed_with_is_not_tried_again(arguments, tmp_path, capsys, monkeypatch):
     work = fit.FitCLI._work
 
-    def other_fails(cli, bases):
+    def other_fails(cli, bases, member):
         note_failure(run_of(tmp_path, "b"), "SignalError: broken")
-        return work(cli, bases)
+        return work(cli, bases, member)
 
     with monkeypatch.context() as patch:
         patch.setattr(fit.FitCLI, "_work", other_fails)

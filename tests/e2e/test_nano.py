@@ -107,7 +107,7 @@ def test_two_sources_of_one_vector_come_back_as_themselves(base, tmp_path):
     module = vov.VOVModule(
         base, vov.AdapterConfig(k=2048), objective=vov.Reconstruction(), sampler=vov.SamplerConfig(steps=2)
     )
-    stages = [vov.Unconstrained(80, learning_rate=0.03, warmup=5), vov.RateConstrained(20, learning_rate=0.01)]
+    stages = [vov.Unconstrained(160, learning_rate=0.03, warmup=5), vov.RateConstrained(20, learning_rate=0.01)]
     result = vov.fit(vov.SignalData.joint(members), module, stages, tmp_path / "run", accelerator="cpu")
     for part in result.parts:
         distances = {name: psnr_db(part.decoded, one) for name, one in signals.items()}
