@@ -102,7 +102,7 @@ class Measured:
     def replay(self) -> None:
         config = ScalingConfig(bits=INDICES * INDEX_BITS, index_bits=INDEX_BITS)
         indices = [torch.zeros(INDICES, dtype=torch.int64)]
-        self.steered(Replay(config, self.latents().numel(), 0, indices))
+        self.steered(Replay(config, 0, indices))
 
     def encode(self) -> None:
         frames = torch.zeros(self.size.frames, 3, self.size.height, self.size.width, dtype=torch.uint8)
