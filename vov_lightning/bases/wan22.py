@@ -21,8 +21,8 @@ class Wan22TI2V5B(Wan):
     repository = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
     pinned_revision = "b8fff7315c768468a5333511427288870b2e9635"
     size_multiple = (32, 32)
-    # `context` stays 0: it was trained after the latent of a single image, and whether the last latent of a block, which is
-    # four frames, serves as well is not measured.
+    # `context` stays 0: it was trained after the latent of a single image.
+    # Whether the last latent of a block, which is four frames, serves as well is not measured.
     per_frame_times = True
     default_size = ClipSize(frames=121, height=704, width=1280)
     # The latents of the default size, with a quarter of overlap: whole tokens, which are 2 x 2 latents.
