@@ -70,6 +70,7 @@ def test_old_work_is_removed(shop, clip):
 def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "vov_lightning.app.page", raising=False)
+    monkeypatch.delattr("vov_lightning.app.page", raising=False)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     assert app.main([]) == 1
