@@ -21,7 +21,6 @@ RICH = "--trainer.callbacks=lightning.pytorch.callbacks.RichProgressBar"
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--trainer.strategy=ddp"], "trainer.strategy=DDPStrategy is for several processes"),
         (["--trainer.strategy=nonsense"], "strategy=nonsense"),
         (["--trainer.accelerator=gpu"], "No supported gpu backend found"),
         (["--trainer.enable_checkpointing=false"], "trainer.enable_checkpointing=false"),
