@@ -97,6 +97,7 @@ def test_one_word_changes_its_attribute_and_little_else(base, attribute, word):
     assert likeness(edited, decoded) > 0.7 > 0.5 > likeness(another, decoded)
 
 
+@pytest.mark.slow
 def test_two_sources_of_one_vector_come_back_as_themselves(base, tmp_path):
     """Each is given the other's caption, so that captions alone would show the wrong one."""
     signal = window_of_the_sample(base).clip.target

@@ -14,6 +14,8 @@ from vov_lightning.bases.contract import check_contract
 from vov_lightning.errors import BaseModelError
 from vov_lightning.vector.adapter import HashedLoRA
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = Path(__file__).parents[2] / "docs" / "template"
 
 

@@ -8,10 +8,13 @@ from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 import torch
 
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.video import Signal, write_signal
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "train_nano.py"
 

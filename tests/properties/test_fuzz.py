@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from vov_lightning.bitstream import BitstreamError, VovFile, describe, format_description
 from vov_lightning.bitstream.head import read_head
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS
@@ -151,6 +153,7 @@ def bounded(data: bytes, strict: bool, traced: bool) -> str:
 DURATION_S = 60
 
 
+@pytest.mark.slow
 def test_hostile_files_are_read_or_refused():
     dice, outcomes, end = random.Random(DURATION_S), Counter(), time.monotonic() + DURATION_S
     while time.monotonic() < end:

@@ -56,7 +56,8 @@ def test_attention_is_kept_and_the_rest_computed_again(base: HubModel) -> None:
     assert calls["none"].linear < calls["attention"].linear == calls["all"].linear
 
 
-@pytest.mark.parametrize("keeping", ["none", "attention", pytest.param("all", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("keeping", KEEPING)
 def test_compiled_blocks_see_every_vector(keeping: Any) -> None:
     torch.manual_seed(0)
     base = Wan13B.untrained(dtype=torch.bfloat16)

@@ -48,6 +48,7 @@ class TestAutoencoder:
         changed = (tiny_nano.decode(latents, 18) != before).flatten(1).any(1).tolist()
         assert changed == [False] * 9 + [True] * 9
 
+    @pytest.mark.slow
     def test_principal_components_reconstruct_what_they_span(self) -> None:
         # Clips that are combinations of five patterns need five of the 16 components.
         patterns = random_tensor(5, 3, 9, 8, 8, seed=1)
@@ -63,6 +64,7 @@ class TestAutoencoder:
         assert min(spread[:5]) > 0.1
         assert max(spread[5:]) < 0.01
 
+    @pytest.mark.slow
     def test_components_serve_clips_alike_in_decibels(self) -> None:
         """Many faint clips of one pattern and two strong ones that another does not exhaust, for one component."""
         patterns = torch.nn.functional.normalize(random_tensor(3, 3 * 9 * 64, seed=1), dim=1).view(3, 3, 9, 8, 8)
