@@ -17,18 +17,14 @@ from statistics import mean
 from typing import Any
 
 from machine import machine
-from whole_clips import RD_CURVE, link_sources
+from whole_clips import RD_CURVE, add_clips, link_sources
 
 REVISIONS = ("2", "3")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, required=True, help="Folder of clips.")
-    parser.add_argument("--names", nargs="+", help="Clips of the folder; all if left out.")
-    parser.add_argument("--frames", type=int, default=45, help="First frames of each clip.")
-    parser.add_argument("--height", type=int, default=144, help="Rows.")
-    parser.add_argument("--bpp", type=float, nargs="+", default=[0.01, 0.02, 0.04, 0.08], help="Bits per pixel.")
+    add_clips(parser)
     parser.add_argument("--runs", type=Path, default=Path("runs/revisions"), help="Folder of the files.")
     parser.add_argument("--out", type=Path, default=Path("results/revisions.json"), help="File of the results.")
     options = parser.parse_args()

@@ -26,11 +26,7 @@ RD_CURVE = Path(__file__).parents[1] / "rd_curve.py"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, required=True, help="Folder of clips.")
-    parser.add_argument("--names", nargs="+", help="Clips of the folder; all if left out.")
-    parser.add_argument("--frames", type=int, default=27, help="First frames of each clip.")
-    parser.add_argument("--height", type=int, default=144, help="Rows.")
-    parser.add_argument("--bpp", type=float, nargs="+", default=[0.01, 0.02, 0.04, 0.08], help="Bits per pixel.")
+    add_clips(parser)
     parser.add_argument("--runs", type=Path, default=Path("runs/whole_clips"), help="Folder of the files.")
     parser.add_argument("--out", type=Path, default=Path("results/whole_clips.json"), help="File of the results.")
     options = parser.parse_args()
@@ -57,6 +53,15 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
     sys.exit(status)
+
+
+def add_clips(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` the options that say which clips are coded, and how."""
+    parser.add_argument("--clips", type=Path, required=True, help="Folder of clips.")
+    parser.add_argument("--names", nargs="+", help="Clips of the folder; all if left out.")
+    parser.add_argument("--frames", type=int, default=27, help="First frames of each clip.")
+    parser.add_argument("--height", type=int, default=144, help="Rows.")
+    parser.add_argument("--bpp", type=float, nargs="+", default=[0.01, 0.02, 0.04, 0.08], help="Bits per pixel.")
 
 
 def link_sources(clips: Path, names: list[str] | None, folder: Path) -> None:

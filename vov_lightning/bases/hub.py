@@ -29,6 +29,7 @@ from vov_lightning.bases.hub_files import (
     settings_identity,
     text_identity,
 )
+from vov_lightning.bases.hub_text import check_caption, import_text_libraries
 from vov_lightning.bases.memory import check_gpu_memory, free_bytes, true_float32
 from vov_lightning.bases.running import (
     Attention,
@@ -376,33 +377,6 @@ class HubModel(BaseModel):
 def settings_of(part: Any) -> dict[str, Any]:
     """Settings that a part of diffusers was made with."""
     return {name: value for name, value in part.config.items() if not name.startswith("_")}
-
-
-def check_caption(caption: str, tokenizer: Any, max_tokens: int, name: str) -> None:
-    """Refuse a caption that the text encoder would cut.
-
-    Raises:
-        BaseModelError: If it has more than ``max_tokens`` tokens.
-    """
-    count = len(tokenizer(caption).input_ids)
-    if count > max_tokens:
-        raise BaseModelError(f"the caption has {count} tokens, base model {name} takes {max_tokens}; shorten it")
-
-
-def import_text_libraries() -> tuple[Any, Any]:
-    """diffusers and transformers.
-
-    Raises:
-        BaseModelError: If transformers is not installed.
-    """
-    try:
-        import diffusers
-        import transformers
-    except ImportError as error:
-        raise BaseModelError(
-            'this base model needs transformers; pip install "transformers>=5" ftfy sentencepiece'
-        ) from error
-    return diffusers, transformers
 
 
 def digest(tensors: dict[str, Tensor], settings: str = "") -> bytes:

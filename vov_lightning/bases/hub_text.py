@@ -1,0 +1,32 @@
+"""What embeds the captions of the hub's models: the libraries, and how long a caption may be."""
+
+from typing import Any
+
+from vov_lightning.errors import BaseModelError
+
+
+def check_caption(caption: str, tokenizer: Any, max_tokens: int, name: str) -> None:
+    """Refuse a caption that the text encoder would cut.
+
+    Raises:
+        BaseModelError: If it has more than ``max_tokens`` tokens.
+    """
+    count = len(tokenizer(caption).input_ids)
+    if count > max_tokens:
+        raise BaseModelError(f"the caption has {count} tokens, base model {name} takes {max_tokens}; shorten it")
+
+
+def import_text_libraries() -> tuple[Any, Any]:
+    """diffusers and transformers.
+
+    Raises:
+        BaseModelError: If transformers is not installed.
+    """
+    try:
+        import diffusers
+        import transformers
+    except ImportError as error:
+        raise BaseModelError(
+            'this base model needs transformers; pip install "transformers>=5" ftfy sentencepiece'
+        ) from error
+    return diffusers, transformers
