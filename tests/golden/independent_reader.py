@@ -22,7 +22,7 @@ CHOICES = {
     "compute_dtype": ["float32", "bfloat16", "float16", "weights"],
     "vae_tiling": [False, True],
     "codebook": ["hadamard", "iid"],
-    "hash_scheme": ["v1", "unilora_numpy", "lora"],
+    "hash_scheme": ["v1", "unilora_numpy", "lora", "dictionary"],
     "scheduler": ["flow_euler", "unipc"],
     "grid": ["shifted", "linear"],
 }

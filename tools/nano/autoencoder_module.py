@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
-from nano.coarse import reconstruction
 from nano.schedule import warmup_cosine
 from vov_lightning.bases.nano.autoencoder import (
     BLOCK_FRAMES,
@@ -16,6 +15,7 @@ from vov_lightning.bases.nano.autoencoder import (
     LappedTransform,
     to_blocks,
 )
+from vov_lightning.bases.nano.coarse import reconstruction
 
 
 class ReconstructionModule(L.LightningModule):

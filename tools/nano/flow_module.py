@@ -6,9 +6,9 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from nano.coarse import sample
 from nano.schedule import warmup_cosine
 from vov_lightning.bases.nano.autoencoder import LappedAutoencoder
+from vov_lightning.bases.nano.coarse import sample
 from vov_lightning.bases.nano.model import (
     Nano,
     NanoConfig,

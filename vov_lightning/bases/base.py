@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from vov_lightning.bases.dictionary import Dictionary
 from vov_lightning.bases.windows import Windows
 from vov_lightning.errors import BaseModelError
 from vov_lightning.flow import Velocity
@@ -99,6 +100,20 @@ class BaseModel(nn.Module, ABC):
     def segment_frames(self) -> int:
         """Frames of the longest segment of a clip, unless told otherwise; a count that the model takes."""
         return self.default_size.frames
+
+    @property
+    def dictionary(self) -> Dictionary | None:
+        """Learned directions for vectors (scheme ``dictionary``); None where there are none."""
+        return None
+
+    def as_decoded(self, latents: Tensor, generator: torch.Generator) -> Tensor:
+        """Clean ``latents`` as a decoder may show them, which is the past that a fit gives to windows with context.
+
+        Args:
+            latents: ``[B, C, T', h, w]``.
+            generator: Of random numbers, on the CPU.
+        """
+        return latents
 
     @property
     @abstractmethod

@@ -22,7 +22,7 @@ Scheduler = Literal["flow_euler", "unipc"]
 SteeredKernel = Literal["ancestral", "euler_maruyama"]
 """Kernels that take indices."""
 Kernel = Literal["ode", SteeredKernel]
-HashScheme = Literal["v1", "unilora_numpy", "lora"]
+HashScheme = Literal["v1", "unilora_numpy", "lora", "dictionary"]
 CodebookName = Literal["hadamard", "iid"]
 
 
@@ -92,6 +92,8 @@ class Header:
             self._want_defaults("k=0 sends no vector", "step", "targets", "rank", "hash_scheme", "hash_seed")
         if self.hash_scheme == "lora":
             self._want_defaults("scheme lora draws no hash", "hash_seed")
+        if self.hash_scheme == "dictionary":
+            self._want_defaults("a dictionary has layers and a rank of its own", "rank", "targets")
         if self.grid == "linear":
             self._want_defaults("the linear grid has no shift", "shift")
         if self.kernel == "ode":

@@ -71,6 +71,8 @@ def read_header(data: bytes) -> Header:
     values |= read_flags(reader, LAYOUT, _default)
     reader.finish()
     header = Header(**values)
+    if header.hash_scheme == "dictionary":
+        raise BitstreamError("hash scheme 3 is unknown to version 1 of the format; the file is damaged")
     if write_header(header, fingerprint) != data:
         raise BitstreamError("the header is not in its canonical form; the file was not written by this format")
     return header

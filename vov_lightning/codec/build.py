@@ -66,17 +66,28 @@ def build_file(
     )
     header = with_sampler(header, sampler)
     if len(symbols):
-        targets = base.targets_to_mask(adapter.targets or base.default_targets)
-        header = replace(
-            header,
-            k=len(symbols),
-            step=step,
-            rank=adapter.rank,
-            targets=targets,
-            hash_seed=0 if adapter.scheme == "lora" else adapter.seed,
-            hash_scheme=adapter.scheme,
-        )
+        header = with_adapter(replace(header, k=len(symbols), step=step), adapter, base)
     return VovFile(header, caption, symbols.cpu().numpy().astype(np.int32))
+
+
+def with_adapter(header: Header, adapter: AdapterConfig, base: BaseModel) -> Header:
+    """``header`` of a file with a vector, that describes ``adapter``."""
+    if adapter.scheme == "dictionary":
+        assert base.dictionary is not None, "the fit had one"
+        return replace(header, hash_scheme=adapter.scheme, hash_seed=base.dictionary.digest)
+    return replace(
+        header,
+        rank=adapter.rank,
+        targets=base.targets_to_mask(adapter.targets or base.default_targets),
+        hash_seed=0 if adapter.scheme == "lora" else adapter.seed,
+        hash_scheme=adapter.scheme,
+    )
+
+
+def without_vector(file: VovFile) -> VovFile:
+    """``file`` of the base model itself; caption, indices and the rest stay."""
+    plain = {name: getattr(Header, name) for name in ("k", "step", "rank", "targets", "hash_seed", "hash_scheme")}
+    return replace(file, header=replace(file.header, **plain), symbols=np.zeros(0, np.int32))
 
 
 def for_clip(first: VovFile, clip: Clip, base: BaseModel) -> VovFile:

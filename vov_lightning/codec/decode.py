@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize, load_revision
 from vov_lightning.bases.context import Blocks, with_context
+from vov_lightning.bases.dictionary import Dictionary
 from vov_lightning.bases.memory import check_device, check_gpu_memory
 from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.bitstream import Header, VovFile
@@ -225,12 +226,37 @@ def adapter_of(file: VovFile, base: BaseModel) -> tuple[HashedLoRA, Tensor]:
         BitstreamError, BaseModelError: If the file's vector does not fit the base model.
     """
     header = file.header
-    layers = base.adapted_layers(base.mask_to_targets(header.targets))
+    dictionary = dictionary_of(header, base)
+    layers = base.adapted_layers(base.mask_to_targets(header.targets) if dictionary is None else base.default_targets)
     try:
-        adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed, header.hash_scheme)
+        adapter = HashedLoRA(layers, header.rank, header.k, header.hash_seed, header.hash_scheme, dictionary)
     except SettingError as error:
         raise BitstreamError(f"the file is damaged, its vector does not fit the base model: {error}") from None
     return adapter, dequantize(torch.tensor(file.symbols, device=base.device), header.step)
+
+
+def dictionary_of(header: Header, base: BaseModel) -> Dictionary | None:
+    """The dictionary of ``base`` that drives the file's vector; None under a hash.
+
+    Raises:
+        BaseModelMismatchError: If ``base`` has none, or another one.
+    """
+    if header.hash_scheme != "dictionary":
+        return None
+    found = base.dictionary
+    if found is None or found.digest != header.hash_seed:
+        loaded = "none" if found is None else str(found.digest)
+        raise BaseModelMismatchError(
+            f"the file's vector is of dictionary {header.hash_seed} of {base.name} {base.revision}, and loaded is "
+            f"{loaded}; install the vov_lightning version that carries it"
+        )
+    return found
+
+
+def rank_of(header: Header, base: BaseModel) -> int:
+    """Rank of the updates that the file's vector drives."""
+    dictionary = dictionary_of(header, base)
+    return header.rank if dictionary is None else dictionary.rank
 
 
 def windows_of(header: Header) -> Windows | None:

@@ -276,7 +276,8 @@ def autoencoded(source: Fitted, base: BaseModel, tiled: bool) -> Coded:
 def in_words(file: VovFile) -> str:
     """What the decoder reads from the header, in a line."""
     header = file.header
-    vector = f"k = {header.k}, rank {header.rank}" if header.k else "no vector"
+    kind = "of a dictionary" if header.hash_scheme == "dictionary" else f"rank {header.rank}"
+    vector = f"k = {header.k}, {kind}" if header.k else "no vector"
     indices = (
         f", {header.index_bits}-bit indices ({header.codebook}, {header.kernel})" if header.kernel != "ode" else ""
     )

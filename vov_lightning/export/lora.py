@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.decode import adapter_of, check_base
+from vov_lightning.codec.decode import adapter_of, check_base, rank_of
 from vov_lightning.errors import ExportError
 from vov_lightning.export.provenance import UNKNOWN_LICENCE, provenance, repository_of
 from vov_lightning.files import atomic_folder, atomic_path
@@ -111,7 +111,7 @@ def export_native(
         )
     kinds = base.native_kinds
     tensors: dict[str, Tensor] = {}
-    alpha = torch.tensor(float(file.header.rank))
+    alpha = torch.tensor(float(rank_of(file.header, base)))
     for name, pair in lora_matrices(file, base).items():
         kind = next(kind for kind in kinds if name.endswith(f".{kind}"))
         native = f"{NATIVE_PREFIX}{name.removesuffix(kind)}{kinds[kind]}"
@@ -147,7 +147,7 @@ def export_peft(
         for name, pair in matrices.items()
         for side, matrix in zip("AB", pair, strict=True)
     }
-    rank = file.header.rank
+    rank = rank_of(file.header, base)
     config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "lora_dropout": 0.0, "use_rslora": False}
     config |= common_config(base, list(matrices))
     write_peft_adapter(folder, config, tensors, provenance(file, base, licence), overwrite)

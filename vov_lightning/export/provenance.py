@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile, describe
+from vov_lightning.codec.decode import rank_of
 from vov_lightning.errors import ExportError
 
 UNKNOWN_LICENCE = "unknown"
@@ -32,7 +33,7 @@ def provenance(file: VovFile, base: BaseModel, licence: str = UNKNOWN_LICENCE) -
         "vov_sha256": hashlib.sha256(file.to_bytes()).hexdigest(),
         "vov_header": json.dumps(words, sort_keys=True),
         "caption": file.caption,
-        "rank": str(header.rank),
+        "rank": str(rank_of(header, base)),
         "k": str(header.k),
     }
     if repository := repository_of(base):

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
+from vov_lightning.errors import ExportError
 from vov_lightning.export.lora import PEFT_PREFIX, checked_adapter, common_config, write_peft_adapter
 from vov_lightning.export.provenance import UNKNOWN_LICENCE, provenance
-from vov_lightning.vector.adapter import HashedLoRA
+from vov_lightning.vector.hashing import HashProjection
 
 
 def export_unilora(
@@ -38,6 +39,11 @@ def export_unilora(
     """
     header = file.header
     adapter, vector = checked_adapter(file, base)
+    if not isinstance(adapter.projection, HashProjection):
+        raise ExportError(
+            "the file's vector is of a dictionary, and Uni-LoRA's format holds hashed ones; use --format peft, which "
+            "writes the matrices"
+        )
     layers = {
         base.layer_path(name): layer
         for name, layer in base.adapted_layers(base.mask_to_targets(header.targets)).items()
@@ -45,7 +51,7 @@ def export_unilora(
     stored = header.hash_scheme != "unilora_numpy" or not walked_in_order(base.transformer, layers)
     tensors = {"base_model.unilora_theta_d": vector.float().cpu()}
     if stored:
-        tensors |= index_tensors(adapter, layers)
+        tensors |= index_tensors(adapter.projection, adapter.rank, layers)
     config = {
         "peft_type": "UNILORA",
         "r": header.rank,
@@ -64,11 +70,11 @@ def walked_in_order(transformer: nn.Module, layers: dict[str, nn.Linear]) -> boo
     return [name for name, _ in transformer.named_modules() if name in layers] == list(layers)
 
 
-def index_tensors(adapter: HashedLoRA, layers: dict[str, nn.Linear]) -> dict[str, Tensor]:
+def index_tensors(projection: HashProjection, rank: int, layers: dict[str, nn.Linear]) -> dict[str, Tensor]:
     """Slot (int64) and scale (float32) of every LoRA entry, by PEFT's names for them."""
-    projection, found, start = adapter.projection.to("cpu"), {}, 0
+    projection, found, start = projection.to("cpu"), {}, 0
     for name, layer in layers.items():
-        for side, shape in (("A", (adapter.rank, layer.in_features)), ("B", (layer.out_features, adapter.rank))):
+        for side, shape in (("A", (rank, layer.in_features)), ("B", (layer.out_features, rank))):
             end = start + shape[0] * shape[1]
             index = projection.index[start:end].view(shape).clone()
             found[f"{PEFT_PREFIX}{name}.unilora_indices_{side}"] = index

@@ -5,6 +5,7 @@ from typing import Any
 import lightning as L
 
 from vov_lightning.fitting.module import VOVModule
+from vov_lightning.fitting.worth import format_worth
 from vov_lightning.runs.encode import Encoded
 from vov_lightning.runs.figures import format_db
 from vov_lightning.runs.joint import format_joint
@@ -25,7 +26,7 @@ def measure(module: VOVModule, encoded: Encoded) -> dict[str, Any]:
     other_bits = 8 * (metrics["bytes"] - sections["vector"] - sections["count_table"])
     num_pixels = metrics["frames"] * metrics["height"] * metrics["width"]
     return metrics | {
-        "bpp_estimated": (module.estimated_bits() + other_bits) / num_pixels,
+        "bpp_estimated": ((module.estimated_bits() if file.header.k else 0.0) + other_bits) / num_pixels,
         "bits_per_entry": 8 * sections["vector"] / file.header.k if file.header.k else None,
         "versions": metrics["versions"] | {"lightning": L.__version__},
     }
@@ -49,6 +50,8 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     if metrics["bits_per_entry"]:
         rows["rate"] += f", {metrics['bpp_estimated']:.4f} by the learned density"
         rows["vector"] = f"{metrics['bits_per_entry']:.3f} bits per entry"
+    if "vector" in metrics:
+        rows["vector"] = format_worth(metrics["vector"])
     return "\n".join([*(f"{name:<8} {rows[name]}" for name in ROWS if name in rows), *last])
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Limits, VovFile, short_float32
-from vov_lightning.codec.build import build_file, context_of, for_clip
+from vov_lightning.codec.build import build_file, context_of, for_clip, without_vector
 from vov_lightning.codec.decode import decode, guided_velocity
 from vov_lightning.errors import RunError
 from vov_lightning.fitting.checks import check_siblings, check_trainer
@@ -24,10 +24,11 @@ from vov_lightning.fitting.pool import latent_pool
 from vov_lightning.fitting.processes import share_draws
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import RateControlled
+from vov_lightning.fitting.worth import WORTH_DRAWS, Worth, exchange_rate, index_budget_bits
 from vov_lightning.randomness import TRAINING_STREAM, random_words
 from vov_lightning.runs.joint import check_captions
 from vov_lightning.runs.source import Source
-from vov_lightning.sampling.config import SamplerConfig
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.vector.quantizer import NoiseQuantizer, Quantizer, dequantize, quantize
@@ -90,7 +91,14 @@ class VOVModule(RateControlled):
             if fit_base is not None:
                 check_siblings(base, fit_base, targets)
             self.adapters = [
-                HashedLoRA(one.adapted_layers(targets), adapter.rank, adapter.k, adapter.seed, adapter.scheme)
+                HashedLoRA(
+                    one.adapted_layers(targets),
+                    adapter.rank,
+                    adapter.k,
+                    adapter.seed,
+                    adapter.scheme,
+                    base.dictionary,
+                )
                 for one in self.bases
             ]
             adapter = replace(adapter, k=self.adapter.projection.k)
@@ -100,6 +108,11 @@ class VOVModule(RateControlled):
             torch.manual_seed(seed)
             self.vector = nn.Parameter(torch.empty(adapter.k or 0).uniform_(-init_range, init_range))
             self.rate = FactorizedRate()
+        self.scaling = ScalingConfig()
+        """Index bits that will be added, which a vector can save."""
+        self.leave_out_vector = False
+        """Whether files are written without the vector."""
+        self._loss_without: float | None = None
         self._sources: tuple[Source, ...] = ()
         self.previews: list[Signal] = []
         """What the decoder would show of each source, as of the last validation."""
@@ -186,13 +199,52 @@ class VOVModule(RateControlled):
             weights=self.base.latent_weights(latents),
             decoder_noise=initial_noise(self.sampler.seed, tuple(latents.shape[1:])).to(latents.device),
             times=self.sampler.times().tolist(),
+            context=self._known(latents),
+            as_decoded=self.base.as_decoded,
             velocity=self.bases[-1].velocity(source.caption),
             decoder_velocity=guided_velocity(self.base, source.caption, self.sampler.guidance),
         )
 
+    def _known(self, latents: Tensor) -> int:
+        """Latent frames of the windows ``latents`` [N, C, T', h, w] that their decoder knows already."""
+        if self.base.window is None or not self.base.context:
+            return 0
+        return max(0, latents.shape[2] - (self.base.window.frames - self.base.context))
+
     def begin_rate_constraint(self) -> None:
         """Set the quantiser's step from the vector's spread."""
         self.quantizer.initialise(self.vector)
+
+    @property
+    def index_bits(self) -> float:
+        """Bits of indices of all sources; 0 where they are not known beforehand."""
+        return sum(index_budget_bits(self.scaling, source.clip.num_pixels) for source in self.sources)
+
+    def exchange_rate(self) -> float:
+        return exchange_rate(len(self.vector), self._loss_of(None), self.index_bits)
+
+    def worth(self) -> Worth:
+        """What the vector takes and saves in the files of all sources; for vectors beside indices."""
+        files = [self.to_file(number) for number in range(len(self.sources))]
+        plain = [without_vector(file) for file in files]
+        taken = sum(len(file.to_bytes()) - len(other.to_bytes()) for file, other in zip(files, plain, strict=True))
+        loss_with = self._loss_of(self._decoded_vector(files[0]))
+        return Worth(self._loss_of(None), loss_with, self.index_bits / 8, taken)
+
+    @torch.no_grad()
+    def _loss_of(self, vector: Tensor | None) -> float:
+        """Distortion under ``vector`` as a decoder has it, or of the base model, on draws that are always the same."""
+        if vector is None and self._loss_without is not None:
+            return self._loss_without
+        self._detach()
+        if vector is not None:
+            self._attach(vector)
+        generators = [torch.Generator().manual_seed(number) for number in range(WORTH_DRAWS)]
+        loss = sum(self.objective.loss(self._targets, one).item() for one in generators) / WORTH_DRAWS
+        self._detach()
+        if vector is None:
+            self._loss_without = loss
+        return loss
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         generator = self._generator(batch_idx * self.trainer.world_size + self.global_rank)
@@ -256,10 +308,14 @@ class VOVModule(RateControlled):
         if len(symbols):
             step = short_float32(self._step())
             symbols = quantize(self.vector, step, self.quantizer.limit)
+            if self.adapter_config.scheme == "dictionary":  # whose last directions matter least
+                used = symbols.nonzero()
+                symbols = symbols[: 1 + int(used.max()) if len(used) else 1]
         file = build_file(
             self.base, source.clip.first, source.caption, symbols, step, self.adapter_config, self.sampler
         )
-        return for_clip(file, source.clip, self.base)
+        file = for_clip(file, source.clip, self.base)
+        return without_vector(file) if self.leave_out_vector else file
 
     def _step(self) -> float:
         """Quantiser step; before stage 2, its starting value."""
@@ -304,7 +360,7 @@ class VOVModule(RateControlled):
         losses = []
         for t in times:
             eps = torch.randn(draws, *target.latents.shape[1:], generator=generator)
-            losses.append(flow_losses(target, t.expand(draws), eps, windows).mean())
+            losses.append(flow_losses(target, t.expand(draws), eps, windows, generator).mean())
         return torch.stack(losses).mean()
 
     def _decoded_vector(self, file: VovFile) -> Tensor:

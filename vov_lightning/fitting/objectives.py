@@ -6,12 +6,13 @@ fewer evaluations, and says nothing about other seeds or grids.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
+from vov_lightning.bases.context import with_context
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.times import ShiftedTime, TimeDensity
 from vov_lightning.flow import Velocity, flow_loss, interpolate
@@ -35,6 +36,10 @@ class Target:
     """The model under the signal's caption, without guidance."""
     decoder_velocity: Velocity
     """The model with the decoder's guidance."""
+    context: int = 0
+    """Latent frames at the beginning of the windows that are given; the others are denoised."""
+    as_decoded: Callable[[Tensor, Generator], Tensor] = lambda latents, _: latents
+    """What a decoder shows of them (`BaseModel.as_decoded`)."""
 
 
 class Objective(ABC):
@@ -115,7 +120,7 @@ class FlowMatching(Objective):
         for number in drawn.unique().tolist():  # a velocity has one caption
             own = drawn == number
             windows = draw_evenly(len(targets[number].latents), int(own.sum()), generator)
-            losses = flow_losses(targets[number], t[own], eps[own], windows)
+            losses = flow_losses(targets[number], t[own], eps[own], windows, generator)
             total = total + (losses * weights[own.to(weights.device)]).sum()
         return total / weights.sum()
 
@@ -166,8 +171,15 @@ def draw_evenly(count: int, draws: int, generator: Generator) -> Tensor:
     return torch.randint(count, (draws,), generator=generator) if count > 1 else torch.zeros(draws, dtype=torch.long)
 
 
-def flow_losses(target: Target, t: Tensor, eps: Tensor, windows: Tensor) -> Tensor:
-    """Flow-matching loss [B] of ``windows`` [B] (rows of the latents) at times ``t`` [B] from noises ``eps``."""
+def flow_losses(target: Target, t: Tensor, eps: Tensor, windows: Tensor, generator: Generator) -> Tensor:
+    """Flow-matching loss [B] of ``windows`` [B] (rows of the latents) at times ``t`` [B] from noises ``eps``.
+
+    With context it is the loss of the present, given the past as a decoder shows it.
+    """
     device = target.latents.device
     t, eps, latents = t.to(device), eps.to(device), target.latents[windows.to(device)]
-    return flow_loss(target.velocity(interpolate(latents, eps, t), t), latents, eps)
+    velocity = target.velocity
+    if known := target.context:
+        velocity = with_context(velocity, target.as_decoded(latents[:, :, :known], generator))
+        latents, eps = latents[:, :, known:], eps[:, :, known:]
+    return flow_loss(velocity(interpolate(latents, eps, t), t), latents, eps)

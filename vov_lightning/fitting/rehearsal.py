@@ -91,7 +91,8 @@ def check_clips(
     if adapter.k != 0:
         full_size = base.skeleton()
         layers = full_size.adapted_layers(adapter.targets or full_size.default_targets)
-        k = HashedLoRA(layers, adapter.rank, adapter.k, adapter.seed, adapter.scheme).projection.k
+        shape = adapter.rank, adapter.k, adapter.seed, adapter.scheme
+        k = HashedLoRA(layers, *shape, full_size.dictionary).projection.k
     small, captions, clips, disk_bytes = [], {}, [], CHECKPOINT_BYTES * k
     for member in data.members:
         asks, member.captioner = member.captioner is not None, None

@@ -21,7 +21,7 @@ from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.processes import first_process_goes_on
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.quiet import without_chatter
-from vov_lightning.fitting.stages import Stage, check_same_stages, stages_of, total_iterations
+from vov_lightning.fitting.stages import RateConstrained, Stage, check_same_stages, stages_of, total_iterations
 from vov_lightning.runs.encode import encode
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.history import FitHistory, read_history
@@ -118,6 +118,7 @@ def train_and_finish(
         SystemExit: In the other processes, with status 0.
     """
     check_scaling(module.sampler, scaling)
+    module.scaling = scaling
     check_arithmetic(module.sampler.compute_dtype, module.base.dtype, trainer.strategy.root_device)
     for base in module.bases:
         base.text_device = trainer.strategy.root_device
@@ -137,6 +138,8 @@ def train_and_finish(
         module.prepare(data)
         seconds, more = {}, {}
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
+    if module.adapter_config.k and module.index_bits:
+        more["vector"] = weigh(module, trainer)
     shown = trainer.progress_bar_callback is not None
     history = read_history(run.path) if module.adapter_config.k else FitHistory()
     parts = run.parts([source.name for source in module.sources])
@@ -149,6 +152,14 @@ def train_and_finish(
     metrics |= more | {"seconds": rounded(seconds)}
     run.write_metrics(metrics)
     return FitResult(results[0].file, results[0].decoded, metrics, results[0].path, history, tuple(results))
+
+
+def weigh(module: VOVModule, trainer: L.Trainer) -> dict[str, Any]:
+    """Both sides of the vector's account; where its price was the budget's and it does not pay, it is left out."""
+    worth = module.worth()
+    priced = any(isinstance(stage, RateConstrained) and stage.lmbda == "budget" for stage in stages_of(trainer))
+    module.leave_out_vector = priced and not worth.pays
+    return worth.figures(written=not module.leave_out_vector)
 
 
 def train(

@@ -28,6 +28,10 @@ class RateControlled(L.LightningModule):
         """Called once, when the rate-constrained stage begins."""
         raise NotImplementedError  # abstract
 
+    def exchange_rate(self) -> float:
+        """``lmbda`` at which a bit of vector saves a bit of indices."""
+        raise NotImplementedError  # abstract
+
 
 class Stage(L.Callback):
     """A part of the fit with its own length and learning rate; a schedule holds each kind of stage at most once.
@@ -123,16 +127,19 @@ class RateConstrained(Stage):
 
     Args:
         *args: As for every stage.
-        lmbda: Weight of the rate in ``L = distortion + lmbda * bits / k``; larger makes smaller files.
+        lmbda: Weight of the rate in ``L = distortion + lmbda * bits / k``; larger makes smaller vectors. ``budget``:
+            so that a bit of vector is spent where it saves a bit of indices (`vov_lightning.fitting.worth`).
         lmbda_warmup: Steps over which ``lmbda`` rises from zero.
         **options: As for every stage.
     """
 
     title = "stage 2"
 
-    def __init__(self, *args: Any, lmbda: float = 3e-3, lmbda_warmup: int = 500, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, lmbda: float | Literal["budget"] = 3e-3, lmbda_warmup: int = 500, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
-        if lmbda < 0:
+        if lmbda != "budget" and lmbda < 0:
             raise SettingError(f"lmbda={lmbda} is below 0; it is the price of a bit per entry, e.g. 3e-3")
         self.lmbda, self.lmbda_warmup = lmbda, lmbda_warmup
 
@@ -143,7 +150,8 @@ class RateConstrained(Stage):
     def apply(self, module: "RateControlled", step: int) -> None:
         if step == 0:
             module.begin_rate_constraint()
-        module.lmbda = self.lmbda * min(1.0, (step + 1) / (self.lmbda_warmup + 1))
+        lmbda = module.exchange_rate() if self.lmbda == "budget" else self.lmbda
+        module.lmbda = lmbda * min(1.0, (step + 1) / (self.lmbda_warmup + 1))
         module.rate_constrained = True
 
 

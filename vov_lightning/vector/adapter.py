@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vov_lightning.bases.dictionary import Dictionary, DictionaryProjection
 from vov_lightning.errors import SettingError
 from vov_lightning.vector.hashing import HashProjection, HashScheme
 from vov_lightning.vector.layer import AdaptedLinear, Update
@@ -25,17 +26,18 @@ class AdapterConfig:
     """Which layers are adapted, and by how many numbers; stored in the file."""
 
     k: int | None = None
-    """Length of the vector. Null: 4096 under a hash, every LoRA entry under ``lora``. 0 sends none, and the file holds
-    caption and indices only."""
+    """Length of the vector. Null: 4096 under a hash, every LoRA entry under ``lora``, all directions of a dictionary.
+    0 sends none, and the file holds caption and indices only."""
     rank: int = 2
-    """Rank of every layer's update."""
+    """Rank of every layer's update; a dictionary has its own."""
     targets: tuple[str, ...] = ()
     """Linear layers of each block that are adapted; empty for the base model's default."""
     seed: int = 0
-    """Seed of the hash that spreads the vector over the LoRA entries; ``lora`` draws none."""
+    """Seed of the hash that spreads the vector over the LoRA entries; ``lora`` and a dictionary draw none."""
     scheme: HashScheme = "v1"
     """The hash: ours, or the authors' (``unilora_numpy``), which imported checkpoints need. ``lora`` is plain LoRA
-    without one: every entry is a number of its own, to compare with."""
+    without one: every entry is a number of its own, to compare with. ``dictionary`` takes directions that were learned
+    from many clips and come with the base model, where it has them."""
 
 
 class HashedLoRA:
@@ -47,6 +49,10 @@ class HashedLoRA:
         k: Length of the vector; None for the scheme's own (`AdapterConfig.k`).
         seed: Hash seed.
         scheme: Hash scheme.
+        dictionary: The base model's (`BaseModel.dictionary`), for that scheme.
+
+    Raises:
+        SettingError: If rank or length do not suit the layers, or there is no dictionary.
 
     Example:
         >>> layer = nn.Linear(4, 4)
@@ -59,8 +65,21 @@ class HashedLoRA:
     """
 
     def __init__(
-        self, layers: dict[str, nn.Linear], rank: int, k: int | None, seed: int, scheme: HashScheme = "v1"
+        self,
+        layers: dict[str, nn.Linear],
+        rank: int,
+        k: int | None,
+        seed: int,
+        scheme: HashScheme = "v1",
+        dictionary: Dictionary | None = None,
     ) -> None:
+        if scheme == "dictionary":
+            if dictionary is None:
+                raise SettingError(
+                    "scheme=dictionary, and the base model has no dictionary; use v1, or learn one with "
+                    "tools/train_dictionary.py"
+                )
+            rank = dictionary.rank
         if rank < 1:
             raise SettingError(f"rank={rank} is below 1; use 1 as the paper does, or more")
         self.rank = rank
@@ -69,6 +88,10 @@ class HashedLoRA:
         self._originals: dict[str, Tensor] = {}
         self.sizes = [rank * (layer.in_features + layer.out_features) for layer in layers.values()]
         num_entries = sum(self.sizes)
+        self.projection: HashProjection | DictionaryProjection
+        if dictionary is not None and scheme == "dictionary":
+            self.projection = dictionary.projection(list(layers), dictionary.longest if k is None else k)
+            return
         if k is None:
             k = num_entries if scheme == "lora" else DEFAULT_K
         self.projection = HashProjection(k, num_entries, seed, scheme)
@@ -80,8 +103,7 @@ class HashedLoRA:
 
     def matrices(self, vector: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """``lora_A`` [rank, in] and ``lora_B`` [out, rank] of every layer, for ``vector`` [k]."""
-        if self.projection.index.device != vector.device:
-            self.projection.to(vector.device)
+        self.projection.to(vector.device)
         chunks = self.projection(vector).split(self.sizes)
         found = {}
         for (name, layer), chunk in zip(self._layers.items(), chunks, strict=True):

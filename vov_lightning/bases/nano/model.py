@@ -22,7 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vov_lightning.bases.base import BaseModel, ClipSize
+from vov_lightning.bases.dictionary import Dictionary
 from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES, AutoencoderConfig, LappedAutoencoder
+from vov_lightning.bases.nano.coarse import sample
 from vov_lightning.bases.nano.past import past_channels, past_planes
 from vov_lightning.bases.nano.vocabulary import describe, parse
 from vov_lightning.bases.windows import Windows
@@ -35,6 +37,8 @@ MAX_POSITIONS = 1024
 """Latents along an axis that the transformer's rotary embedding counts."""
 FOLDERS = ("nano", "nano2")
 """Folders of bundled weights, below ``vov_lightning/assets``; the first one is the default."""
+DICTIONARY = "dictionary.safetensors"
+"""File of learned directions beside the weights, of a revision that has them."""
 AT_ONCE = 4
 """Blocks that go through the autoencoder together, which bounds its memory."""
 
@@ -184,6 +188,7 @@ class Nano(BaseModel):
     default_targets = target_kinds[:4] + target_kinds[8:]  # without the attention to the caption
     default_size = ClipSize(frames=9, height=64, width=64)
     block_frames = BLOCK_FRAMES
+    _dictionary: Dictionary | None = None
     default_height = 144  # ten seconds of 256 x 144 take about two minutes on two cores
     segment_frames = 10 * BLOCK_FRAMES
     example_prompts = (
@@ -215,6 +220,8 @@ class Nano(BaseModel):
             ) from error
         self.eval().requires_grad_(False)
         self._fingerprint = _digest(tensors)
+        if (folder / DICTIONARY).exists():
+            self._dictionary = Dictionary.load(folder / DICTIONARY)
 
     @classmethod
     def options_for(cls, revision: str) -> dict[str, Any]:
@@ -241,6 +248,13 @@ class Nano(BaseModel):
         self.per_frame_times = config.context > 0
         # A latent frame and its past.
         self.window = dataclasses.replace(self.window, frames=1 + config.context)
+
+    @property
+    def dictionary(self) -> Dictionary | None:
+        return self._dictionary
+
+    def as_decoded(self, latents: Tensor, generator: torch.Generator) -> Tensor:
+        return sample(self.autoencoder, latents, generator)
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``weights.safetensors`` (float16) to ``folder``."""

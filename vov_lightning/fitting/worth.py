@@ -1,0 +1,81 @@
+"""What a vector is worth beside index bits: both sides of the account in bytes.
+
+Index bits pay for the model's squared velocity error. A vector that lowers this
+error by a fraction f saves about f of all index bits that share it, so it pays
+where f times those bits is more than its own. ``lmbda`` is then no taste but an
+exchange rate: under ``L = D(v) + lmbda bits(v) / k`` a bit of vector is bought
+where it saves a bit of indices if ``lmbda = k D(0) / index bits``.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vov_lightning.errors import SettingError
+from vov_lightning.sampling.config import ScalingConfig
+
+WORTH_DRAWS = 8
+"""Batches of the objective over which the error without and with the vector is compared, on the same draws."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Both sides of the account."""
+
+    loss_without: float
+    """Distortion of the base model."""
+    loss_with: float
+    """Distortion with the vector as the file holds it."""
+    index_bytes: float
+    """What the files' budgets hold for indices without a vector."""
+    vector_bytes: int
+    """What the vector adds to the files: header, count table and symbols."""
+
+    @property
+    def saved_bytes(self) -> float:
+        """Bytes of indices that the vector replaces."""
+        return self.index_bytes * (1 - self.loss_with / self.loss_without)
+
+    @property
+    def pays(self) -> bool:
+        """Whether it saves more than it takes."""
+        return self.saved_bytes > self.vector_bytes
+
+    def figures(self, written: bool) -> dict[str, Any]:
+        """For ``metrics.json``; ``written``: whether the file holds the vector."""
+        return asdict(self) | {"saved_bytes": self.saved_bytes, "written": written}
+
+
+def format_worth(figures: dict[str, Any]) -> str:
+    """A line on `Worth.figures`.
+
+    Example:
+        >>> format_worth(Worth(1.0, 0.9, 5000.0, 60).figures(written=True))
+        '60 bytes in place of about 500 of 5,000 bytes of indices (error of the model -10.0 %)'
+        >>> format_worth(Worth(1.0, 0.999, 5000.0, 60).figures(written=False))
+        'left out: 60 bytes would save about 5 of 5,000 bytes of indices (error of the model -0.1 %)'
+    """
+    change = 100 * (figures["loss_with"] / figures["loss_without"] - 1)
+    words = ("", "in place of") if figures["written"] else ("left out: ", "would save")
+    return (
+        f"{words[0]}{figures['vector_bytes']} bytes {words[1]} about {figures['saved_bytes']:.0f} of "
+        f"{figures['index_bytes']:,.0f} bytes of indices (error of the model {change:+.1f} %)"
+    )
+
+
+def index_budget_bits(scaling: ScalingConfig, num_pixels: int) -> float:
+    """Bits that ``scaling`` gives the indices of a clip, headers included; 0 where that is not known beforehand."""
+    return scaling.bits if scaling.target_bpp is None else scaling.target_bpp * num_pixels
+
+
+def exchange_rate(k: int, loss_without: float, index_bits: float) -> float:
+    """``lmbda`` at which a bit of vector saves a bit of indices.
+
+    Raises:
+        SettingError: If there are no indices to save.
+    """
+    if not index_bits:
+        raise SettingError(
+            "lmbda=budget wants to know how many index bits a vector can save; give scaling.bits or "
+            "scaling.target_bpp, or a number, e.g. 3e-3"
+        )
+    return k * loss_without / index_bits
