@@ -1,12 +1,9 @@
 """Helpers that several test modules import."""
 
-import dataclasses
-
 import torch
 from torch import Tensor, nn
 
-from vov_lightning.bases import ClipSize
-from vov_lightning.bitstream import VovFile
+from vov_lightning.bases import BaseModel, ClipSize
 
 
 def random_tensor(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -20,10 +17,16 @@ def random_frames(size: ClipSize, seed: int = 0) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
-def without_vector(file: VovFile) -> VovFile:
-    """``file`` with k = 0: the clip of the base model alone."""
-    header = dataclasses.replace(file.header, k=0, step=1.0, targets=1, rank=1, hash_seed=0)
-    return VovFile(header, file.caption)
+def random_dictionary(base: BaseModel, rank: int = 2) -> dict[str, Tensor]:
+    """Tensors of a dictionary of the layers that ``base`` adapts by default, with as many directions as weights."""
+    layers = base.adapted_layers(base.default_targets)
+    tensors = {}
+    for number, (name, layer) in enumerate(layers.items()):
+        tensors[f"{name}.lora_A"] = 0.1 * random_tensor(rank, layer.in_features, seed=4 * number)
+        tensors[f"{name}.lora_B"] = 0.1 * random_tensor(layer.out_features, rank, seed=4 * number + 1)
+        tensors[f"{name}.start"] = random_tensor(rank, seed=4 * number + 2)
+        tensors[f"{name}.mix"] = random_tensor(rank, rank * len(layers), seed=4 * number + 3)
+    return {name: tensor.half() for name, tensor in tensors.items()}
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

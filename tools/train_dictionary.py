@@ -23,7 +23,8 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent))
 from nano.clips import ClipWindows, encode_clips
 
-from vov_lightning.bases.nano.model import Nano, transformer_velocity
+from vov_lightning.bases.dictionary import PARTS
+from vov_lightning.bases.nano.model import DICTIONARY, Nano, transformer_velocity
 from vov_lightning.flow import interpolate, shift_time
 
 START_SCALE = 0.02
@@ -71,9 +72,10 @@ class Mixed(nn.Module):
         """What `vov_lightning.bases.dictionary.Dictionary` loads; directions in the order of how far clips differ."""
         start = self.codes.weight.mean(0)
         _, _, axes = torch.linalg.svd(self.codes.weight - start, full_matrices=True)
-        tensors = {"start": start, "mix": axes.T}
-        for name, a, b in zip(self.names, self.lora_a, self.lora_b, strict=True):
-            tensors |= {f"{name}.lora_A": a.data, f"{name}.lora_B": b.data}
+        tensors: dict[str, Tensor] = {}
+        parts = self.lora_a, self.lora_b, start.split(self.rank), axes.T.split(self.rank)
+        for name, *own in zip(self.names, *parts, strict=True):
+            tensors |= {f"{name}.{part}": tensor for part, tensor in zip(PARTS, own, strict=True)}
         return {name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}
 
 
@@ -127,8 +129,9 @@ def train(
     def save(step: int) -> None:
         state = {"mixed": mixed.state_dict(), "optimizers": [one.state_dict() for one in optimizers], "step": step}
         torch.save(state, checkpoint)
-        save_file(mixed.tensors(), out / "dictionary.safetensors")
+        save_file(mixed.tensors(), out / DICTIONARY)
 
+    step = first - 1
     bar = tqdm(range(first, steps), initial=first, total=steps)
     recent: list[float] = []
     for step in bar:
@@ -154,7 +157,7 @@ def train(
             print(f"\nstep {step + 1}: loss {sum(recent) / len(recent):.4f}", flush=True)
         if time.monotonic() - started_s > 60 * max_minutes:
             break
-    save(step + 1)
+    save(min(steps, step + 1))
 
 
 if __name__ == "__main__":

@@ -24,54 +24,56 @@ DIGEST_BITS = 14
 """Of a dictionary's digest, which a file holds so that it is not decoded with another one; two bytes there."""
 
 
+PARTS = ("lora_A", "lora_B", "start", "mix")
+"""What a dictionary holds of each layer; the ends of its tensors' names."""
+
+
 class Dictionary:
-    """Low-rank updates of named layers, and how a vector mixes them.
+    """Low-rank updates of named layers, and how a vector weighs them.
 
     Args:
-        lora_a: ``[rank, in]`` of each layer, by its name (`BaseModel.adapted_layers`).
-        lora_b: ``[out, rank]`` of each layer.
-        start: Weight of every update without a vector, ``[layers * rank]``.
-        mix: Change of the weights for each number of the vector, ``[layers * rank, longest]``; the first columns are
-            those by which clips differ most.
+        layers: By the layer's name (`BaseModel.adapted_layers`): ``lora_A`` [rank, in] and ``lora_B`` [out, rank];
+            ``start`` [rank], the weights without a vector; ``mix`` [rank, longest], their change for each number of the
+            vector. The first numbers are those by which clips differ most.
     """
 
-    def __init__(self, lora_a: dict[str, Tensor], lora_b: dict[str, Tensor], start: Tensor, mix: Tensor) -> None:
-        self.lora_a, self.lora_b, self.start, self.mix = lora_a, lora_b, start, mix
+    def __init__(self, layers: dict[str, dict[str, Tensor]]) -> None:
+        self.layers = layers
         digest = hashlib.blake2b(digest_size=8)
-        for tensor in (*lora_a.values(), *lora_b.values(), start, mix):
-            digest.update(tensor.half().contiguous().numpy().tobytes())
+        for name, parts in sorted(layers.items()):
+            for part in PARTS:
+                digest.update(f"{name}{tuple(parts[part].shape)}".encode())
+                digest.update(parts[part].half().contiguous().numpy().tobytes())
         self.digest = int.from_bytes(digest.digest(), "big") >> 64 - DIGEST_BITS
         """Number of `DIGEST_BITS` bits that changes with any of its entries."""
 
     @classmethod
     def load(cls, path: Path) -> "Dictionary":
-        """The dictionary in a safetensors file: ``start``, ``mix``, and ``lora_A`` and ``lora_B`` of each layer.
+        """The dictionary in a safetensors file of tensors ``LAYER.PART``, for each part in `PARTS`.
 
         Raises:
             BaseModelError: If the file is damaged.
         """
+        layers: dict[str, dict[str, Tensor]] = {}
         try:
-            tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
-            start, mix = tensors.pop("start"), tensors.pop("mix")
+            for name, tensor in load_file(path).items():
+                layer, _, part = name.rpartition(".")
+                layers.setdefault(layer, {})[part] = tensor.float()
+            return cls(layers)
         except (OSError, SafetensorError, KeyError) as error:
             raise BaseModelError(
                 f"the dictionary cannot be read from {path}: {error}; reinstall vov_lightning"
             ) from None
-        halves = [
-            {name.removesuffix(end): tensor for name, tensor in tensors.items() if name.endswith(end)}
-            for end in (".lora_A", ".lora_B")
-        ]
-        return cls(halves[0], halves[1], start, mix)
 
     @property
     def rank(self) -> int:
         """Updates of each layer."""
-        return self.start.numel() // len(self.lora_a)
+        return len(next(iter(self.layers.values()))["start"])
 
     @property
     def longest(self) -> int:
         """Numbers of the longest vector."""
-        return self.mix.shape[1]
+        return next(iter(self.layers.values()))["mix"].shape[1]
 
     def projection(self, names: Sequence[str], k: int) -> "DictionaryProjection":
         """The map from a vector of ``k`` numbers to the LoRA entries of layers ``names``.
@@ -79,35 +81,37 @@ class Dictionary:
         Raises:
             SettingError: If the dictionary is of other layers, or shorter.
         """
-        if sorted(names) != sorted(self.lora_a):
+        if sorted(names) != sorted(self.layers):
             raise SettingError(
-                f"{len(names)} layers are adapted, and the dictionary is of {len(self.lora_a)}: "
-                f"{', '.join(sorted(self.lora_a)[:2])}, ...; leave model.adapter.targets at its default"
+                f"{len(names)} layers are adapted, and the dictionary is of {len(self.layers)}: "
+                f"{', '.join(sorted(self.layers)[:2])}, ...; leave model.adapter.targets at its default"
             )
         if not 1 <= k <= self.longest:
             raise SettingError(
                 f"k={k} is not within 1 and {self.longest}, the directions of the dictionary; lower model.adapter.k, "
                 "or leave it at null for all of them"
             )
-        return DictionaryProjection(self, names, k)
+        return DictionaryProjection([self.layers[name] for name in names], k)
 
 
 class DictionaryProjection:
     """The affine map ``v [k] -> theta [D]``, in the order of `HashedLoRA`: layer by layer ``A``, then ``B diag(s)``.
 
+    Args:
+        layers: `PARTS` of each layer.
+        k: Length of the vector.
+
     Example:
-        >>> one = {"layer": torch.ones(1, 3)}, {"layer": torch.ones(2, 1)}
-        >>> Dictionary(*one, start=torch.ones(1), mix=torch.full((1, 4), 0.5)).projection(["layer"], 2)(torch.ones(2))
+        >>> layer = {"lora_A": torch.ones(1, 3), "lora_B": torch.ones(2, 1), "start": torch.ones(1)}
+        >>> DictionaryProjection([layer | {"mix": torch.full((1, 4), 0.5)}], 2)(torch.ones(2))
         tensor([1., 1., 1., 2., 2.])
     """
 
-    def __init__(self, dictionary: Dictionary, names: Sequence[str], k: int) -> None:
-        self.k, self.rank = k, dictionary.rank
-        own = list(dictionary.lora_a)
-        rows = torch.cat([torch.arange(self.rank) + self.rank * own.index(name) for name in names])
-        self.start, self.mix = dictionary.start[rows], dictionary.mix[rows, :k]
-        self.lora_a = [dictionary.lora_a[name] for name in names]
-        self.lora_b = [dictionary.lora_b[name] for name in names]
+    def __init__(self, layers: Sequence[dict[str, Tensor]], k: int) -> None:
+        self.k = k
+        self.lora_a, self.lora_b, starts, mixes = ([layer[part] for layer in layers] for part in PARTS)
+        self.rank = len(starts[0])
+        self.start, self.mix = torch.cat(starts), torch.cat(mixes)[:, :k]
         self.num_entries = sum(tensor.numel() for tensor in (*self.lora_a, *self.lora_b))
 
     def to(self, device: torch.device | str) -> "DictionaryProjection":

@@ -6,13 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from support import weights_of, without_vector
+from support import weights_of
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.nano.model import Nano, NanoConfig
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.build import build_file
+from vov_lightning.codec.build import build_file, without_vector
 from vov_lightning.codec.decode import decode
 from vov_lightning.codec.edit import EditConfig, edit, keeps_indices, merge
 from vov_lightning.codec.steer import with_indices
