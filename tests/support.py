@@ -1,5 +1,8 @@
 """Helpers that several test modules import."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -32,3 +35,9 @@ def random_dictionary(base: BaseModel, rank: int = 2) -> dict[str, Tensor]:
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Copies of all tensors of ``model``, to compare with later."""
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def files_of(runs: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Everything in the runs ``names`` of a set that does not tell the time."""
+    files = [f"{name}/{file}" for name in names for file in (f"{name}.vov", "config.yaml", "caption.txt")]
+    return {file: (runs / file).read_bytes() for file in files}

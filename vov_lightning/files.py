@@ -1,8 +1,9 @@
 """Files that appear whole or not at all.
 
 Everything the package writes goes to a temporary name in the destination's own folder, is flushed to the disk
-(``fsync``) and is then renamed over the destination, which file systems do in one step. A crash, a full disk or an
-error half-way leaves an older file as it was and no fragment beside it.
+(``fsync``) and is then renamed over the destination, which file systems do in one step. A full disk or an error
+half-way leaves an older file as it was and no fragment beside it. A killed process leaves a fragment, which
+`clear_fragments` removes.
 
 Errors of the operating system become a :class:`~vov_lightning.errors.VovError` that names the path; a caller with a
 more fitting subclass passes it as ``error``.
@@ -12,11 +13,15 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vov_lightning.errors import VovError
+
+FRAGMENT = ".vov-"
+"""How the names of temporary files and folders begin."""
 
 
 @contextmanager
@@ -107,6 +112,21 @@ def atomic_write(
         temporary.write_bytes(data)
 
 
+def clear_fragments(folder: Path, age_s: float = 10.0) -> None:
+    """Remove what killed processes left in ``folder`` and below.
+
+    Args:
+        folder: It has one owner, and this process is it.
+        age_s: Seconds since the last write; what another command writes there at this moment is younger.
+    """
+    for path in list(folder.rglob(f"{FRAGMENT}*")):
+        try:
+            if time.time() - path.stat().st_mtime > age_s:
+                _remove(path)
+        except FileNotFoundError:  # its folder, or its writer, was faster
+            continue
+
+
 def check_file(path: str | os.PathLike[str], *, overwrite: bool = True, error: type[VovError] = VovError) -> None:
     """Raise what `atomic_path` would, as far as it is known before anything is written; arguments as there."""
     target = _checked_place(path, overwrite, error)
@@ -165,7 +185,7 @@ def _renamed_on_success(
 
 
 def _temporary_name(target: Path) -> Path:
-    return target.with_name(f".vov-{secrets.token_hex(6)}{target.suffix}")
+    return target.with_name(f"{FRAGMENT}{secrets.token_hex(6)}{target.suffix}")
 
 
 def _remove(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Commands run in this process on a tiny model; only what is about processes starts one."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -63,3 +64,17 @@ def fit_arguments(tiny_weights, clip, tmp_path, one_thread) -> list[str]:
 def run_fit(fit_arguments) -> Callable[..., int]:
     """``run_fit(*more_arguments) -> exit status``."""
     return lambda *more: fit.main([*fit_arguments, *more])
+
+
+@pytest.fixture
+def set_arguments(fit_arguments, clip, tmp_path) -> Callable[[str, Iterable[str]], list[str]]:
+    """``set_arguments(name, clips) -> arguments`` of a fit of ``tmp_path / "data" / name``, copies of ``clip``."""
+
+    def make(name: str, clips: Iterable[str]) -> list[str]:
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        for one in clips:
+            shutil.copyfile(clip, folder / f"{one}.mp4")
+        return [*(given for given in fit_arguments if not given.startswith("--data.path")), f"--set={folder}"]
+
+    return make

@@ -12,14 +12,9 @@ from vov_lightning.runs.sets import note_failure
 
 
 @pytest.fixture
-def arguments(fit_arguments, clip, tmp_path):
+def arguments(set_arguments):
     """Arguments for a set of two clips, ``a`` and ``b``, into ``tmp_path / "runs" / "pair"``."""
-    folder = tmp_path / "data" / "pair"
-    folder.mkdir(parents=True)
-    for name in "ab":
-        shutil.copyfile(clip, folder / f"{name}.mp4")
-    kept = [argument for argument in fit_arguments if not argument.startswith(("--data.path", "--scaling"))]
-    return [*kept, "--scaling.target_bpp=null", f"--set={folder}"]
+    return [given for given in set_arguments("pair", "ab") if not given.startswith("--scaling.bits")]
 
 
 def run_of(tmp_path, name):

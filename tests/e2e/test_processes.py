@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,31 @@ import torch
 pytestmark = pytest.mark.slow
 
 COMMAND = "import sys\nfrom vov_lightning.cli.start import fit\nsys.exit(fit())\n"
+SIGNALLED = """
+import os, signal, sys, time
+from vov_lightning.cli.start import fit
+from vov_lightning.fitting.{module} import {owner}
+
+number, original = 0, {owner}.{function}
+
+def signalled(*args, **options):
+    global number
+    number += 1
+    if number == {call} and os.environ.get("LOCAL_RANK", "0") == "{process}":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return original(*args, **options)
+
+{owner}.{function} = signalled
+sys.exit(fit())
+"""
+NEVER_READY = """
+import os, signal, sys, time
+if "LOCAL_RANK" in os.environ:
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(3600)
+from vov_lightning.cli.start import fit
+sys.exit(fit())
+"""
 SETTINGS = [
     "--config=nano.yaml",
     "--stage1.iterations=3",
@@ -32,9 +55,9 @@ SETTINGS = [
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
 
-def started(folder: Path, *arguments: str) -> subprocess.Popen:
+def started(folder: Path, *arguments: str, script_text: str = COMMAND) -> subprocess.Popen:
     script = folder / "vov-fit"  # Lightning starts the second process by the name of the first one's script
-    script.write_text(COMMAND)
+    script.write_text(script_text)
     command = [sys.executable, str(script), *SETTINGS, f"--runs={folder}", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -66,19 +89,35 @@ def test_two_processes_fit_what_one_does_with_as_many_draws(tmp_path: Path) -> N
     assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
 
 
-def test_a_signal_to_one_process_stops_both_and_the_fit_goes_on(tmp_path: Path) -> None:
-    long = ["--stage1.iterations=4000", "--trainer.val_check_interval=100000", "--trainer.accumulate_grad_batches=1"]
-    process = started(tmp_path, *long, *TWO)
-    checkpoint = tmp_path / "sample" / "checkpoints" / "last.ckpt"
-    for _ in range(600):
-        if checkpoint.exists() or process.poll() is not None:
-            break
-        time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 143, err
-    assert "SIGTERM: stopped at iteration" in err
-    assert checkpoint.exists()
+@pytest.mark.parametrize(
+    ("module", "owner", "function", "call", "process", "iteration"),
+    [
+        ("module", "VOVModule", "training_step", 3, 0, 3),
+        ("module", "VOVModule", "training_step", 3, 1, 3),
+        ("module", "VOVModule", "validation_step", 1, 0, 4),
+        ("checkpoints", "Checkpoints", "_save_checkpoint", 1, 0, 4),
+    ],
+    ids=["step of the first", "step of the second", "validation of the first", "first writes a checkpoint"],
+)
+def test_a_signal_to_one_process_stops_both_at_one_iteration(
+    tmp_path: Path, module: str, owner: str, function: str, call: int, process: int, iteration: int
+) -> None:
+    long = ["--stage1.iterations=4000", "--trainer.val_check_interval=5", "--trainer.accumulate_grad_batches=1"]
+    names = {"module": module, "owner": owner, "function": function, "call": call, "process": process}
+    fit = started(tmp_path, *long, *TWO, script_text=SIGNALLED.format(**names))
+    _, err = fit.communicate()
+    assert fit.returncode == 143, err
+    assert f"SIGTERM: stopped at iteration {iteration} of 4003" in err
+    assert "Error" not in err  # the other process was not left in a collective
+    checkpoint = torch.load(tmp_path / "sample" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == iteration
+
+
+def test_a_signal_ends_the_wait_for_a_process_that_starts(tmp_path: Path) -> None:
+    fit = started(tmp_path, *TWO, script_text=NEVER_READY)
+    _, err = fit.communicate()
+    assert fit.returncode == 143, err
+    assert "SIGTERM: stopped before the first iteration" in err
 
 
 def test_a_set_is_not_shared_by_processes(tmp_path: Path) -> None:

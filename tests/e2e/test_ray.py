@@ -1,11 +1,11 @@
 """``--launcher ray`` on a real cluster of two nodes on this machine, one of which is killed in mid-fit."""
 
 import json
-import shutil
 import threading
 import time
 
 import pytest
+from support import files_of
 
 from vov_lightning.cli import eval as evaluate
 from vov_lightning.cli import fit, launching
@@ -34,22 +34,12 @@ def cluster(monkeypatch):
 
 
 @pytest.fixture
-def arguments(fit_arguments, clip, tmp_path):
-    """Arguments for a set of three clips whose fits take seconds."""
-    folder = tmp_path / "data" / "three"
-    folder.mkdir(parents=True)
-    for name in NAMES:
-        shutil.copyfile(clip, folder / f"{name}.mp4")
-    (folder / "b.txt").write_text("dim, blue\n")
-    kept = [argument for argument in fit_arguments if not argument.startswith(("--data.path", "--runs"))]
+def arguments(set_arguments, tmp_path):
+    """Arguments for a set of three clips whose fits take seconds; its path is relative to ``tmp_path``."""
     longer = ["--stage1.iterations=30", "--stage2.iterations=770", "--trainer.val_check_interval=800"]
-    return [*kept, *longer, "--set=data/three"]
-
-
-def files_of(runs):
-    """Everything in the runs that does not tell the time."""
-    names = [f"{name}/{file}" for name in NAMES for file in (f"{name}.vov", "config.yaml", "caption.txt")]
-    return {name: (runs / "three" / name).read_bytes() for name in names}
+    given = [*set_arguments("three", NAMES), *longer, "--set=data/three"]
+    (tmp_path / "data" / "three" / "b.txt").write_text("dim, blue\n")
+    return given
 
 
 @pytest.mark.cluster
@@ -82,7 +72,7 @@ def test_a_node_that_dies_in_mid_fit_changes_nothing(shared, cluster, arguments,
     assert "3 done" in said
     assert not (folder / ".jobs").exists()
     assert fit.main([*arguments, f"--runs={tmp_path / 'alone'}"]) == 0
-    assert files_of(tmp_path / "ray") == files_of(tmp_path / "alone")
+    assert files_of(folder, NAMES) == files_of(tmp_path / "alone" / "three", NAMES)
 
 
 @pytest.fixture

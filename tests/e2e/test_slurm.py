@@ -4,13 +4,12 @@ Debian: ``apt install slurm-wlm``. Without it, or without root, the array's task
 instead: the same pickled calls, but no scheduler, no array numbers and no requeue.
 """
 
-import os
 import shutil
-import socket
 import subprocess
-import time
 
 import pytest
+from slurm_node import HAS_SLURM, one_node, wait_for
+from support import files_of
 
 from vov_lightning.cli import fit, launching
 from vov_lightning.launch import slurm
@@ -18,42 +17,6 @@ from vov_lightning.launch import slurm
 submitit = pytest.importorskip("submitit")
 
 NAMES = ("a", "b")
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "squeue")
-HAS_SLURM = os.getuid() == 0 and all(shutil.which(name) for name in PROGRAMS)
-CONFIG = """
-ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=5
-SlurmUser=root
-SlurmdUser=root
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-MpiDefault=none
-ReturnToService=2
-SchedulerParameters=sched_interval=1,batch_sched_delay=0,defer
-SlurmctldParameters=enable_configless
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=8000 State=UNKNOWN
-PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP
-"""
-
-
-def wait_for(ready, what, seconds=120):
-    deadline = time.time() + seconds
-    while not ready():
-        assert time.time() < deadline, what
-        time.sleep(0.2)
 
 
 def run(*command):
@@ -61,69 +24,24 @@ def run(*command):
 
 
 @pytest.fixture
-def cluster(tmp_path_factory, monkeypatch):
-    """SLURM of one node on this machine, up within two minutes."""
+def cluster(tmp_path_factory):
+    """SLURM of one node on this machine."""
     if not HAS_SLURM:
         pytest.skip("SLURM is not installed here, or this is not root: see test_tasks_by_the_local_executor")
     folder = tmp_path_factory.mktemp("slurm")
     folder.chmod(0o755)
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
-    (folder / "munge.key").write_bytes(os.urandom(1024))
-    (folder / "munge.key").chmod(0o400)
-    with socket.socket() as first, socket.socket() as second:
-        ports = []
-        for one in (first, second):
-            one.bind(("127.0.0.1", 0))
-            ports.append(one.getsockname()[1])
-    config = folder / "slurm.conf"
-    host = socket.gethostname().partition(".")[0]
-    config.write_text(CONFIG.format(folder=folder, host=host, ports=ports, cpus=os.cpu_count()))
-    monkeypatch.setenv("SLURM_CONF", str(config))
-    munge = {name: f"--{name}={folder}/munge.{name.partition('-')[0]}" for name in ("socket", "key-file", "log-file")}
-    munge |= {name: f"--{name}={folder}/munge.{name.partition('-')[0]}" for name in ("pid-file", "seed-file")}
-    commands = [
-        ["munged", "--foreground", "--force", *munge.values()],
-        ["slurmctld", "-D", "-i"],
-        ["slurmd", "-D"],
-    ]
-    processes = []
-    try:
-        for command in commands:
-            log = (folder / f"{command[0]}.out").open("w")
-            processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
-            if command[0] == "munged":
-                wait_for((folder / "munge.socket").exists, "munged does not come up")
-        wait_for(
-            lambda: "idle" in subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True).stdout,
-            "no node",
-        )
-        yield folder
-    finally:
-        subprocess.run(["scancel", "--state=RUNNING", "--signal=KILL", "--user=root"], capture_output=True)
-        for process in reversed(processes):
-            process.terminate()
-            process.wait(timeout=30)
+    with one_node(folder):
+        yield
 
 
 @pytest.fixture
-def arguments(fit_arguments, clip, tmp_path):
+def arguments(set_arguments):
     """Arguments for a set of two clips whose fits take seconds."""
-    folder = tmp_path / "data" / "pair"
-    folder.mkdir(parents=True)
-    for name in NAMES:
-        shutil.copyfile(clip, folder / f"{name}.mp4")
-    kept = [argument for argument in fit_arguments if not argument.startswith(("--data.path", "--runs"))]
     longer = ["--stage1.iterations=30", "--stage2.iterations=270", "--trainer.val_check_interval=300"]
-    return [*kept, *longer, f"--set={folder}", "--launch.memory_gb=2", "--launch.minutes=10"]
+    return [*set_arguments("pair", NAMES), *longer, "--launch.memory_gb=2", "--launch.minutes=10"]
 
 
-def files_of(runs):
-    names = [f"{name}/{file}" for name in NAMES for file in (f"{name}.vov", "config.yaml", "caption.txt")]
-    return {name: (runs / "pair" / name).read_bytes() for name in names}
-
-
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_an_array_whose_task_is_requeued_changes_nothing(cluster, arguments, tmp_path, capsys):
     folder = tmp_path / "slurm" / "pair"
     command = [*arguments, "--launcher=slurm", f"--runs={tmp_path / 'slurm'}"]
@@ -142,7 +60,7 @@ def test_an_array_whose_task_is_requeued_changes_nothing(cluster, arguments, tmp
     assert fit.main(command) == 0
     assert "2 done; nothing to submit" in capsys.readouterr().out
     assert fit.main([*arguments, f"--runs={tmp_path / 'alone'}"]) == 0
-    assert files_of(tmp_path / "slurm") == files_of(tmp_path / "alone")
+    assert files_of(folder, NAMES) == files_of(tmp_path / "alone" / "pair", NAMES)
 
 
 @pytest.mark.cluster
@@ -161,7 +79,7 @@ def test_tasks_by_the_local_executor(arguments, tmp_path, monkeypatch):
     few = ["--stage1.iterations=2", "--stage2.iterations=2", "--trainer.val_check_interval=4", "--launch.workers=1"]
     assert fit.main([*arguments, *few, "--launcher=slurm", f"--runs={tmp_path / 'local'}"]) == 0
     assert fit.main([*arguments, *few, f"--runs={tmp_path / 'alone'}"]) == 0
-    assert files_of(tmp_path / "local") == files_of(tmp_path / "alone")
+    assert files_of(tmp_path / "local" / "pair", NAMES) == files_of(tmp_path / "alone" / "pair", NAMES)
 
 
 def test_a_dry_run_prints_the_file_for_sbatch(arguments, tmp_path, capsys):

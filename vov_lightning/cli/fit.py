@@ -30,7 +30,7 @@ from vov_lightning.fitting.figures import format_metrics
 from vov_lightning.fitting.history import History
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.objectives import FlowMatching
-from vov_lightning.fitting.processes import starts_first
+from vov_lightning.fitting.processes import hold_if_started, starts_first
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.rehearsal import check_clips, check_disk, scratch_folder, shrink, work_of
 from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, train_and_finish
@@ -180,6 +180,7 @@ class FitCLI(LightningCLI):
         Raises:
             ClaimedError: If another command works on it.
         """
+        hold_if_started()
         self._open_folder(member)
         if self.finished is None and (self.config.dry_run or not starts_first()):
             return self._work(bases, member)

@@ -5,6 +5,10 @@ validation that was cut short; its figures would be missing for good. For the
 same reason there is one of the step before: a signal in the middle of a
 validation costs one iteration.
 
+Signals wait from the first step to the last, but for validations. All processes
+take them at the end of the same step: what comes while its checkpoint is
+written waits for the end of the next one.
+
 A fit that stops early is saved before the validation that Lightning adds then,
 so that the fit that goes on knows nothing of the stop.
 """
@@ -18,8 +22,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 
 from vov_lightning.errors import RunError
-from vov_lightning.fitting.interruption import SIGNALS
-from vov_lightning.fitting.processes import agree_on_signals
+from vov_lightning.fitting.interruption import SIGNALS, Interrupted
+from vov_lightning.fitting.processes import agreed_signal
 
 
 class Checkpoints(ModelCheckpoint):
@@ -30,6 +34,7 @@ class Checkpoints(ModelCheckpoint):
         self.saved_step: int | None = None
         """Optimizer step of the newest checkpoint of this fit; None before the first."""
         self._said: set[str] = set()
+        self._stop: int | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
@@ -39,19 +44,28 @@ class Checkpoints(ModelCheckpoint):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if completes_step(trainer, batch_idx):
-            agree_on_signals(trainer)
+            self._stop = agreed_signal(trainer)
         if not validates_after(trainer, batch_idx):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
             self._save_before_a_cut(trainer, batch_idx)
-        if completes_step(trainer, batch_idx):  # and this callback comes last
+        self._stop_if_agreed()  # and this callback comes last
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_validation_start(trainer, pl_module)
+        if trainer.is_global_zero:  # which ends the other processes with itself
             SIGNALS.release()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         SIGNALS.hold()
+        self._stop = agreed_signal(trainer)
         super().on_validation_end(trainer, pl_module)
         super().on_train_batch_end(trainer, pl_module, None, None, 0)
         self._save_before_a_cut(trainer, trainer.fit_loop.epoch_loop.batch_idx)
-        SIGNALS.release()
+        self._stop_if_agreed()
+
+    def _stop_if_agreed(self) -> None:
+        if self._stop is not None:
+            raise Interrupted(self._stop)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         SIGNALS.forget()
@@ -59,7 +73,7 @@ class Checkpoints(ModelCheckpoint):
 
     def _save_before_a_cut(self, trainer: L.Trainer, batch_idx: int) -> None:
         """Save if the fit stops here, or a validation that may be cut short follows the next batch."""
-        stops = trainer.should_stop or SIGNALS.pending is not None
+        stops = trainer.should_stop or self._stop is not None
         followed = validates_after(trainer, batch_idx + trainer.accumulate_grad_batches)
         if completes_step(trainer, batch_idx) and (stops or followed):
             self._save_checkpoint(trainer, self.path)

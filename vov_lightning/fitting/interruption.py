@@ -2,9 +2,9 @@
 
 Python's default for SIGTERM and SIGHUP is to die at once, and Lightning answers
 Ctrl-C with its own exit. Here a signal raises `Interrupted` wherever the
-program is, with one exception: within an optimizer step (`SIGNALS.hold` to
-`SIGNALS.release`) it waits until the step is complete, so that a checkpoint can
-be written first. A second signal does not wait.
+program is, with one exception: while signals are held (`SIGNALS.hold` to
+`SIGNALS.release`) it waits for the end of an optimizer step, where a checkpoint
+is written first. A second signal does not wait.
 """
 
 import signal
@@ -47,33 +47,40 @@ class Signals:
     def __init__(self) -> None:
         self.pending: int | None = None
         """Number of the signal that waits, or that was raised already."""
-        self._held = False
+        self._held = self._firmly = False
 
     def handle(self, signum: int, frame: FrameType | None = None) -> None:
         """Answer a signal: note the first one while held, raise otherwise."""
         first, self.pending = self.pending is None, signum
-        if not (self._held and first):
+        if not (self._held and (first or self._firmly)):
             self._held = False
             raise Interrupted(signum)
 
-    def hold(self) -> None:
+    def hold(self, firmly: bool = False) -> None:
         """Let signals wait from here on; nothing changes where they wait already.
+
+        Args:
+            firmly: Whether a second signal waits too.
 
         Raises:
             Interrupted: If one came before, and whoever it was raised in has lost it.
         """
         if not self._held:
             self._raise_pending()
-        self._held = True
+        self._held, self._firmly = True, self._firmly or firmly
 
     def release(self) -> None:
         """Let signals raise again, and raise the one that waits."""
-        self._held = False
+        self._held = self._firmly = False
         self._raise_pending()
 
     def forget(self) -> None:
         """Forget every signal, and hold none."""
-        self.pending, self._held = None, False
+        self.pending, self._held, self._firmly = None, False, False
+
+    def takes(self, signum: int) -> bool:
+        """Whether ``signum`` is answered here."""
+        return signal.getsignal(signum) == self.handle
 
     def _raise_pending(self) -> None:
         if self.pending is not None:

@@ -16,9 +16,9 @@ from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.ending import Ending, format_early
 from vov_lightning.fitting.figures import measure, rounded
 from vov_lightning.fitting.history import History
-from vov_lightning.fitting.interruption import Interrupted, locating, stopped_by_signals
+from vov_lightning.fitting.interruption import SIGNALS, Interrupted, locating, stopped_by_signals
 from vov_lightning.fitting.module import VOVModule
-from vov_lightning.fitting.processes import first_process_goes_on
+from vov_lightning.fitting.processes import answer_signals_alone, first_process_goes_on
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import RateConstrained, Stage, check_same_stages, stages_of, total_iterations
@@ -176,8 +176,10 @@ def train(
     """
     ending, checkpoints = Ending(trainer), Checkpoints.of(trainer)
     total = total_iterations(trainer)
+    answer_signals_alone(trainer)
     with locating(lambda: f"at iteration {checkpoints.saved_step} of {total}" if checkpoints.saved_step else ""):
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        SIGNALS.release()
     if (early := ending.early(trainer)) is not None and trainer.is_global_zero:
         parts = run.parts([source.name for source in module.sources])
         save_unfinished(module, parts if parts == [run] else [*parts, run], early)

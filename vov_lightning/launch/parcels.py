@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from vov_lightning.files import atomic_write
+from vov_lightning.files import FRAGMENT, atomic_write
 from vov_lightning.runs.claims import Claim
 from vov_lightning.runs.folder import JOBS, RunFolder
 from vov_lightning.runs.sets import Member, note_failure
@@ -115,7 +115,7 @@ def pack(paths: dict[str, Path]) -> bytes:
     with tarfile.open(fileobj=stream, mode="w") as archive:
         for name, path in paths.items():
             with suppress(FileNotFoundError):  # a run that has not begun; a segment that is removed just now
-                archive.add(path, name, filter=lambda entry: None if "/.vov-" in entry.name else entry)
+                archive.add(path, name, filter=lambda entry: None if f"/{FRAGMENT}" in entry.name else entry)
     return stream.getvalue()
 
 

@@ -20,7 +20,7 @@ import yaml
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.errors import BitstreamError, RunError
-from vov_lightning.files import atomic_write
+from vov_lightning.files import atomic_write, clear_fragments
 from vov_lightning.runs.segments import SegmentFolder
 from vov_lightning.runs.settings import counting
 
@@ -112,6 +112,8 @@ class RunFolder:
     def begin(self, config: dict[str, Any], captions: Mapping[str, str], overwrite: bool = False) -> None:
         """Take the folder that `inspect` has approved, and note the captions; with ``overwrite`` empty it first.
 
+        What killed processes left half-written is removed.
+
         Args:
             config: Every setting that the result depends on.
             captions: By the names of the sources.
@@ -122,6 +124,7 @@ class RunFolder:
             discarded = self.path.with_name(f".{self.path.name}-discarded-{os.getpid()}")
             self.path.rename(discarded)
             shutil.rmtree(discarded)
+        clear_fragments(self.path)
         if not self.config.exists():
             atomic_write(self.config, yaml.safe_dump(config, sort_keys=False).encode())
         for part, caption in zip(self.parts(list(captions)), captions.values(), strict=True):

@@ -1,0 +1,34 @@
+"""What killed processes leave behind."""
+
+import os
+import time
+from pathlib import Path
+
+from vov_lightning.files import atomic_path, clear_fragments
+from vov_lightning.runs.folder import RunFolder
+
+
+def test_a_run_that_goes_on_removes_fragments_and_nothing_else(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run", "a")
+    run.checkpoints.mkdir(parents=True)
+    kept = [run.last_checkpoint, run.checkpoints / ".vov-young.ckpt"]
+    left = [run.checkpoints / ".vov-0123456789ab.ckpt", run.path / ".vov-0123456789ab"]
+    left[1].mkdir()
+    for path in (*kept, left[0], left[1] / "0.png"):
+        path.write_bytes(b"half")
+    for path in (kept[0], *left):
+        os.utime(path, (time.time() - 60,) * 2)
+    run.begin({}, {"a": "dim"})
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in left)
+
+
+def test_what_atomic_path_leaves_is_a_fragment(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        clear_fragments(tmp_path)
+        assert temporary.exists()
+        clear_fragments(tmp_path, age_s=-1)
+        assert not temporary.exists()
+        temporary.write_text("whole")
+    clear_fragments(tmp_path / "missing")
