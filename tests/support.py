@@ -1,12 +1,29 @@
 """Helpers that several test modules import."""
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vov_lightning.bases import ClipSize
-from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream import Limits, VovFile
+
+BEYOND_LIMITS: list[tuple[dict[str, Any], Limits, str]] = [
+    ({"k": 2**24 + 1}, Limits(), "k=16777217 is above the limit of 16777216.*--limits.k 16777217"),
+    ({"steps": 1001}, Limits(), "--limits.steps 1001"),
+    ({"rank": 257}, Limits(), "--limits.rank 257"),
+    ({"frames": 10**6, "height": 10**5}, Limits(), "--limits.output_samples"),
+    ({"pad_width": 2**32 - 1}, Limits(), "--limits.output_samples"),
+    ({}, Limits(k=5), "k=6 is above the limit of 5"),
+    ({}, Limits(caption_bytes=3), "--limits.caption_bytes"),
+    ({}, Limits(file_bytes=20), "file_bytes=.*--limits.file_bytes"),
+]
+"""Changes to a header with k = 6 and a caption, the limits that refuse it then, and what the error says."""
+
+
+class PowerCut(BaseException):
+    """Ends a fit as a power cut would: it is not an Exception, so nothing tidies up."""
 
 
 def random_tensor(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -24,6 +41,12 @@ def without_vector(file: VovFile) -> VovFile:
     """``file`` with k = 0: the clip of the base model alone."""
     header = dataclasses.replace(file.header, k=0, step=1.0, targets=1, rank=1, hash_seed=0)
     return VovFile(header, file.caption)
+
+
+def gradient_of(leaf: Tensor) -> Tensor:
+    """Gradient that ``backward`` has left in ``leaf``."""
+    assert leaf.grad is not None
+    return leaf.grad
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

@@ -1,11 +1,13 @@
 """Commands run in this process on a tiny model; only what is about processes starts one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
+from support import PowerCut
 
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.cli import fit
@@ -63,3 +65,28 @@ def fit_arguments(tiny_weights, clip, tmp_path, one_thread) -> list[str]:
 def run_fit(fit_arguments) -> Callable[..., int]:
     """``run_fit(*more_arguments) -> exit status``."""
     return lambda *more: fit.main([*fit_arguments, *more])
+
+
+@pytest.fixture
+def power_cut(monkeypatch) -> Callable[..., AbstractContextManager[None]]:
+    """``power_cut(step, hook)``: a block whose fit loses power in ``hook`` of its checkpoints after ``step`` steps."""
+
+    @contextmanager
+    def block(step: int, hook: str = "on_train_batch_start") -> Iterator[None]:
+        checkpoints = fit.checkpoint_callback
+
+        def cut(trainer, *_) -> None:
+            if trainer.global_step == step:
+                raise PowerCut
+
+        def dangerous(run):
+            callback = checkpoints(run)
+            setattr(callback, hook, cut)
+            return callback
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fit, "checkpoint_callback", dangerous)
+            with pytest.raises(PowerCut):
+                yield
+
+    return block
