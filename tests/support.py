@@ -2,11 +2,29 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vov_lightning.bases import BaseModel, ClipSize
+from vov_lightning.bitstream import Limits
+
+BEYOND_LIMITS: list[tuple[dict[str, Any], Limits, str]] = [
+    ({"k": 2**24 + 1}, Limits(), "k=16777217 is above the limit of 16777216.*--limits.k 16777217"),
+    ({"steps": 1001}, Limits(), "--limits.steps 1001"),
+    ({"rank": 257}, Limits(), "--limits.rank 257"),
+    ({"frames": 10**6, "height": 10**5}, Limits(), "--limits.output_samples"),
+    ({"pad_width": 2**32 - 1}, Limits(), "--limits.output_samples"),
+    ({}, Limits(k=5), "k=6 is above the limit of 5"),
+    ({}, Limits(caption_bytes=3), "--limits.caption_bytes"),
+    ({}, Limits(file_bytes=20), "file_bytes=.*--limits.file_bytes"),
+]
+"""Changes to a header with k = 6 and a caption, the limits that refuse it then, and what the error says."""
+
+
+class PowerCut(BaseException):
+    """Ends a fit as a power cut would: it is not an Exception, so nothing tidies up."""
 
 
 def random_tensor(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -30,6 +48,12 @@ def random_dictionary(base: BaseModel, rank: int = 2) -> dict[str, Tensor]:
         tensors[f"{name}.start"] = random_tensor(rank, seed=4 * number + 2)
         tensors[f"{name}.mix"] = random_tensor(rank, rank * len(layers), seed=4 * number + 3)
     return {name: tensor.half() for name, tensor in tensors.items()}
+
+
+def gradient_of(leaf: Tensor) -> Tensor:
+    """Gradient that ``backward`` has left in ``leaf``."""
+    assert leaf.grad is not None
+    return leaf.grad
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ def main(args: list[str] | None = None) -> None:
 def prepare(
     standard_set: StandardSet, source: Path, out: Path, *, partial: bool = False
 ) -> tuple[list[str], list[str]]:
-    """Fill ``out`` with what the paper makes of the files in ``source``.
+    """Fill ``out`` with the paper's clips from the files in ``source``.
 
     Args:
         standard_set: Which files to expect, and what they become.
@@ -189,7 +189,7 @@ def write_ffv1(signal: Signal, path: Path) -> None:
 
 
 def check_same(read: Signal, written: Signal) -> None:
-    """Raise unless what was read back is what was written."""
+    """Raise if the file that was written decodes to other frames."""
     if read.fps != written.fps or not torch.equal(read.frames, written.frames):
         raise SignalError(
             f"{written!r} was read back as {read!r} with other pixels or another rate; install PyAV from PyPI, "

@@ -63,12 +63,14 @@ def main(args: list[str] | None = None) -> int:
 
 
 def parse(args: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """Our options, and those that are for vov-fit."""
+    """Options of this script, and the arguments that are left for vov-fit."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--set", "--clips", type=Path, required=True, help="Folder of clips, as for vov-fit.")
-    parser.add_argument("--config", action="append", required=True, help="Of vov-fit; may be given several times.")
+    parser.add_argument(
+        "--config", action="append", required=True, help="Configuration of vov-fit; may be given several times."
+    )
     parser.add_argument("--lmbda", type=float, nargs="+", help="Prices of the vector's bits (stage2.lmbda).")
     parser.add_argument("--k", type=int, nargs="+", help="Lengths of the vector (model.adapter.k).")
     budget = parser.add_mutually_exclusive_group()
@@ -77,7 +79,7 @@ def parse(args: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--runs", type=Path, default=Path("runs/rd"), help="Folder of the combinations.")
     parser.add_argument("--group", help="W&B group; the name of the --runs folder if left out.")
     parser.add_argument("--eval", action="store_true", help="Measure the finished runs with vov-eval at the end.")
-    parser.add_argument("--eval_config", help="Of vov-eval, e.g. eval/nano.yaml.")
+    parser.add_argument("--eval_config", help="Configuration of vov-eval, e.g. eval/nano.yaml.")
     options, more = parser.parse_known_args(args)
     if not any(getattr(options, name) for name in SETTINGS):
         parser.error("nothing to sweep; give --lmbda, --k, --bits or --target_bpp, each with one value or more")

@@ -1,12 +1,14 @@
 """Commands run in this process on a tiny model; only what is about processes starts one."""
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
+from support import PowerCut
 
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.cli import fit
@@ -46,6 +48,7 @@ def fit_arguments(tiny_weights, clip, tmp_path, one_thread) -> list[str]:
         "--data.width=32",
         f"--runs={tmp_path / 'runs'}",
         f"--model.base.weights={tiny_weights}",
+        "--model.adapter.scheme=v1",
         "--model.adapter.k=64",
         "--model.sampler.steps=3",
         "--model.objective=vov_lightning.fitting.objectives.FlowMatching",
@@ -78,3 +81,28 @@ def set_arguments(fit_arguments, clip, tmp_path) -> Callable[[str, Iterable[str]
         return [*(given for given in fit_arguments if not given.startswith("--data.path")), f"--set={folder}"]
 
     return make
+
+
+@pytest.fixture
+def power_cut(monkeypatch) -> Callable[..., AbstractContextManager[None]]:
+    """``power_cut(step, hook)``: a block whose fit loses power in ``hook`` of its checkpoints after ``step`` steps."""
+
+    @contextmanager
+    def block(step: int, hook: str = "on_train_batch_start") -> Iterator[None]:
+        checkpoints = fit.checkpoint_callback
+
+        def cut(trainer, *_) -> None:
+            if trainer.global_step == step:
+                raise PowerCut
+
+        def dangerous(run):
+            callback = checkpoints(run)
+            setattr(callback, hook, cut)
+            return callback
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fit, "checkpoint_callback", dangerous)
+            with pytest.raises(PowerCut):
+                yield
+
+    return block

@@ -1,6 +1,7 @@
 """A fit takes its caption from the command line, a file or a captioner; the file stores it, a resumed fit keeps it."""
 
 import pytest
+from support import PowerCut
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.captioners import endpoint as endpoint_module
@@ -8,10 +9,6 @@ from vov_lightning.fitting import run as run_module
 from vov_lightning.fitting.module import VOVModule
 
 KEY = "sk-secret-3141592653"
-
-
-class PowerCut(BaseException):
-    """Not an Exception, so that nothing tidies up."""
 
 
 @pytest.fixture

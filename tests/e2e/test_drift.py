@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from support import PowerCut
 
 from vov_lightning.bitstream import VovFile
-from vov_lightning.cli import fit
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting import run as run_module
 from vov_lightning.fitting.data import SignalData
@@ -95,9 +95,6 @@ def test_limit_ends_the_fit_and_the_file_is_written(run_fit, tmp_path, capsys, l
 
 
 def test_stopped_run_that_was_cut_off_does_not_train_on(run_fit, tmp_path, monkeypatch):
-    class PowerCut(BaseException):
-        pass
-
     def crash(*_, **__):
         raise PowerCut
 
@@ -129,26 +126,11 @@ def test_without_a_vector_there_is_no_drift(run_fit, capsys):
 
 
 @pytest.mark.parametrize("step", [3, 9])
-def test_resumed_fit_keeps_its_rows(step, run_fit, tmp_path, monkeypatch):
-    class PowerCut(BaseException):
-        pass
-
-    def cut(trainer, *_):
-        if trainer.global_step == step:
-            raise PowerCut
-
-    def with_cut(run):
-        callback = checkpoints(run)
-        callback.on_train_batch_start = cut
-        return callback
-
+def test_resumed_fit_keeps_its_rows(step, run_fit, power_cut, tmp_path, monkeypatch):
     assert run_fit("--name=whole", ON) == 0
     monkeypatch.setattr(run_module, "CHECKPOINT_EVERY", 3)
-    checkpoints = fit.checkpoint_callback
-    with monkeypatch.context() as patch:
-        patch.setattr(fit, "checkpoint_callback", with_cut)
-        with pytest.raises(PowerCut):
-            run_fit("--name=cut", ON)
+    with power_cut(step):
+        run_fit("--name=cut", ON)
     assert run_fit("--name=cut", ON) == 0
     assert rows_of(tmp_path / "runs" / "cut") == rows_of(tmp_path / "runs" / "whole")
 

@@ -14,34 +14,17 @@ ITERATIONS = 6
 LOG = "--trainer.log_every_n_steps=2"
 
 
-class PowerCut(BaseException):
-    """Not an Exception, so that nothing tidies up."""
-
-
 def untimed(folder: Path) -> list[dict]:
     return [{key: value for key, value in row.items() if key != "elapsed_s"} for row in read_history(folder)]
 
 
 @pytest.fixture
-def cut_fit(run_fit, monkeypatch):
+def cut_fit(run_fit, power_cut):
     """``cut_fit(step, hook)``: a fit named ``cut`` that loses power in ``hook`` after ``step`` steps."""
 
     def run(step: int, hook: str, *more: str) -> None:
-        checkpoints = fit.checkpoint_callback
-
-        def cut(trainer, *_):
-            if trainer.global_step == step:
-                raise PowerCut
-
-        def dangerous(folder):
-            callback = checkpoints(folder)
-            setattr(callback, hook, cut)
-            return callback
-
-        with monkeypatch.context() as patch:
-            patch.setattr(fit, "checkpoint_callback", dangerous)
-            with pytest.raises(PowerCut):
-                run_fit("--name=cut", LOG, *more)
+        with power_cut(step, hook):
+            run_fit("--name=cut", LOG, *more)
 
     return run
 

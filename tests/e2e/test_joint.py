@@ -94,30 +94,14 @@ def test_sources_share_the_training(fit_joint, fit_arguments, clips, tmp_path):
 
 
 @pytest.mark.parametrize("step", [4, 7])
-def test_interrupted_joint_fit_goes_on_to_the_same_bytes(step, fit_joint, tmp_path, monkeypatch):
-    class PowerCut(BaseException):
-        pass
-
-    def cut(trainer, *_):
-        if trainer.global_step == step:
-            raise PowerCut
-
+def test_interrupted_joint_fit_goes_on_to_the_same_bytes(step, fit_joint, power_cut, tmp_path, monkeypatch):
     assert fit_joint("--name=whole") == 0
     monkeypatch.setattr(run_module, "CHECKPOINT_EVERY", 3)
-    checkpoints = fit.checkpoint_callback
-    with monkeypatch.context() as patch:
-        callback = checkpoints
-        patch.setattr(fit, "checkpoint_callback", lambda run: with_hook(callback(run), cut))
-        with pytest.raises(PowerCut):
-            fit_joint("--name=cut")
+    with power_cut(step):
+        fit_joint("--name=cut")
     assert fit_joint("--name=cut") == 0
     for name, file in files_of(tmp_path / "runs" / "whole").items():
         assert file == files_of(tmp_path / "runs" / "cut")[name]
-
-
-def with_hook(callback, hook):
-    callback.on_train_batch_start = hook
-    return callback
 
 
 def test_sources_that_cannot_be_told_apart_leave_no_folder(fit_joint, clips, tmp_path, capsys):

@@ -8,28 +8,13 @@ import time
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback
+from support import PowerCut
 
 from vov_lightning.cli import decode, fit
 from vov_lightning.fitting import run as run_module
 from vov_lightning.runs import encode as encode_module
 
 ITERATIONS = 6
-
-
-class PowerCut(BaseException):
-    """Not an Exception, so that nothing tidies up."""
-
-
-def with_cut(callback: Callback, step: int) -> Callback:
-    """``callback``, and a power cut when ``step`` is about to begin."""
-
-    def on_train_batch_start(trainer, *_):
-        if trainer.global_step == step:
-            raise PowerCut
-
-    callback.on_train_batch_start = on_train_batch_start
-    return callback
 
 
 @pytest.fixture
@@ -39,13 +24,10 @@ def uninterrupted(run_fit, tmp_path) -> bytes:
 
 
 @pytest.mark.parametrize("step", [0, 4, ITERATIONS, ITERATIONS + 1, 2 * ITERATIONS - 1])
-def test_resume_at_any_step_gives_the_same_bytes(step, run_fit, uninterrupted, tmp_path, monkeypatch):
+def test_resume_at_any_step_gives_the_same_bytes(step, run_fit, power_cut, uninterrupted, tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "CHECKPOINT_EVERY", 1 if step % 2 else 3)
-    checkpoints = fit.checkpoint_callback
-    with monkeypatch.context() as cut:
-        cut.setattr(fit, "checkpoint_callback", lambda run: with_cut(checkpoints(run), step))
-        with pytest.raises(PowerCut):
-            run_fit("--name=cut")
+    with power_cut(step):
+        run_fit("--name=cut")
     assert not (tmp_path / "runs" / "cut" / "metrics.json").exists()
     assert run_fit("--name=cut", "--ckpt_path=last") == 0
     assert (tmp_path / "runs" / "cut" / "ramp.vov").read_bytes() == uninterrupted
@@ -125,17 +107,14 @@ def test_changed_configuration_is_refused(run_fit, capsys):
     assert "--overwrite" in error
 
 
-def test_changed_source_is_refused_on_resume(run_fit, tmp_path, monkeypatch, capsys):
+def test_changed_source_is_refused_on_resume(run_fit, power_cut, tmp_path, monkeypatch, capsys):
     from PIL import Image
 
     image = tmp_path / "still.png"
     Image.linear_gradient("L").save(image)
     monkeypatch.setattr(run_module, "CHECKPOINT_EVERY", 1)
-    checkpoints = fit.checkpoint_callback
-    with monkeypatch.context() as cut:
-        cut.setattr(fit, "checkpoint_callback", lambda run: with_cut(checkpoints(run), 3))
-        with pytest.raises(PowerCut):
-            run_fit(f"--data.path={image}")
+    with power_cut(3):
+        run_fit(f"--data.path={image}")
     Image.radial_gradient("L").save(image)
     assert run_fit(f"--data.path={image}") == 1
     assert "source_sha256" in capsys.readouterr().err

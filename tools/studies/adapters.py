@@ -69,7 +69,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/adapters"), help="Folder of the results.")
     parser.add_argument("--iterations", type=int, nargs="+", default=[50, 100, 200, 400], help="When to decode.")
     parser.add_argument("--entry_rate", type=float, default=ENTRY_RATE, help="Learning rate of a LoRA entry.")
-    parser.add_argument("--vector_rate", type=float, default=None, help="Of the vector, in place of --entry_rate.")
+    parser.add_argument(
+        "--vector_rate", type=float, default=None, help="Learning rate of the vector, in place of --entry_rate."
+    )
     parser.add_argument("--objective", choices=OBJECTIVES, default="reconstruction", help="What is minimised.")
     options = parser.parse_args()
     conditions = {

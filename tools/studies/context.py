@@ -1,4 +1,4 @@
-r"""What the past is worth: blocks of whole clips, coded by index bits alone and given the decoded blocks before.
+r"""Gain from the past: blocks of whole clips, coded by index bits alone and given the decoded blocks before.
 
 For each clip and rate: PSNR without context and with it, and the flow-matching loss of the last block without and
 with the exact past. Then the index bits that each model and context needs at equal PSNR, relative to the first two.

@@ -1,4 +1,4 @@
-"""What another machine changes in decoded frames: instruction sets, thread counts and bfloat16 against this one's.
+"""How decoded frames change on another machine: instruction sets, thread counts and bfloat16 against this one's.
 
     python tools/studies/drift.py [x.vov,y.vov] --out results/drift.json
 

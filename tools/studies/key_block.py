@@ -1,4 +1,4 @@
-"""What the first block of a segment is worth: PSNR against its share of the index bits; and what counts cost.
+"""Bits for the first block of a segment: PSNR against its share of the index bits; and what counts cost.
 
 A first block has no past, and is the past of those after it. For each clip, rate and value of `KEY_BLOCK`: PSNR of the
 first segment, and the bits a block that the number of indices of each step takes: as files code it, and by the

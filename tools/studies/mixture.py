@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def measure(clip: Path, mixture: Mixture) -> Row:
-    """The file of ``mixture``, and what it shows."""
+    """Figures of the file of ``mixture`` and of its decoded clip."""
     base, data = Nano(), vov.SignalData(str(clip))
     source = data.load(base).clip.whole()
     total_bytes = mixture.total_bpp * source.signal.num_pixels / 8

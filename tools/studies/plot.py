@@ -1,4 +1,4 @@
-"""Draws the README's plots from what the studies of this folder left behind.
+"""Draws the plots of the docs from the results of the studies in this folder.
 
 python tools/studies/plot.py --scaling runs/scaling --mixture runs/mixture --adapters runs/adapters --out docs
 """

@@ -1,4 +1,4 @@
-"""What the pretrained transformer is worth: the same clip in about the same number of bytes, by several means.
+"""Gain from the pretrained transformer: the same clip in about the same number of bytes, by several means.
 
 For every clip of a folder: `window.yaml` (a small vector and indices), the same on a transformer that was never
 trained,

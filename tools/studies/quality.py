@@ -1,4 +1,4 @@
-"""What the studies in this folder share: distances of a decoded clip, tables, results that are kept."""
+"""Helpers of the studies in this folder: distances of a decoded clip, tables, results that are kept."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -66,7 +66,7 @@ def markdown(rows: list[Row]) -> str:
 
 
 def cached(path: Path, conditions: dict, measure: Callable[[], list[Row]]) -> list[Row]:
-    """``measure()``, or what it gave before under the same conditions."""
+    """Result of ``measure()``, kept from an earlier call under the same conditions."""
     known = json.loads(path.read_text()) if path.exists() else {}
     if known.get("conditions") != conditions:
         known = {"conditions": conditions, "rows": measure()}

@@ -1,4 +1,4 @@
-"""Inference-time scaling on the bundled model, without any fit: what steps, kernels, codebooks and bits buy.
+"""Inference-time scaling on the bundled model without a fit: quality by steps, kernels, codebooks and bits.
 
     python tools/studies/scaling.py steps --clips DIR       the paper's figure 6: quality against steps and candidates
     python tools/studies/scaling.py codebooks --clips DIR   independent candidates against hadamard
@@ -82,7 +82,7 @@ def average(base: Nano, clips: list[Source], seeds: int, setting: Setting) -> Ro
 
 
 def measure(base: Nano, source: Fitted, caption: str, seed: int, setting: Setting) -> Row:
-    """What one file says and shows."""
+    """Figures of one file and of its decoded clip."""
     sampler = SamplerConfig(steps=setting.steps, seed=seed)
     file = build_file(base, source, caption, torch.zeros(0), 1.0, AdapterConfig(k=0), sampler)
     bits = None

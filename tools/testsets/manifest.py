@@ -1,4 +1,4 @@
-"""``manifest.json``: what was made of which file, and whether what lies there is still that.
+"""``manifest.json``: which file each clip was made of, with checksums of both.
 
     {"set": "uvg", "protocol": "first 81 frames; ...", "tool": "prepare_dataset.py 1", "missing": [],
      "members": {"Beauty": {"file": "Beauty.mkv", "sha256": ..., "frames": 81, "width": 832, "height": 480,

@@ -110,7 +110,7 @@ def read_rgb(path: Path, member: Member, matrix: Matrix, num_frames: int) -> Ite
 
 
 def stated_by_name(stem: str) -> dict[str, object]:
-    """What a file's name says of its pictures, as far as it says anything.
+    """Properties of the pictures that a file's name states; empty if it states none.
 
     Example:
         >>> stated_by_name("Beauty_1920x1080_120fps_420_8bit_YUV")
@@ -135,7 +135,7 @@ def stated_by_name(stem: str) -> dict[str, object]:
 
 
 def stated_by_header(header: bytes, path: Path) -> dict[str, object]:
-    """What the first line of a ``.y4m`` says; nothing for an empty one. ``path`` is for messages.
+    """Properties that the first line of a ``.y4m`` states; none for an empty line. ``path`` is for messages.
 
     Example:
         >>> stated_by_header(b"YUV4MPEG2 W1920 H1080 F120:1 Ip C420jpeg\\n", Path("x.y4m"))

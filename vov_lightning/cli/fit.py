@@ -15,6 +15,7 @@ from vov_lightning.cli.common import add_flag, class_path, command
 from vov_lightning.cli.configs import find_configs
 from vov_lightning.cli.launching import launch_set
 from vov_lightning.cli.parser import HelpFormatter, OneLine
+from vov_lightning.cli.rehearsal import shortest, work_of
 from vov_lightning.cli.sets import fit_set, show_status
 from vov_lightning.cli.settings import FIT
 from vov_lightning.cli.stopping import stoppable
@@ -32,7 +33,7 @@ from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.objectives import FlowMatching
 from vov_lightning.fitting.processes import hold_if_started, starts_first
 from vov_lightning.fitting.progress import FitProgress
-from vov_lightning.fitting.rehearsal import check_clips, check_disk, scratch_folder, shrink, work_of
+from vov_lightning.fitting.rehearsal import check_clips, check_disk, scratch_folder
 from vov_lightning.fitting.run import checkpoint_callback, fit_defaults, train_and_finish
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.tracking import RunLogger, TrackFit, end_tracking
@@ -161,7 +162,7 @@ class FitCLI(LightningCLI):
             kept.inspect(self._identity(), config.overwrite)
             self.asked = work_of(config)
             self.full_size = AdapterConfig(**config.model.adapter), SamplerConfig(**config.model.sampler)
-            shrink(config)
+            self.config = config = shortest(config)
         self.identity = self._identity()
         # The first process has begun the run when it starts the others.
         self.finished = self.folder.inspect(self.identity, config.overwrite) if starts_first() else None

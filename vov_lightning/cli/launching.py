@@ -15,11 +15,11 @@ from jsonargparse import Namespace
 
 from vov_lightning.bases import class_of
 from vov_lightning.bases.estimate import estimate
+from vov_lightning.cli.rehearsal import work_of
 from vov_lightning.cli.sets import ClipSet, Fitter, end_set, tell
 from vov_lightning.errors import ClaimedError, SettingError
 from vov_lightning.fitting.interruption import Interrupted
 from vov_lightning.fitting.quiet import without_chatter
-from vov_lightning.fitting.rehearsal import work_of
 from vov_lightning.launch import rays, slurm
 from vov_lightning.launch.config import LaunchConfig, Need
 from vov_lightning.launch.outcome import Outcome

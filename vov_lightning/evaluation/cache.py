@@ -1,4 +1,4 @@
-"""What was coded or measured already: an evaluation that was interrupted, or is asked for one more metric, goes on.
+"""Records of what was coded and measured, so that an interrupted evaluation goes on and a new metric repeats nothing.
 
 A record is kept under a digest of what it depends on: files, settings, versions, machine. Delete the cache after a
 change of this package's code or what a folder of weights holds. Coded clips keep their frames for the report.
@@ -36,7 +36,7 @@ class Cache:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
     def load(self, key: str) -> Record | None:
-        """What was kept under ``key``.
+        """Record under ``key``; None if there is none.
 
         Raises:
             RunError: If the record is damaged.
@@ -53,7 +53,7 @@ class Cache:
             return torch.from_numpy(content["frames"])
 
     def save(self, key: str, record: Record, frames: Tensor | None = None) -> None:
-        """Keep ``record``; its frames first, so that a record that exists is whole."""
+        """Write ``record`` after its frames, so that a record that exists is whole."""
         if frames is not None:
             with atomic_path(self.folder / f"{key}.npz") as temporary:
                 np.savez_compressed(temporary, frames=frames.cpu().numpy())

@@ -44,7 +44,7 @@ class PathKL:
     """``KL(Q || P)`` in bits under one kernel."""
 
     times: list[float]
-    """Where each step begins; the last step of the sampler is not among them."""
+    """Start of each step, without the last step of the sampler."""
     step_bits: list[Mean]
     total_bits: Mean
 
@@ -63,7 +63,7 @@ class EarlyStop:
     """Terms of the early-stop bound at every time of the sampler; means over latent entries, but for the KL."""
 
     times: list[float]
-    """Stopping at the last of them is running the whole sampler."""
+    """Times at which sampling could stop; the last one is the end of the sampler."""
     error: list[Mean]
     """``E |x^(y_t) - x|^2``: of the latents that are shown."""
     velocity_term: list[Mean]
@@ -80,18 +80,18 @@ class EarlyStop:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What `diagnose` finds."""
+    """Result of `diagnose`."""
 
     base: str
     caption: str
     k: int
     vector_bits: int
-    """Vector and count table in the file: what the change of measure was sent with."""
+    """Bits of vector and count table in the file."""
     num_latents: int
     steps: int
     seeds: list[int]
     path_kl: dict[str, PathKL]
-    """By kernel."""
+    """`PathKL` of each kernel, by its name."""
     velocity_error: VelocityError
     early_stop: EarlyStop
 

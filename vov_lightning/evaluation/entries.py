@@ -23,11 +23,11 @@ class SourceOptions:
     """Where sources lie and how they were brought to size."""
 
     folder: Path | None = None
-    """Holds ``<name of the file>.mp4``, ``.png``, ... or a folder of that name; None: where the fits found them."""
+    """Folder with ``<name of the file>.mp4``, ``.png``, ..., or a folder of that name; None: as the fits found them."""
     start: int = 0
     """First frame, for files that do not lie in their run's folder."""
     fit: Fit | None = None
-    """How the source was brought to size, likewise; if None, as the sizes of source and file suggest."""
+    """How such a source was brought to size; None: as the sizes of source and file suggest."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Entry:
 
 
 def find_entries(paths: Iterable[Path], options: SourceOptions = SourceOptions()) -> tuple[list[Entry], dict[str, str]]:
-    """The files that ``paths`` name, and those whose source is missing with what is wrong.
+    """Files to evaluate, and for each file without a usable source what is wrong, by its path.
 
     Args:
         paths: ``.vov`` files, and folders that hold some at any depth.
@@ -114,7 +114,7 @@ def _entry(file: Path, rate: str, options: SourceOptions, sources: dict[str, Pat
 
 
 def _check_source(source: Path, sha256: str | None) -> None:
-    """Refuse what is not the file any more that a fit has compressed."""
+    """Raise if the source is missing or has changed since the fit."""
     if str(source) == SAMPLE:
         return
     if not source.exists():
@@ -127,7 +127,7 @@ def _check_source(source: Path, sha256: str | None) -> None:
 
 
 def _fit_settings(file: Path) -> dict[str, Any]:
-    """Group ``data`` of the run's configuration, of a joint fit with the path of this source; empty where none is."""
+    """Group ``data`` of the run's configuration; for a joint fit with the path of this source; empty without one."""
     data = _data_settings(file.parent)
     joint = {} if data else _data_settings(file.parents[1])
     for path in joint.get("paths") or ():

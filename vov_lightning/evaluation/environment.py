@@ -1,4 +1,4 @@
-"""What figures depend on beside files and settings: versions and machine."""
+"""Versions and machine: figures depend on them too."""
 
 import os
 import platform

@@ -36,7 +36,7 @@ from vov_lightning.runs.source import source_of
 from vov_lightning.video import Fitted, Signal, remove_padding
 
 VOV = "vov"
-"""Method of the files themselves."""
+"""Name of the method that the ``.vov`` files are."""
 DESCRIPTION = (
     "The .vov files: every byte counts, decoded from the file and its base model. The seconds of encoding are "
     "the fit's, where its metrics.json lies beside the file."
@@ -50,7 +50,7 @@ NOTHING = -1
 
 
 class EvaluationModule(L.LightningModule):
-    """Measures entries when `Trainer.test` runs it; then `points`, `unreachable` and `failures` hold what was found.
+    """Measures entries when `Trainer.test` runs it; `points`, `unreachable` and `failures` hold the results.
 
     Args:
         entries: What to evaluate.
@@ -93,7 +93,7 @@ class EvaluationModule(L.LightningModule):
         self.start_over(entries)
 
     def start_over(self, entries: Sequence[Entry]) -> None:
-        """Evaluate ``entries`` next, some of those of the beginning, and forget what was found."""
+        """Forget all results; evaluate ``entries`` next, which are some of the first ones."""
         self.entries = list(entries)
         self.points: list[Record] = []
         self.diagnostics: list[Record] = []
@@ -122,7 +122,7 @@ class EvaluationModule(L.LightningModule):
             self._fail(entry, error)
 
     def on_test_epoch_end(self) -> None:
-        """Every process learns what the others found."""
+        """Gather the results of all processes in each of them."""
         found = [self.points, self.unreachable, self.failures, self.diagnostics, self.distances.incomplete]
         if self.trainer.world_size > 1:
             gathered: list[Any] = [None] * self.trainer.world_size
@@ -208,7 +208,11 @@ class EvaluationModule(L.LightningModule):
         }
 
     def _coded(self, key: str, code: Callable[[], Coded]) -> Record:
-        """What ``code`` gives, without the frames; from the cache where it is there. Bytes out of reach stay so."""
+        """Result of ``code`` without the frames, from the cache if it is there.
+
+        Raises:
+            UnreachableError: If ``code`` cannot reach the bytes, now or when the record was written.
+        """
         record = self.cache.load(key)
         if record is None:
             try:
@@ -224,7 +228,7 @@ class EvaluationModule(L.LightningModule):
         return record
 
     def _figures(self, key: str, shown: Signal, source: Signal) -> Record:
-        """Figures of the clip under ``key``; measured are those that the cache lacks."""
+        """Figures of the clip under ``key``; only those that the cache lacks are measured."""
         key = self.cache.key(clip=key, weights=str(self.metrics.weights_dir))
         found: Record = self.cache.load(key) or {"values": {}, "reasons": {}, "per_frame": {}}
         missing = [name for name in self.metrics.names if name not in found["values"]]
@@ -258,7 +262,7 @@ def digest(data: bytes) -> str:
 
 
 def decoded(file: VovFile, base: BaseModel) -> Coded:
-    """What the decoder makes of ``file``."""
+    """The decoded clip of ``file``, with the decoder's time."""
     started_s = time.perf_counter()
     frames = decode(file, base).frames
     decode_s = time.perf_counter() - started_s
@@ -274,7 +278,7 @@ def autoencoded(source: Fitted, base: BaseModel, tiled: bool) -> Coded:
 
 
 def in_words(file: VovFile) -> str:
-    """What the decoder reads from the header, in a line."""
+    """One line with the decoder's settings, from the header."""
     header = file.header
     kind = "of a dictionary" if header.hash_scheme == "dictionary" else f"rank {header.rank}"
     vector = f"k = {header.k}, {kind}" if header.k else "no vector"
@@ -288,7 +292,7 @@ def in_words(file: VovFile) -> str:
 
 
 def encode_seconds(path: Path) -> float | None:
-    """What the fit took, where its figures lie beside the file and are of this file; a joint fit's are of no one file.
+    """Seconds of the fit, if figures of this very file lie beside it; None without them, and for a joint fit.
 
     Raises:
         SettingError: If they cannot be read.

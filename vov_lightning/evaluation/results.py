@@ -34,7 +34,7 @@ Record = dict[str, Any]
 
 
 def about(settings: Record, environment: Record) -> Record:
-    """What is needed to repeat the evaluation: command, date, versions, machine, settings."""
+    """Command, date, versions, machine and settings, to repeat the evaluation."""
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -44,7 +44,7 @@ def about(settings: Record, environment: Record) -> Record:
 
 
 def assemble(found: EvaluationModule, about: Record) -> Record:
-    """The whole tree of what ``found`` holds after its test, points in the order of tables.
+    """Tree of all results that ``found`` holds after its test, points in the order of tables.
 
     Args:
         found: An evaluation that has run.
@@ -89,7 +89,7 @@ def autoencoder_bounds(points: Iterable[Record]) -> dict[str, Record]:
 
 
 def tell_apart(points: list[Record], *others: list[Record]) -> None:
-    """Give clips names of their own where files of one name have different sources, or one at different sizes.
+    """Rename clips that share a name but have different sources, or one source at different sizes.
 
     Args:
         points: Records of files.
@@ -120,7 +120,7 @@ def fit_curves(points: Iterable[Record]) -> list[Record]:
 
 
 def course_of(file: Path) -> list[Record]:
-    """History of the fit of ``file``, which for a joint fit lies a folder higher; empty where there is none."""
+    """History of the fit of ``file``, which for a joint fit lies a folder higher; empty without one."""
     return read_history(file.parent) or read_history(file.parents[1])
 
 

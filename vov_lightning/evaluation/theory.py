@@ -58,7 +58,7 @@ from vov_lightning.flow import Velocity, flow_loss, interpolate, ode_step, predi
 from vov_lightning.sampling.kernels import divergence_bits, transition
 
 ETA = 1.0
-"""Of the ancestral kernel: the full noise of the posterior."""
+"""Eta of the ancestral kernel: the full noise of the posterior."""
 PAPERS_KERNEL: SteeredKernel = "euler_maruyama"
 
 

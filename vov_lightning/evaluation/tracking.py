@@ -1,4 +1,4 @@
-"""What an evaluation leaves in W&B: its table with videos, its curves, its files as an artifact."""
+"""An evaluation in W&B: a table with videos, curves, and the files as an artifact."""
 
 import tempfile
 from collections.abc import Mapping

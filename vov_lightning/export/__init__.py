@@ -1,4 +1,4 @@
-"""What a ``.vov`` file gives to others: LoRA for PEFT and diffusers, merged weights, a card for a folder of files.
+"""Exports of ``.vov`` files: LoRA for PEFT and diffusers, merged weights, a card for a folder of files.
 
 There is no way back: a hash is not invertible (`source`). Writing needs neither PEFT nor the text encoder, but the base
 model's weights, whose fingerprint says that the file belongs to them.

@@ -38,7 +38,7 @@ class Entry:
     """Relative to the folder."""
     file: VovFile
     metrics: dict[str, Any] | None
-    """Figures of these very bytes, where a fit has left them."""
+    """Figures of the fit, if they belong to these very bytes."""
     preview: Path | None
     """Relative to the folder."""
 
@@ -198,7 +198,7 @@ def _rights(licence: str) -> str:
 
 
 def _repository(name: str) -> str | None:
-    """Where a base model lies on the hub, as far as the packages that are installed here know."""
+    """Repository of a base model on the hub; None if no installed package knows it."""
     try:
         return repository_of(base_class(name))
     except BaseModelError:

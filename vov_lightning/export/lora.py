@@ -24,9 +24,11 @@ from vov_lightning.vector.adapter import HashedLoRA
 
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PEFT_PREFIX = "base_model.model."
-"""Before the names of a model's layers in PEFT's files."""
+"""Prefix of a layer's name in PEFT's files."""
+DIFFUSERS_PREFIX = "transformer."
+"""Prefix of a layer's name in files for diffusers' pipelines."""
 NATIVE_PREFIX = "diffusion_model."
-"""The same in files with the authors' names."""
+"""Prefix of a layer's name in files with the authors' names."""
 
 
 def lora_matrices(file: VovFile, base: BaseModel) -> dict[str, tuple[Tensor, Tensor]]:
@@ -45,7 +47,7 @@ def lora_matrices(file: VovFile, base: BaseModel) -> dict[str, tuple[Tensor, Ten
 
 
 def checked_adapter(file: VovFile, base: BaseModel) -> tuple[HashedLoRA, Tensor]:
-    """`adapter_of`, once file and base model are found to belong together; errors as of `lora_matrices`."""
+    """Result of `adapter_of`, after a check that file and base model belong together; errors as of `lora_matrices`."""
     check_base(file.header, base)
     if not file.header.k:
         raise ExportError(
@@ -79,14 +81,8 @@ def export_diffusers(
 
     if not isinstance(base.transformer, PeftAdapterMixin):
         raise ExportError(f"the transformer of {base.name} is none of diffusers', so no pipeline loads it; use peft")
-    tensors = {
-        f"transformer.{name}.lora_{side}.weight": matrix
-        for name, pair in lora_matrices(file, base).items()
-        for side, matrix in zip("AB", pair, strict=True)
-    }
-    metadata = provenance(file, base, licence)
-    with atomic_path(path, overwrite=overwrite, error=ExportError) as temporary:
-        save_file(tensors, temporary, metadata)
+    tensors = named_weights(DIFFUSERS_PREFIX, lora_matrices(file, base))
+    write_weights(path, tensors, provenance(file, base, licence), overwrite)
 
 
 def export_native(
@@ -110,21 +106,42 @@ def export_native(
             f"the authors' names of layers are not known for base model {base.name}; use diffusers or peft"
         )
     kinds = base.native_kinds
-    tensors: dict[str, Tensor] = {}
-    alpha = torch.tensor(float(rank_of(file.header, base)))
+    matrices = {}
     for name, pair in lora_matrices(file, base).items():
         kind = next(kind for kind in kinds if name.endswith(f".{kind}"))
-        native = f"{NATIVE_PREFIX}{name.removesuffix(kind)}{kinds[kind]}"
-        tensors |= {f"{native}.lora_{side}.weight": matrix for side, matrix in zip("AB", pair, strict=True)}
-        if base.native_alpha:
-            tensors[f"{native}.alpha"] = alpha.clone()
-    metadata = provenance(file, base, licence)
+        matrices[f"{name.removesuffix(kind)}{kinds[kind]}"] = pair
+    tensors = named_weights(NATIVE_PREFIX, matrices)
+    if base.native_alpha:
+        tensors |= {
+            f"{NATIVE_PREFIX}{name}.alpha": torch.tensor(float(rank_of(file.header, base))) for name in matrices
+        }
+    write_weights(path, tensors, provenance(file, base, licence), overwrite)
+
+
+def named_weights(prefix: str, matrices: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """``matrices`` of each layer by the names that LoRA files give them: ``PREFIX LAYER.lora_A.weight`` and ``lora_B``.
+
+    Example:
+        >>> list(named_weights("transformer.", {"blocks.0": (torch.zeros(1, 2), torch.zeros(2, 1))}))
+        ['transformer.blocks.0.lora_A.weight', 'transformer.blocks.0.lora_B.weight']
+    """
+    return {
+        f"{prefix}{name}.lora_{side}.weight": matrix
+        for name, pair in matrices.items()
+        for side, matrix in zip("AB", pair, strict=True)
+    }
+
+
+def write_weights(
+    path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, str], overwrite: bool
+) -> None:
+    """Write one safetensors file, whole or not at all."""
     with atomic_path(path, overwrite=overwrite, error=ExportError) as temporary:
         save_file(tensors, temporary, metadata)
 
 
 def check_lora_name(path: str | os.PathLike[str]) -> None:
-    """Refuse a ``path`` whose ending diffusers does not know.
+    """Raise if diffusers does not know the ending of ``path``.
 
     Raises:
         ExportError: If it does not end in ``.safetensors``.
@@ -142,11 +159,7 @@ def export_peft(
 ) -> None:
     """Write the adapter that ``PeftModel.from_pretrained(transformer, folder)`` takes; arguments as elsewhere."""
     matrices = lora_matrices(file, base)
-    tensors = {
-        f"{PEFT_PREFIX}{name}.lora_{side}.weight": matrix
-        for name, pair in matrices.items()
-        for side, matrix in zip("AB", pair, strict=True)
-    }
+    tensors = named_weights(PEFT_PREFIX, matrices)
     rank = rank_of(file.header, base)
     config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "lora_dropout": 0.0, "use_rslora": False}
     config |= common_config(base, list(matrices))
@@ -154,7 +167,7 @@ def export_peft(
 
 
 def common_config(base: BaseModel, layers: list[str]) -> dict[str, Any]:
-    """What PEFT's configurations share: ``layers`` by their full names, so that no other layer is adapted."""
+    """Settings that all PEFT adapters share. ``layers`` are full names, so that PEFT adapts no other layer."""
     repository = repository_of(base)
     return {
         "base_model_name_or_path": repository,

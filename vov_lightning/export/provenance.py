@@ -1,4 +1,4 @@
-"""What travels in the header of every exported safetensors file: licence, and where the numbers come from."""
+"""Metadata of every exported safetensors file: licence, and where the numbers come from."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from vov_lightning.codec.decode import rank_of
 from vov_lightning.errors import ExportError
 
 UNKNOWN_LICENCE = "unknown"
-"""The hub's own word for it."""
+"""The hub's word for a licence that is not known."""
 
 
 def provenance(file: VovFile, base: BaseModel, licence: str = UNKNOWN_LICENCE) -> dict[str, str]:
@@ -46,7 +46,7 @@ def provenance(file: VovFile, base: BaseModel, licence: str = UNKNOWN_LICENCE) -
 
 
 def repository_of(base: BaseModel | type[BaseModel]) -> str | None:
-    """Where the base model lies on the hub; None for one that does not."""
+    """Repository of the base model on the hub; None without one."""
     return getattr(base, "repository", None)
 
 

@@ -1,4 +1,4 @@
-"""What may be exported: a ``.vov`` file. An adapter is refused, since there is no way back from LoRA to vector.
+"""Opens the ``.vov`` file to export, and refuses adapters: there is no way back from LoRA to vector.
 
 A hash copies k numbers to D > k LoRA entries. The LoRA of another training is the image of no vector, and the nearest
 one keeps about k / D of its energy, so what it generates is lost; and a LoRA says neither the clip's size nor how it
@@ -15,7 +15,7 @@ from vov_lightning.errors import ExportError
 
 WEIGHT_ENDINGS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
 AUTHORS_VECTOR = "unilora_theta_d"
-"""In checkpoints of the authors' scripts."""
+"""Name of the vector in checkpoints of the authors' scripts."""
 
 
 def open_vov(path: str | os.PathLike[str], limits: Limits) -> VovFile:

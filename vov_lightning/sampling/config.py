@@ -79,11 +79,11 @@ class SteeringConfig:
     index_bits: int = 8
     """Bits of one index: 2^this candidates a group."""
     codebook: CodebookName = "hadamard"
-    """``hadamard``: of a randomised Hadamard transform, nearly free; ``iid``: independent normals, as in the paper."""
+    """``hadamard``: columns of a randomised Hadamard transform, fast; ``iid``: independent normals, as in the paper."""
     kernel: SteeredKernel = "ancestral"
     """``ancestral``: the exact posterior; ``euler_maruyama``: the paper's SDE."""
     eta: float = 1.0
-    """Of the ancestral kernel: share of the posterior's noise, in (0, 1]; more noise is more to choose."""
+    """Share of the posterior's noise in the ancestral kernel, in (0, 1]; more noise, more to choose."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.index_bits <= 24:
@@ -108,7 +108,7 @@ class ScalingConfig(SteeringConfig):
     """
 
     bits: int = 0
-    """Index bits of the whole clip where no target is given; 0 is none."""
+    """Index bits of the whole clip if no target is given; 0 for none."""
     target_bpp: float | None = None
     """Bits per pixel of the whole file, in place of ``bits``."""
     target_psnr: float | None = None

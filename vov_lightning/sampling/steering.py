@@ -40,7 +40,7 @@ class Steering(ABC):
         return self._groups[num_entries]
 
     def step(self, number: int, x_t: Tensor, clean: Tensor, t: float, s: float) -> Tensor | None:
-        """Latents at ``s``, or nothing where the step carries no index and is taken without noise.
+        """Latents at ``s``; None if the step carries no index and is taken without noise.
 
         Args:
             number: Of the step, from 0; in block b of a clip that is sampled block by block, from ``b * steps``.

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from support import BEYOND_LIMITS
 
 from vov_lightning.bitstream import BitstreamError, Header, Limits, VovFile, short_float32
 from vov_lightning.bitstream.caption import DICTIONARY, decode_caption, encode_caption
@@ -124,19 +125,7 @@ def test_wrong_bytes_are_refused(data, message):
         VovFile.from_bytes(data)
 
 
-@pytest.mark.parametrize(
-    ("change", "limits", "message"),
-    [
-        ({"k": 2**24 + 1}, Limits(), "k=16777217 is above the limit of 16777216.*--limits.k 16777217"),
-        ({"steps": 1001}, Limits(), "--limits.steps 1001"),
-        ({"rank": 257}, Limits(), "--limits.rank 257"),
-        ({"frames": 10**6, "height": 10**5}, Limits(), "--limits.output_samples"),
-        ({"pad_width": 2**32 - 1}, Limits(), "--limits.output_samples"),
-        ({}, Limits(k=5), "k=6 is above the limit of 5"),
-        ({}, Limits(caption_bytes=3), "--limits.caption_bytes"),
-        ({}, Limits(file_bytes=20), "file_bytes=.*--limits.file_bytes"),
-    ],
-)
+@pytest.mark.parametrize(("change", "limits", "message"), BEYOND_LIMITS)
 def test_limits_are_checked_first(change, limits, message):
     header = replace(HEADER, **change)
     head = Head(header, (header.frames,), (0,), caption=encode_caption(FILE.caption), vector=b"\0\0")

@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from support import BEYOND_LIMITS
 
-from vov_lightning.bitstream import BitstreamError, Header, Limits, VovFile, encode_symbols
+from vov_lightning.bitstream import BitstreamError, Header, VovFile, encode_symbols
 from vov_lightning.bitstream.version1 import read_header, write_header
 from vov_lightning.bitstream.wire import write_varint
 
@@ -85,19 +86,7 @@ def test_a_damaged_section_is_named():
         VovFile.from_bytes(bytes(data))
 
 
-@pytest.mark.parametrize(
-    ("change", "limits", "message"),
-    [
-        ({"k": 2**24 + 1}, Limits(), "k=16777217 is above the limit of 16777216.*--limits.k 16777217"),
-        ({"steps": 1001}, Limits(), "--limits.steps 1001"),
-        ({"rank": 257}, Limits(), "--limits.rank 257"),
-        ({"frames": 10**6, "height": 10**5}, Limits(), "--limits.output_samples"),
-        ({"pad_width": 2**32 - 1}, Limits(), "--limits.output_samples"),
-        ({}, Limits(k=5), "k=6 is above the limit of 5"),
-        ({}, Limits(caption_bytes=3), "--limits.caption_bytes"),
-        ({}, Limits(file_bytes=20), "file_bytes=.*--limits.file_bytes"),
-    ],
-)
+@pytest.mark.parametrize(("change", "limits", "message"), BEYOND_LIMITS)
 def test_limits_are_checked_first(change, limits, message):
     data = built((1, write_header(replace(HEADER, **change), FINGERPRINT)), *PARTS[1:])
     with pytest.raises(BitstreamError, match=message):

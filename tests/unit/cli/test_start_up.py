@@ -12,9 +12,10 @@ import torch
 from vov_lightning.bases import load_base
 from vov_lightning.cli import light
 from vov_lightning.codec.build import build_file
+from vov_lightning.codec.decode import decode
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.vector.adapter import AdapterConfig
-from vov_lightning.video import Fitted, Padding, Signal
+from vov_lightning.video import Fitted, Padding, Signal, read_signal
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
 HEAVY = ("torch", "lightning", "jsonargparse")
@@ -28,15 +29,36 @@ SLOW = (
     "torchvision",
     "wandb",
     "torch._dynamo",
+    "sympy",
 )
 """Imports of a second and more."""
-WITH_DIFFUSERS = {"diffusers", "transformers", "peft", "torchvision", "torch._dynamo"}
+WITH_DIFFUSERS = {"diffusers", "transformers", "peft", "torchvision", "torch._dynamo", "sympy"}
 """What comes with the base model's transformer, which is diffusers' own."""
 CODE = """
 import json, sys
 from vov_lightning.cli.start import start
 status = start({name!r}, {args!r})
 print(json.dumps([status, sorted(sys.modules)]), file=sys.stderr)
+"""
+
+LEFT_OUT = """
+import sys, torch
+from vov_lightning.cli import light
+light.own_process()
+light.prepare_for("nano")
+from diffusers import WanTransformer3DModel
+assert not {"torch._dynamo", "sympy", "diffusers.models.transformers.transformer_flux"} & set(sys.modules)
+sizes = dict(num_attention_heads=1, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=8, freq_dim=8)
+model = WanTransformer3DModel(**sizes, ffn_dim=8, num_layers=2)
+inputs = torch.randn(1, 4, 1, 8, 8), torch.tensor([0.5]), torch.randn(1, 3, 8)
+plain = model(*inputs)[0]
+model.compile_repeated_blocks(backend="eager")
+assert torch.equal(model(*inputs)[0], plain)
+assert "torch._dynamo" in sys.modules
+from diffusers.models.attention_dispatch import flex_attention
+assert flex_attention.BlockMask.__module__ == "torch.nn.attention.flex_attention"
+from diffusers.models.transformers import FluxTransformer2DModel, WanTransformer3DModel as again
+assert again is WanTransformer3DModel
 """
 
 
@@ -66,11 +88,12 @@ def test_a_decode_of_the_bundled_model_imports_nothing_slow_but_diffusers(tmp_pa
 
 
 def test_a_command_shows_diffusers_none_of_what_nano_does_not_use(tmp_path):
-    """Its own process alone, where what is hidden is not missed."""
+    """Its own process alone. The frames are those of a process that hides nothing."""
     base = load_base("nano")
     clip = Fitted(Signal(torch.zeros(1, 3, 16, 16, dtype=torch.uint8), Fraction(25), "black"), Padding(0, 0, 0))
     nothing = torch.zeros(0, dtype=torch.int32)
-    build_file(base, clip, "", nothing, 1.0, AdapterConfig(k=0), SamplerConfig(steps=1)).save(tmp_path / "a.vov")
+    file = build_file(base, clip, "", nothing, 1.0, AdapterConfig(k=0), SamplerConfig(steps=1))
+    file.save(tmp_path / "a.vov")
     code = (
         f"import sys; sys.argv = ['vov-decode', {str(tmp_path / 'a.vov')!r}, '-o', {str(tmp_path / 'a.png')!r}]\n"
         "from vov_lightning.cli.start import decode\nstatus = decode()\nimport json\n"
@@ -79,7 +102,15 @@ def test_a_command_shows_diffusers_none_of_what_nano_does_not_use(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     status, modules = json.loads(done.stderr.splitlines()[-1])
     assert status == 0
-    assert not set(modules) & {*SLOW, *light.UNUSED} - {"diffusers", "torch._dynamo"}
+    assert not set(modules) & {*SLOW, *light.UNUSED} - {"diffusers"}
+    assert torch.equal(read_signal(tmp_path / "a.png").frames, decode(file, base).frames)
+
+
+@pytest.mark.slow
+def test_what_a_command_left_out_of_diffusers_is_there_when_it_is_needed():
+    """The compiler, attention that needs it, and the other models' transformers."""
+    done = subprocess.run([sys.executable, "-c", LEFT_OUT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_edit_scale_and_export_import_nothing_slow_but_diffusers():

@@ -1,4 +1,4 @@
-"""What an ideal code of some rate leaves of `nano`'s latents."""
+"""Latents of `nano` as an ideal code of some rate would leave them."""
 
 import torch
 from torch import Generator, Tensor

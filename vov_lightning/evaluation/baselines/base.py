@@ -1,4 +1,4 @@
-"""What every baseline says and takes: a clip and the bytes that a ``.vov`` file spends on it.
+"""The interface of all baselines: each codes a clip in as many bytes as a ``.vov`` file takes.
 
 **What is counted.** The bytes that a decoder needs besides the codec itself, without a container: what leaves the
 encoder as an elementary stream, its parameter sets included, as a ``.vov`` file counts its header. A baseline's
@@ -23,7 +23,7 @@ from vov_lightning.video import Signal
 
 
 class BaselineError(VovError, RuntimeError):
-    """A baseline cannot run here, or what it made is not the clip that it was given."""
+    """A baseline cannot run here, or its output does not match the clip."""
 
 
 class UnreachableError(BaselineError):
@@ -46,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Coded:
-    """What a baseline made of a clip."""
+    """A clip as a baseline coded it."""
 
     frames: Tensor
     """``[T, 3, H, W]`` uint8 on the CPU, decoded from what was counted."""
@@ -55,16 +55,15 @@ class Coded:
     settings: str
     """The whole command, or every setting in words."""
     encode_s: float | None
-    """Seconds of the encoding that counts; not of those that only served to find it, unless the baseline says so.
-    ``None`` where it is not known."""
+    """Seconds of the final encoding. Trial encodings do not count, unless the baseline says so. ``None`` if unknown."""
     decode_s: float | None
-    """Seconds to decode it, a process's start included where there is one; ``None`` where encoding's include it."""
+    """Seconds of decoding, with the start of its process if it has one; ``None`` if ``encode_s`` includes them."""
     seed: int | None = None
-    """Of its random numbers; ``None`` where it draws none."""
+    """Seed of its random numbers; ``None`` if it draws none."""
 
 
 class Baseline(ABC):
-    """Another way to spend the same bytes."""
+    """Another codec that spends the same number of bytes."""
 
     key: ClassVar[str]
     """Name in results and on the command line."""

@@ -30,12 +30,12 @@ from vov_lightning.video import Signal, read_signal, write_signal
 CLASS, CLIP, FIGURES = "clips", "clip", "figures.json"
 NUM_QUALITIES = 64
 ONE_KEY_FRAME = 9999
-"""Intra period; -1, which DCVC-RT takes too, would make every frame of the others a key frame."""
+"""Intra period. -1 suits DCVC-RT alone: the other codecs would code every frame as a key frame."""
 QUALITIES_PER_OCTAVE = 16.0
 
 
 class Run(NamedTuple):
-    """What one run of ``test_video.py`` left behind."""
+    """Result of one run of ``test_video.py``."""
 
     num_bytes: int
     frames: Path
@@ -79,7 +79,7 @@ class ExternalCodec(Baseline):
 
     @abstractmethod
     def arguments(self, quality: int) -> list[str]:
-        """What this repository's ``test_video.py`` wants besides the paths that all share."""
+        """Arguments of this repository's ``test_video.py``, without the paths that all repositories share."""
 
     def code(self, task: Task) -> Coded:
         with TemporaryDirectory() as folder:
@@ -144,11 +144,11 @@ class ExternalCodec(Baseline):
         return Run(self._count(out, source), out, elapsed_s)
 
     def decoded_path(self, out: Path) -> list[str]:
-        """Arguments that say where decoded frames go, where that is not beside the streams."""
+        """Arguments that name the folder of decoded frames; none if they lie beside the streams."""
         return []
 
     def _count(self, out: Path, source: Signal) -> int:
-        """Bytes of all streams, or what the figures say where there are none."""
+        """Bytes of all streams; without streams, the bytes that its figures state."""
         try:
             figures = json.loads((out / FIGURES).read_text())[CLASS][CLIP]["000"]
             num_frames = figures["i_frame_num"] + figures["p_frame_num"]

@@ -51,7 +51,7 @@ class Ffmpeg:
             ) from None
 
     def run(self, arguments: list[str], data: bytes | None = None) -> bytes:
-        """What ffmpeg writes to its standard output.
+        """Standard output of ffmpeg.
 
         Raises:
             BaselineError: If it fails or takes too long; with the end of what it said.
@@ -85,7 +85,7 @@ class Ffmpeg:
         return shlex.join(["ffmpeg", *arguments])
 
     def write_source(self, frames: Tensor, fps: Fraction) -> list[str]:
-        """Put ``frames`` [T, 3, H, W] uint8 into the folder as 4:2:0; the arguments that read them are returned."""
+        """Arguments that read ``frames`` [T, 3, H, W] uint8, which are written into the folder as 4:2:0."""
         size = f"{frames.shape[3]}x{frames.shape[2]}"
         pixels = frames.permute(0, 2, 3, 1).contiguous().cpu().numpy().tobytes()
         given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-i", "-"]

@@ -16,12 +16,14 @@ from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import fit_signal
 
 STEPS = 25
-"""Of the sampler where the file has no indices: a vector's own two or four steps carry few."""
+"""Steps of the sampler if the file has no indices: the two or four steps of a vector would carry few."""
 
 
 class Indices(Baseline):
-    """A ``.vov`` file with k = 0, the same caption and seed, and as many index bits as fit; encoding takes the time of
-    the search for them, a decoding or a few."""
+    """A ``.vov`` file with k = 0, the same caption and seed, and as many index bits as fit.
+
+    Seconds of encoding are those of the search for the indices, about one to three decodings.
+    """
 
     key = "indices"
     label = "indices alone"
@@ -60,6 +62,6 @@ class Indices(Baseline):
 
 
 def sampler_for(header: Header) -> SamplerConfig:
-    """The file's own sampler where indices steer it, else as many steps as they need."""
+    """The file's own sampler if indices steer it, else Euler steps, `STEPS` of them."""
     sampler = sampler_of(header)
     return sampler if header.kernel != "ode" else replace(sampler, steps=STEPS, scheduler="flow_euler")

@@ -18,11 +18,11 @@ from vov_lightning.vector.quantizer import dequantize, quantize
 
 HIDDEN_LAYERS, OMEGA = 3, 30.0
 BITS_PER_WEIGHT = (8.0, 10.0, 13.0)
-"""Widths are tried so that the wanted size is this many bits a weight."""
+"""Bits per weight: each gives the width of a network that has the wanted size."""
 SEED = 0
 STEP_BYTES = 4
 MOST_POINTS = 2**17
-"""Points of one iteration; a larger clip shows as many of its own, drawn anew each time."""
+"""Most points of one iteration; of a larger clip, each iteration draws as many at random."""
 
 
 class Siren:

@@ -1,4 +1,4 @@
-"""Every figure of a decoded clip against its source: what there is, and what each means.
+"""List of all metrics of a decoded clip against its source, with the meaning of each.
 
 `clip` measures one clip, `fvd` a set of them, `weights` finds the networks behind both.
 """

@@ -1,4 +1,4 @@
-"""The figures of one decoded clip against its source, each as its inventors compute it, means over frames.
+"""Metrics of one decoded clip against its source, each as its inventors compute it, means over frames.
 
 torchmetrics' implementations throughout, except VMAF (`vmaf`) and tLP (`temporal`), which it lacks or has otherwise.
 What is undefined for a clip is ``None`` with the reason: never a number that was made up, never infinity or NaN, so
@@ -55,7 +55,7 @@ IDENTICAL = "identical frames: the error is 0 and PSNR infinite"
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one clip.
+    """Metrics of one clip.
 
     Args:
         values: One entry for each figure that was asked for, ``None`` where it is undefined.

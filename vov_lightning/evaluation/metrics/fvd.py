@@ -26,7 +26,7 @@ from vov_lightning.evaluation.metrics.precision import exact_arithmetic
 
 PixelRange = Literal["unit", "signed"]
 PROTOCOLS: dict[str, PixelRange] = {"fvd": "unit", "fvd_upscaled": "signed"}
-"""Keys of the protocols, and what range pixels enter in: ``unit`` is [0, 1], ``signed`` [-1, 1]."""
+"""Range of pixel values in each protocol: ``unit`` is [0, 1], ``signed`` [-1, 1]."""
 
 CLIP_FRAMES, MAX_CUTS, COLUMNS, ROWS = 16, 5, 4, 2
 TOO_FEW_SAMPLES = "fewer than 2 samples on a side, so a covariance is undefined; measure more or longer clips"
@@ -79,7 +79,7 @@ class FrechetVideoDistance(Metric):
                 self.add_state(f"{side}_{state}", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
     def samples(self, frames: Tensor) -> Tensor:
-        """What is fed to `update` of the clip ``frames [T, 3, H, W]`` uint8: ``[N, t, 3, 224, 224]`` uint8.
+        """Samples ``[N, t, 3, 224, 224]`` uint8 of the clip ``frames [T, 3, H, W]`` uint8, for `update`.
 
         Raises:
             MetricError: If the protocol is undefined for the clip (see `undefined_reason`).
@@ -87,7 +87,7 @@ class FrechetVideoDistance(Metric):
         return fvd_clips(frames) if self.protocol == "fvd" else upscaled_clip(frames)
 
     def update(self, videos: Tensor, real: bool) -> None:
-        """Take in samples of one side.
+        """Add samples of sources or of decoded clips.
 
         Args:
             videos: ``[N, T, 3, 224, 224]`` uint8 with at least 9 frames, or what `features` gave of them, ``[N, 400]``;

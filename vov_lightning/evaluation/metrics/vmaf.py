@@ -1,4 +1,4 @@
-"""VMAF (Netflix, model v0.6.1) frame by frame, equal to what ffmpeg's ``libvmaf`` filter says of the same frames.
+"""VMAF (Netflix, model v0.6.1) frame by frame, equal to ffmpeg's ``libvmaf`` filter on the same frames.
 
 vmaf-torch computes it from luma. torchmetrics' function around it feeds full-range luma that is not rounded and leaves
 scores unclipped (up to 104 for identical frames), so it is 0.1 to 1.5 points away from libvmaf; here luma is what
@@ -18,7 +18,7 @@ MIN_SIDE = 32
 
 
 def load_vmaf() -> torch.nn.Module:
-    """vmaf-torch's network-free module; its model comes with the package.
+    """VMAF of the package vmaf-torch, which brings the model along.
 
     Raises:
         MetricError: If vmaf-torch is not installed.

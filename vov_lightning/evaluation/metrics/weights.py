@@ -1,4 +1,4 @@
-"""Where the networks behind the perceptual metrics come from: a folder, torch hub's cache, or a download.
+"""Weights of the perceptual metrics' networks: from a folder, torch hub's cache, or a download.
 
 Without a folder it is torch hub as usual: ``$TORCH_HOME/hub/checkpoints`` (``~/.cache/torch/hub/checkpoints``), and a
 download into it where a file is missing. With a folder nothing is downloaded and nothing else is looked at. It is a
@@ -57,7 +57,7 @@ EPSILON = {I3D_FOLDED.file: 1e-5, I3D_VIDEOGPT.file: 1e-3}
 
 @contextmanager
 def backbone_at_hand(net: str, weights_dir: Path | None = None) -> Iterator[Path]:
-    """While open, torchvision finds the network ``net`` (a key of ``BACKBONES``) and downloads nothing.
+    """Within the block, torchvision finds the network ``net`` (a key of ``BACKBONES``) and downloads nothing.
 
     Args:
         net: ``alex``, ``vgg`` or ``squeeze``.
