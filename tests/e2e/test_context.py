@@ -14,6 +14,7 @@ import vov_lightning as vov
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import decode, info, scale
+from vov_lightning.codec import decode as codec
 from vov_lightning.codec import scale as coding
 from vov_lightning.codec.decode import decode as decode_file
 from vov_lightning.codec.edit import EditConfig, edit
@@ -167,8 +168,22 @@ def test_a_damaged_segment_stands_still_and_a_later_one_is_found(coded, base, tm
     assert torch.equal(frames[:27], frames[:1].expand(27, -1, -1, -1))
 
 
-def test_a_part_is_decoded_by_itself(coded, base, tmp_path):
-    assert torch.equal(decoded(coded.path, base, tmp_path, "--from=1.4"), coded.frames[35:])
+@pytest.mark.parametrize(
+    ("span", "frames", "blocks"),
+    [
+        (["--from=1.4"], range(35, 50), 3),
+        (["--to=0.3"], range(8), 1),
+        (["--from=0.5", "--to=0.6"], range(12, 15), 2),
+        (["--from=0.8", "--to=1.12"], range(20, 28), 3 + 1),
+    ],
+)
+def test_no_block_is_sampled_after_what_is_asked_for(coded, base, tmp_path, monkeypatch, span, frames, blocks):
+    sampled: list[int] = []
+    real = codec.integrate
+    monkeypatch.setattr(codec, "integrate", lambda *args: sampled.append(1) or real(*args))
+    shown = decoded(coded.path, base, tmp_path, *span)
+    assert torch.equal(shown, coded.frames[frames.start : frames.stop])
+    assert len(sampled) == blocks
 
 
 def test_a_stopped_encoder_goes_on_behind_its_last_segment(source, weights, coded, tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ def test_its_name_is_registered_and_its_contract_kept(installed: Path) -> None:
     command = "import sys; from vov_lightning.cli import info; sys.exit(info.main(['--check', 'hunyuan-video']))"
     done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("ok ") == 10
+    assert done.stdout.count("ok ") == 11
 
 
 def test_both_lists_of_blocks_are_adapted(installed: Path, monkeypatch, one_thread) -> None:

@@ -60,7 +60,8 @@ class BaseModel(nn.Module, ABC):
     per_frame_times: bool = False
     """Whether `predict_velocity` takes a time for each latent frame; a property of weights trained for it."""
     context: int = 0
-    """Latent frames of decoded past that a window can take at t = 0 before its present; see `with_context`."""
+    """Latent frames of decoded past that a window can take at t = 0 before its present; see `with_context`. Where it
+    is above 0, `decode` makes a frame of its own latent frame and those before it alone."""
     blocks_path: ClassVar[str | tuple[str, ...]] = "blocks"
     """Where the transformer keeps its list of blocks; several lists: their order is part of the format."""
     target_kinds: ClassVar[tuple[str, ...]]

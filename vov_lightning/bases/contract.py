@@ -1,7 +1,7 @@
 """What every base model promises, tried on one: ``vov-info --check my_package.MyBase``."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -97,6 +97,22 @@ def decodes(base: BaseModel) -> str | None:
     return None if torch.equal(first, second) else "two calls differ"
 
 
+def decodes_in_order(base: BaseModel) -> str | None:
+    """With a context, what decode shows does not depend on later latent frames, which may not be sampled yet."""
+    if not base.context:
+        return None
+    shape = base.latent_shape(replace(clip_size(base), frames=base.block_frames + base.temporal_factor))
+    latents = torch.randn(1, *shape, generator=torch.Generator().manual_seed(1)).to(base.device)
+    first, second = (
+        base.decode(torch.cat([latents[:, :, :1], other], 2), 1) for other in (latents[:, :, 1:], -latents[:, :, 1:])
+    )
+    return (
+        None
+        if torch.equal(first, second)
+        else "the first frame changes with the second latent frame; leave context at 0"
+    )
+
+
 def predicts(base: BaseModel) -> str | None:
     """predict_velocity gives the latents' shape in float32, finite, the same every time."""
     x_t, t = inputs_of(base)
@@ -184,6 +200,7 @@ CHECKS: tuple[Callable[[BaseModel], str | None], ...] = (
     frozen,
     encodes,
     decodes,
+    decodes_in_order,
     predicts,
     treats_samples_alike,
     hears_captions,

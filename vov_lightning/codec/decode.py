@@ -6,6 +6,7 @@ so both see the same frames bit for bit.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -57,15 +58,24 @@ def decode(
 
 @torch.no_grad()
 def decode_segment(
-    file: VovFile, base: BaseModel, number: int, *, stop_at: float = 0.0, progress: Progress = iter
+    file: VovFile,
+    base: BaseModel,
+    number: int,
+    *,
+    frames: int | None = None,
+    stop_at: float = 0.0,
+    progress: Progress = iter,
 ) -> Signal:
-    """Segment ``number`` (from 0) of ``file``, without padding; arguments and errors as of `decode`."""
+    """Segment ``number`` (from 0) of ``file``, without padding; arguments and errors as of `decode`.
+
+    Of its first ``frames`` alone, where those are given: blocks after them are not sampled.
+    """
     part = file.part(number)
     header = part.header
-    size = checked_size(header, base)
-    latents = sample(part, base, replay_of(part, base), stop_at, progress)
-    signal = decode_latents(base, latents, size, header)
-    return remove_padding(signal, Padding(header.pad_frames, header.pad_height, header.pad_width))
+    size, wanted = checked_size(header, base), header.frames if frames is None else frames
+    latents = sample(part, base, replay_of(part, base), stop_at, progress, wanted)
+    signal = decode_latents(base, latents, replace(size, frames=wanted), header)
+    return remove_padding(signal, Padding(0, header.pad_height, header.pad_width))
 
 
 def sample(
@@ -74,13 +84,17 @@ def sample(
     steering: Steering | None = None,
     stop_at: float = 0.0,
     progress: Progress = iter,
+    frames: int | None = None,
 ) -> Tensor:
-    """Latents ``[1, ...]`` that the adapted model generates from the file's noise; `checked_size` comes before."""
+    """Latents ``[1, ...]`` that the adapted model generates from the file's noise; `checked_size` comes before.
+
+    ``frames``: as of `generate`.
+    """
     sampler, size = sampler_of(file.header), generated_size(file.header)
     velocity = velocity_field(base, file.caption, sampler, windows_of(file.header), file.header.context)
     # Whatever precision the caller works in, a file decodes in its own.
     with torch.autocast(base.device.type, enabled=False), adapted(base, file):
-        return generate(base, velocity, sampler, size, steering, stop_at, progress, blocks_of(file.header))
+        return generate(base, velocity, sampler, size, steering, stop_at, progress, blocks_of(file.header), frames)
 
 
 def generate(
@@ -92,10 +106,11 @@ def generate(
     stop_at: float = 0.0,
     progress: Progress = iter,
     blocks: Blocks | None = None,
+    frames: int | None = None,
 ) -> Tensor:
     """Latents ``[1, ...]`` of a clip of ``size`` where ``velocity`` leads from the sampler's noise.
 
-    With ``blocks``, each takes all steps, given the blocks before it.
+    With ``blocks``, each takes all steps, given the blocks before it; those after the first ``frames`` stay noise.
 
     Raises:
         SettingError: If ``stop_at`` is outside [0, 1), or the scheduler cannot be steered.
@@ -116,15 +131,16 @@ def generate(
     if blocks is None:
         return sampled(velocity, noise, progress, 0)
     parts = noise.split(blocks.length, dim=2)
-    shown = iter(progress(range(len(parts) * sampler.steps)))  # one bar over the steps of all blocks
+    count = len(parts) if frames is None else -(-latent_frames(base, frames) // blocks.length)
+    shown = iter(progress(range(count * sampler.steps)))  # one bar over the steps of all blocks
     latents = noise[:, :, :0]
-    for number, part in enumerate(parts):
+    for number, part in enumerate(parts[:count]):
         given = with_context(velocity, latents[:, :, -blocks.context :]) if number else velocity
         block = sampled(
             given, part, lambda steps: (step for step, _ in zip(steps, shown, strict=False)), number * sampler.steps
         )
         latents = torch.cat([latents, block], dim=2)
-    return latents
+    return torch.cat([latents, *parts[count:]], dim=2)
 
 
 def replay_of(file: VovFile, base: BaseModel, keep_steps: int | None = None) -> Steering | None:
@@ -171,6 +187,12 @@ def checked_size(header: Header, base: BaseModel) -> ClipSize:
     size = generated_size(header)
     base.check_size(size)
     return size
+
+
+def latent_frames(base: BaseModel, frames: int) -> int:
+    """Latent frames that hold the first ``frames`` frames of a clip."""
+    factor = base.temporal_factor
+    return base.latent_shape(ClipSize(1 - (1 - frames) // factor * factor, *base.size_multiple))[1]
 
 
 def generated_size(header: Header) -> ClipSize:

@@ -49,7 +49,9 @@ def frames_between(file: VovFile, start_s: float | None, stop_s: float | None) -
 def play(
     file: VovFile, base: BaseModel, frames: range, *, stop_at: float = 0.0, shown: bool = False
 ) -> Iterator[Tensor]:
-    """Decoded ``frames``, segment by segment: ``[n, 3, H, W]`` uint8. Segments without any of them are not decoded.
+    """Decoded ``frames``, segment by segment: ``[n, 3, H, W]`` uint8.
+
+    Segments without any of them are not decoded, and of the last one no block after them.
 
     In place of a damaged segment the last picture before it stands still.
 
@@ -69,12 +71,12 @@ def play(
         if part:
             wanted.append((number, part.start - first, part.stop - first))
         first += segment.frames
-    with ClipBar("decode", sum(file.segments[number].frames for number, _, _ in wanted), shown) as bar:
-        for number, start, stop in bar.over(wanted, lambda one: file.segments[one[0]].frames):
+    with ClipBar("decode", sum(stop for _, _, stop in wanted), shown) as bar:
+        for number, start, stop in bar.over(wanted, lambda one: one[2]):
             if file.segments[number].damage:
-                pictures = still.expand(file.segments[number].frames, -1, -1, -1)
+                pictures = still.expand(stop, -1, -1, -1)
             else:
-                pictures = decode_segment(file, base, number, stop_at=stop_at, progress=bar).frames
+                pictures = decode_segment(file, base, number, frames=stop, stop_at=stop_at, progress=bar).frames
             still = pictures[-1:].clone()  # not the whole segment behind it
-            yield pictures[start:stop]
+            yield pictures[start:]
             del pictures  # the next segment is decoded in their memory

@@ -17,6 +17,7 @@ from vov_lightning.captioners import Captioner
 from vov_lightning.captioners.text import check_caption, read_caption, tidy_reply
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.runs.joint import caption_beside, check_names, check_paths, check_sources, joint_name, source_name
+from vov_lightning.runs.room import check_room
 from vov_lightning.video import Padding, Signal, remove_padding
 from vov_lightning.video.resize import output_size
 from vov_lightning.video.sound import SoundMode, extract_sound
@@ -165,14 +166,17 @@ class ClipData:
 
         Raises:
             SignalError: If it cannot be read, brought to size, or its sound copied.
+            SettingError: If a segment finds no room.
             CaptionError: If the captioner gives no caption.
         """
         shape = self._shape(base)
         if self._signal is not None:
             clip = clip_of(self._signal, shape, self.frames)
+            check_room(clip)
             return Source(self.source_name, clip, self._caption_of(clip, base))
         path = self.file
         clip = open_source(path, shape, start=self.start, frames=self.frames, fps=self.fps)
+        check_room(clip)
         caption = self._caption_of(clip, base)
         return Source(self.source_name, clip, caption, self._sound(clip))
 

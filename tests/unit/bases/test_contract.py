@@ -44,6 +44,12 @@ def floats(base: Nano, monkeypatch) -> None:
     monkeypatch.setattr(base, "decode", lambda latents, num_frames: torch.zeros(num_frames, 3, 16, 16))
 
 
+def looking_ahead(base: Nano, monkeypatch) -> None:
+    decode = base.decode
+    monkeypatch.setattr(base, "context", 1)
+    monkeypatch.setattr(base, "decode", lambda latents, num_frames: decode(latents.flip(2), num_frames))
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -52,6 +58,7 @@ def floats(base: Nano, monkeypatch) -> None:
         (mixed, "A they differ by"),
         (deaf, "Captions two captions give one velocity"),
         (cut_off, "Gradients "),
+        (looking_ahead, "With the first frame changes with the second latent frame"),
         (floats, "decode .* torch.float32 on cpu, wanted .* torch.uint8 on cpu"),
         (lambda base, patch: patch.setattr(base, "fingerprint", lambda: b"1234"), "The .* is not eight bytes"),
         (lambda base, patch: base.transformer.train(), "No training mode"),
@@ -72,12 +79,12 @@ def test_a_broken_promise_is_found(fault, message: str, tiny_nano: Nano, monkeyp
 def test_the_command_says_what_is_kept_and_what_is_not(tiny_nano: Nano, monkeypatch, capsys) -> None:
     monkeypatch.setattr(Nano, "stand_in", classmethod(lambda cls: tiny_nano))
     assert info.main(["--check=nano"]) == 0
-    assert capsys.readouterr().out.count("ok ") == 10
+    assert capsys.readouterr().out.count("ok ") == 11
     monkeypatch.setattr(tiny_nano, "fingerprint", lambda: b"")
     assert info.main(["--check=vov_lightning.bases.nano.Nano"]) == 1
     shown = capsys.readouterr()
     assert "FAILS The fingerprint has eight bytes" in shown.out
-    assert "breaks 1 of 10 promises" in shown.err
+    assert "breaks 1 of 11 promises" in shown.err
 
 
 def test_check_stands_alone(capsys) -> None:

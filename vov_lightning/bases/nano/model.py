@@ -290,7 +290,8 @@ class Nano(BaseModel):
     @torch.no_grad()
     def decode(self, latents: Tensor, num_frames: int) -> Tensor:
         parts = []
-        for part in latents.split(AT_ONCE, dim=2):
+        # Whole groups: in a smaller one, frames would be rounded otherwise.
+        for part in latents.split(AT_ONCE, dim=2)[: -(-num_frames // (AT_ONCE * BLOCK_FRAMES))]:
             clip = self.autoencoder.decode(part.to(self.device).float())[0].transpose(0, 1)  # [t, 3, H, W]
             parts.append(((clip.clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
         return torch.cat(parts)[:num_frames]
