@@ -39,6 +39,8 @@ sys.exit(fit())
 """
 SETTINGS = [
     "--config=nano.yaml",
+    "--model.adapter.scheme=v1",
+    "--stage2.lmbda=0.02",
     "--stage1.iterations=3",
     "--stage2.iterations=3",
     "--stage1.warmup=0",

@@ -90,6 +90,21 @@ SINGLE = {
 }
 """What both versions can say."""
 CLIPS = {
+    "dictionary": VovFile(
+        Header(
+            **NANO,
+            frames=9,
+            height=64,
+            width=64,
+            fps=Fraction(25),
+            k=12,
+            step=0.5,
+            hash_scheme="dictionary",
+            hash_seed=9,
+        ),
+        "",
+        laplacian_like(12),
+    ),
     "instant": VovFile.single(
         Header(**NANO, frames=9, height=64, width=64, fps=Fraction(25), steps=50, **STEERED),
         "dark, flat, gray, smooth, still",

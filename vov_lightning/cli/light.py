@@ -60,7 +60,8 @@ def import_lazily(name: str) -> None:
 
 class _LazyModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
-        self.__class__ = ModuleType
+        module: Any = self
+        module.__class__ = ModuleType
         assert self.__spec__ is not None
         assert self.__spec__.loader is not None
         self.__spec__.loader.exec_module(self)

@@ -1,0 +1,81 @@
+"""A vector over a dictionary, from the command to the frames: fitted at the budget's price, written where it pays."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+from support import random_dictionary
+
+from vov_lightning.bases.nano.model import DICTIONARY, Nano
+from vov_lightning.bitstream import VovFile
+from vov_lightning.codec.decode import decode
+from vov_lightning.fitting import module as fitted
+from vov_lightning.fitting.worth import Worth
+from vov_lightning.runs.source import source_of
+from vov_lightning.video.compare import psnr_db
+
+BUDGET = ["--model.adapter.scheme=dictionary", "--model.adapter.k=null", "--stage2.lmbda=budget"]
+
+
+@pytest.fixture
+def weights(tiny_weights, tmp_path) -> Path:
+    folder = tmp_path / "weights"
+    shutil.copytree(tiny_weights, folder)
+    save_file(random_dictionary(Nano(str(folder))), folder / DICTIONARY)
+    return folder
+
+
+@pytest.fixture
+def run(run_fit, weights, tmp_path):
+    """``run(*more) -> (file, metrics)`` of a fit over the dictionary."""
+
+    def fitted_file(*more: str) -> tuple[VovFile, dict]:
+        assert run_fit(*BUDGET, f"--model.base.weights={weights}", *more) == 0
+        folder = tmp_path / "runs" / "ramp"
+        return VovFile.open(folder / "ramp.vov"), json.loads((folder / "metrics.json").read_text())
+
+    return fitted_file
+
+
+def account(saved_bytes: float):
+    """Stands in for the measurement: the error falls so far that indices of that many bytes are saved."""
+    return lambda self: Worth(1.0, 1 - saved_bytes / 1000, 1000.0, 40)
+
+
+def test_a_vector_that_pays_is_written_and_decoded(run, weights, clip, monkeypatch, capsys):
+    monkeypatch.setattr(fitted.VOVModule, "worth", account(saved_bytes=41))
+    file, metrics = run()
+    assert "vector   40 bytes in place of about 41 of 1,000 bytes of indices" in capsys.readouterr().out
+    assert metrics["vector"]["written"]
+    header = file.header
+    assert (header.hash_scheme, header.hash_seed) == ("dictionary", Nano(str(weights)).dictionary.digest)
+    assert file.symbols[-1] != 0 or header.k == 1
+    model = Nano(str(weights))
+    source = source_of(file, model, str(clip)).first
+    assert metrics["psnr_db"] == pytest.approx(psnr_db(decode(file, model), source.signal), abs=1e-6)
+
+
+def test_a_vector_that_does_not_pay_is_left_out(run, monkeypatch, capsys):
+    monkeypatch.setattr(fitted.VOVModule, "worth", account(saved_bytes=39))
+    file, metrics = run()
+    assert "vector   left out: 40 bytes would save about 39 of 1,000" in capsys.readouterr().out
+    assert (file.header.k, file.header.hash_scheme, metrics["vector"]["written"]) == (0, "v1", False)
+
+
+def test_a_vector_at_a_price_of_the_users_own_is_always_written(run, monkeypatch):
+    monkeypatch.setattr(fitted.VOVModule, "worth", account(saved_bytes=-5))
+    file, metrics = run("--stage2.lmbda=0.001")
+    assert file.header.k > 0
+    assert metrics["vector"]["written"]
+
+
+def test_without_index_bits_there_is_no_price(run_fit, weights, capsys):
+    assert run_fit(*BUDGET, f"--model.base.weights={weights}", "--scaling.bits=0") == 1
+    assert "lmbda=budget wants to know how many index bits" in capsys.readouterr().err
+
+
+def test_a_model_without_a_dictionary_says_so(run_fit, capsys):
+    assert run_fit(*BUDGET) == 1
+    assert "scheme=dictionary, and the base model has no dictionary" in capsys.readouterr().err
