@@ -251,8 +251,11 @@ class HubModel(BaseModel):
 
     def _attention_inputs(self) -> tuple[Tensor, Tensor | None]:
         """A small query [1, N, heads, channels] of the model's own, and its caption's mask, where it has one."""
-        heads, channels = (self._transformer.config[name] for name in ("num_attention_heads", "attention_head_dim"))
-        return torch.randn(1, 128, heads, channels, device=self.device, dtype=self.dtype), None
+        return torch.randn(1, 128, *self._attention_shape(), device=self.device, dtype=self.dtype), None
+
+    def _attention_shape(self) -> tuple[int, int]:
+        """Heads of the transformer's attention, and channels of each."""
+        return self._transformer.config.num_attention_heads, self._transformer.config.attention_head_dim
 
     def use_vae_tiling(self, enabled: bool) -> None:
         if enabled:
@@ -297,7 +300,7 @@ class HubModel(BaseModel):
     def encode(self, frames: Tensor) -> Tensor:
         pixels = frames.to(self.device).float().div(127.5).sub(1).transpose(0, 1)[None]  # [1, 3, T, H, W]
         with self._vae_at_work():
-            latents = self.vae.encode(pixels).latent_dist.mode()
+            latents = self._encode_pixels(pixels)
         mean, std = self._statistics()
         return (latents - mean) / std
 
@@ -308,6 +311,9 @@ class HubModel(BaseModel):
             pixels = self._decode_pixels(latents * std + mean)[0].transpose(0, 1)  # [T, 3, H, W]
         # diffusers' own conversion: to [0, 1], clamped, then rounded
         return pixels.div(2).add(0.5).clamp(0, 1).mul(255).round().byte()[:num_frames].cpu()
+
+    def _encode_pixels(self, pixels: Tensor) -> Tensor:
+        return self.vae.encode(pixels).latent_dist.mode()
 
     def _decode_pixels(self, latents: Tensor) -> Tensor:
         return self.vae.decode(latents, return_dict=False)[0]

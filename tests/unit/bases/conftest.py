@@ -15,8 +15,9 @@ from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bases.wan22 import Wan22TI2V5B
+from vov_lightning.bases.z_image import ZImage
 
-FAMILIES = [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15]
+FAMILIES = [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage]
 WORDS = ["a", "red", "ball", "rolls", ",", "slowly", "Describe", "image", "the"]
 CHAT_TEMPLATE = "{{ 'the ' * 108 }}{{ messages[-1]['content'] }}"
 """As long before the caption as HunyuanVideo-1.5's, which its pipeline cuts off by number."""
@@ -86,11 +87,13 @@ def text_encoder(name: str, width: int) -> Any:
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
     }
+    qwen3 = {**qwen, "head_dim": 8}
     axes = {"rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}}
     vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": width}
     configs: dict[str, Callable[[], Any]] = {
         "T5EncoderModel": lambda: transformers.T5Config(**t5),
         "UMT5EncoderModel": lambda: transformers.UMT5Config(**t5),
+        "Qwen3Model": lambda: transformers.Qwen3Config(**qwen3),
         "Qwen2_5_VLTextModel": lambda: transformers.Qwen2_5_VLTextConfig(**qwen, **axes),
         "Qwen2_5_VLForConditionalGeneration": lambda: transformers.Qwen2_5_VLConfig(
             text_config={**qwen, **axes}, vision_config=vision

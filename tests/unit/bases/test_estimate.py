@@ -14,11 +14,12 @@ from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bases.wan22 import Wan22TI2V5B
+from vov_lightning.bases.z_image import ZImage
 from vov_lightning.cli import info
 from vov_lightning.cli.costs import format_costs
 from vov_lightning.errors import BaseModelError
 
-HUB = [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15]
+HUB = [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -40,7 +41,7 @@ def test_wan_at_the_papers_size_is_what_its_sizes_say():
 
 @pytest.mark.parametrize(
     "family",
-    [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15],
+    [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage],
     ids=lambda family: family.name,
 )
 def test_no_weights_are_needed_for_the_same_figures(family: type[HubModel]):

@@ -11,10 +11,11 @@ from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B, Wan14B
 from vov_lightning.bases.wan22 import Wan22TI2V5B
+from vov_lightning.bases.z_image import ZImage, ZImageTurbo
 from vov_lightning.errors import BaseModelError
 
 VIDEO = (Nano, Wan13B, Wan14B, Wan22TI2V5B, LTXVideo, HunyuanVideo15)
-OWN = (*VIDEO, QwenImage)
+OWN = (*VIDEO, QwenImage, ZImage, ZImageTurbo)
 
 
 def test_the_packages_own_models_are_registered() -> None:

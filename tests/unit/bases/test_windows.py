@@ -13,10 +13,11 @@ from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bases.windows import Windows, blend_weights, origins, windowed
+from vov_lightning.bases.z_image import ZImage
 from vov_lightning.errors import BaseModelError, SettingError
 from vov_lightning.flow import guide
 
-HUB = [Wan13B, LTXVideo, QwenImage, HunyuanVideo15]
+HUB = [Wan13B, LTXVideo, QwenImage, HunyuanVideo15, ZImage]
 SMALL = Windows(frames=2, rows=4, columns=5, overlap_frames=1, overlap_space=2)
 LENGTHS = [(1, 1, 1), (2, 4, 5), (2, 4, 6), (3, 5, 5), (5, 11, 13), (4, 3, 12), (1, 20, 2)]
 TIMES = torch.tensor([0.3, 0.8])
