@@ -9,6 +9,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from vov_lightning.bases.flux2 import Flux2KleinBase4B
 from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.hunyuan_video15 import HunyuanVideo15
 from vov_lightning.bases.ltx_video import LTXVideo
@@ -17,7 +18,7 @@ from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bases.wan22 import Wan22TI2V5B
 from vov_lightning.bases.z_image import ZImage
 
-FAMILIES = [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage]
+FAMILIES = [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage, Flux2KleinBase4B]
 WORDS = ["a", "red", "ball", "rolls", ",", "slowly", "Describe", "image", "the"]
 CHAT_TEMPLATE = "{{ 'the ' * 108 }}{{ messages[-1]['content'] }}"
 """As long before the caption as HunyuanVideo-1.5's, which its pipeline cuts off by number."""
@@ -33,7 +34,11 @@ def base(family: type[HubModel]) -> HubModel:
     """An untrained model of a test's own, the same in every test."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return family.untrained()
+        model = family.untrained()
+        if isinstance(model, Flux2KleinBase4B):  # its statistics come with the weights
+            model.vae.bn.running_mean.uniform_(-1, 1)
+            model.vae.bn.running_var.uniform_(0.5, 2)
+        return model
 
 
 @pytest.fixture
@@ -94,6 +99,10 @@ def text_encoder(name: str, width: int) -> Any:
         "T5EncoderModel": lambda: transformers.T5Config(**t5),
         "UMT5EncoderModel": lambda: transformers.UMT5Config(**t5),
         "Qwen3Model": lambda: transformers.Qwen3Config(**qwen3),
+        # FLUX.2 takes the states behind layers 9, 18 and 27 side by side.
+        "Qwen3ForCausalLM": lambda: transformers.Qwen3Config(
+            **{**qwen3, "hidden_size": width // 3, "num_hidden_layers": 28}
+        ),
         "Qwen2_5_VLTextModel": lambda: transformers.Qwen2_5_VLTextConfig(**qwen, **axes),
         "Qwen2_5_VLForConditionalGeneration": lambda: transformers.Qwen2_5_VLConfig(
             text_config={**qwen, **axes}, vision_config=vision

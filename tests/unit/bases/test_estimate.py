@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.estimate import Estimate, estimate
+from vov_lightning.bases.flux2 import Flux2KleinBase4B
 from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.hunyuan_video15 import HunyuanVideo15
 from vov_lightning.bases.ltx_video import LTXVideo
@@ -19,7 +20,7 @@ from vov_lightning.cli import info
 from vov_lightning.cli.costs import format_costs
 from vov_lightning.errors import BaseModelError
 
-HUB = [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage]
+HUB = [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage, Flux2KleinBase4B]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,7 +42,7 @@ def test_wan_at_the_papers_size_is_what_its_sizes_say():
 
 @pytest.mark.parametrize(
     "family",
-    [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage],
+    [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage, Flux2KleinBase4B],
     ids=lambda family: family.name,
 )
 def test_no_weights_are_needed_for_the_same_figures(family: type[HubModel]):

@@ -16,6 +16,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize
+from vov_lightning.bases.flux2 import Flux2KleinBase4B
 from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.hunyuan_video15 import HunyuanVideo15
 from vov_lightning.bases.ltx_video import LTXVideo
@@ -98,6 +99,7 @@ ARGUMENTS: dict[type, dict[str, Any]] = {
     LTXVideo: {"guidance_scale": 1.0, "frame_rate": 25},
     HunyuanVideo15: {},
     ZImage: {"guidance_scale": 0.0},
+    Flux2KleinBase4B: {"guidance_scale": 1.0},
 }
 """Of each pipeline, so that it guides nothing."""
 MORE_PARTS: dict[type, dict[str, Any]] = {
@@ -108,6 +110,7 @@ PACKED: dict[type, Callable[[Any, Tensor], Tensor]] = {
     QwenImage: lambda pipeline, x: pipeline._pack_latents(x[:, :, 0], 1, x.shape[1], *x.shape[3:]),
     LTXVideo: lambda pipeline, x: pipeline._pack_latents(x),
     ZImage: lambda _, x: x[:, :, 0],
+    Flux2KleinBase4B: lambda _, x: x[:, :, 0],
 }
 
 
@@ -157,6 +160,9 @@ class TestAgainstPipelines:
             theirs = raw * config.scaling_factor
         elif isinstance(base, ZImage):  # the inverse of what the pipeline does before it decodes
             theirs = (raw - config.shift_factor) * config.scaling_factor
+        elif isinstance(base, Flux2KleinBase4B):
+            pipeline = diffusers.Flux2KleinPipeline(None, base.vae, None, None, None)
+            theirs = pipeline._encode_vae_image(pixels[:, :, 0], None).unsqueeze(2)
         else:
             mean, std = (
                 torch.tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std)

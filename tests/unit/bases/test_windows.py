@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize, windows
+from vov_lightning.bases.flux2 import Flux2KleinBase4B
 from vov_lightning.bases.hunyuan_video15 import HunyuanVideo15
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.nano.model import Nano
@@ -17,7 +18,7 @@ from vov_lightning.bases.z_image import ZImage
 from vov_lightning.errors import BaseModelError, SettingError
 from vov_lightning.flow import guide
 
-HUB = [Wan13B, LTXVideo, QwenImage, HunyuanVideo15, ZImage]
+HUB = [Wan13B, LTXVideo, QwenImage, HunyuanVideo15, ZImage, Flux2KleinBase4B]
 SMALL = Windows(frames=2, rows=4, columns=5, overlap_frames=1, overlap_space=2)
 LENGTHS = [(1, 1, 1), (2, 4, 5), (2, 4, 6), (3, 5, 5), (5, 11, 13), (4, 3, 12), (1, 20, 2)]
 TIMES = torch.tensor([0.3, 0.8])
