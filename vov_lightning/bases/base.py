@@ -7,7 +7,7 @@ bitstream, sampler, commands) works through these methods alone.
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class BaseModel(nn.Module, ABC):
     """Where the transformer keeps its list of blocks; several lists: their order is part of the format."""
     target_kinds: ClassVar[tuple[str, ...]]
     """Linear layers of a block that can be adapted, by module path; the order is part of the format. Where there are
-    several lists of blocks, a kind need not be in all of them."""
+    several lists of blocks, a kind need not be in all of them, nor be a linear layer in all of them."""
     native_kinds: ClassVar[dict[str, str]] = {}
     """Names that the model's authors give `target_kinds`, for export; empty where they are not known."""
     native_alpha: ClassVar[bool] = True
@@ -294,8 +294,8 @@ class BaseModel(nn.Module, ABC):
         kinds = [kind for kind in self.target_kinds if kind in targets]
         found: dict[str, nn.Linear] = {}
         for name, block in self.blocks().items():
-            layers = dict(block.named_modules())
-            found |= {f"{name}.{kind}": cast(nn.Linear, layers[kind]) for kind in kinds if kind in layers}
+            layers = {path: layer for path, layer in block.named_modules() if isinstance(layer, nn.Linear)}
+            found |= {f"{name}.{kind}": layers[kind] for kind in kinds if kind in layers}
         for kind in kinds:
             if not any(name.endswith(f".{kind}") for name in found):
                 raise BaseModelError(f"target {kind} is in no block of base model {self.name}; correct target_kinds")

@@ -22,11 +22,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.bases.estimate import choose_checkpointing, estimate
 from vov_lightning.bases.hub_files import (
+    ENDINGS,
     cache_folder,
     check_folder,
     check_memory,
+    digest,
     fetch,
     settings_identity,
+    settings_of,
     text_identity,
 )
 from vov_lightning.bases.hub_text import check_caption, import_text_libraries
@@ -76,6 +79,8 @@ class HubModel(BaseModel):
     """Class in transformers."""
     more_text_encoders: ClassVar[dict[str, str]] = {}
     """Classes of further ones by folder, such as ``text_encoder_2``, whose tokenizer is ``tokenizer_2``."""
+    endings: ClassVar[tuple[str, ...]] = ENDINGS
+    """Of the files that are fetched and told apart; `CHAT_ENDINGS` where captions go through a chat template."""
     transformer_class: ClassVar[Any]  # diffusers types its models as plain objects
     vae_class: ClassVar[Any]
     vae: Any
@@ -103,7 +108,9 @@ class HubModel(BaseModel):
         import_text_libraries()
         self.revision = revision or ("local" if weights else self.pinned_revision)
         more = tuple(self.more_text_encoders)
-        self._folder: Path | None = Path(weights) if weights else fetch(self.name, self.repository, self.revision, more)
+        self._folder: Path | None = (
+            Path(weights) if weights else fetch(self.name, self.repository, self.revision, more, self.endings)
+        )
         check_folder(self._folder, self.name, self.repository, more)
         weight_dtype = getattr(torch, dtype)
         check_memory(self._folder, {"transformer": weight_dtype.itemsize, "vae": 4}, self.name)
@@ -180,9 +187,13 @@ class HubModel(BaseModel):
 
     def fingerprint(self) -> bytes:
         if self._fingerprint is None:
-            settings = "" if self._folder is None else settings_identity(self._folder) + text_identity(self._folder)
+            settings = "" if self._folder is None else settings_identity(self._folder) + self._text_identity()
             self._fingerprint = digest(self.state_dict(), settings)
         return self._fingerprint
+
+    def _text_identity(self) -> str:
+        assert self._folder is not None
+        return text_identity(self._folder, self.endings)
 
     def _apply(self, fn: Callable, recurse: bool = True) -> "HubModel":
         """Move everything but the autoencoder, which is on the transformer's device only while it works."""
@@ -240,8 +251,11 @@ class HubModel(BaseModel):
 
     def _attention_inputs(self) -> tuple[Tensor, Tensor | None]:
         """A small query [1, N, heads, channels] of the model's own, and its caption's mask, where it has one."""
-        heads, channels = (self._transformer.config[name] for name in ("num_attention_heads", "attention_head_dim"))
-        return torch.randn(1, 128, heads, channels, device=self.device, dtype=self.dtype), None
+        return torch.randn(1, 128, *self._attention_shape(), device=self.device, dtype=self.dtype), None
+
+    def _attention_shape(self) -> tuple[int, int]:
+        """Heads of the transformer's attention, and channels of each."""
+        return self._transformer.config.num_attention_heads, self._transformer.config.attention_head_dim
 
     def use_vae_tiling(self, enabled: bool) -> None:
         if enabled:
@@ -286,7 +300,7 @@ class HubModel(BaseModel):
     def encode(self, frames: Tensor) -> Tensor:
         pixels = frames.to(self.device).float().div(127.5).sub(1).transpose(0, 1)[None]  # [1, 3, T, H, W]
         with self._vae_at_work():
-            latents = self.vae.encode(pixels).latent_dist.mode()
+            latents = self._encode_pixels(pixels)
         mean, std = self._statistics()
         return (latents - mean) / std
 
@@ -297,6 +311,9 @@ class HubModel(BaseModel):
             pixels = self._decode_pixels(latents * std + mean)[0].transpose(0, 1)  # [T, 3, H, W]
         # diffusers' own conversion: to [0, 1], clamped, then rounded
         return pixels.div(2).add(0.5).clamp(0, 1).mul(255).round().byte()[:num_frames].cpu()
+
+    def _encode_pixels(self, pixels: Tensor) -> Tensor:
+        return self.vae.encode(pixels).latent_dist.mode()
 
     def _decode_pixels(self, latents: Tensor) -> Tensor:
         return self.vae.decode(latents, return_dict=False)[0]
@@ -322,9 +339,8 @@ class HubModel(BaseModel):
         return {"states": (1, self.typical_caption_tokens, self._transformer.config[self.embedding_width])}
 
     def _stored_embedding(self, caption: str) -> dict[str, Tensor]:
-        assert self._folder is not None
         where = f"{self.max_caption_tokens} {self.dtype} {self._text_device.type}"
-        key = f"{self.name} {text_identity(self._folder)} {where} {caption}"
+        key = f"{self.name} {self._text_identity()} {where} {caption}"
         name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         path = cache_folder() / "embeddings" / f"{name}.safetensors"
         if not path.exists():
@@ -360,8 +376,7 @@ class HubModel(BaseModel):
             encoder = self._load(part, getattr(transformers, name), dtype=self.dtype)
             check_gpu_memory(encoder, self._text_device, f"{self.name} (its {part})")
             parts[part] = encoder.to(self._text_device).eval()
-        missing = dict.fromkeys(("vae", "transformer", "scheduler"))
-        pipeline = getattr(diffusers, self.pipeline_name)(**parts, **missing)
+        pipeline = getattr(diffusers, self.pipeline_name)(**parts, **self._other_parts())
         found = self._pipeline_embedding(pipeline, caption)
         del encoder, parts, pipeline
         gc.collect()
@@ -369,20 +384,10 @@ class HubModel(BaseModel):
             torch.cuda.empty_cache()
         return found
 
+    def _other_parts(self) -> dict[str, Any]:
+        """What the pipeline's constructor wants beside text encoders and tokenizers; embedding captions needs none."""
+        return dict.fromkeys(("vae", "transformer", "scheduler"))
+
     @abstractmethod
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
         """What ``pipeline.encode_prompt`` gives for ``caption``."""
-
-
-def settings_of(part: Any) -> dict[str, Any]:
-    """Settings that a part of diffusers was made with."""
-    return {name: value for name, value in part.config.items() if not name.startswith("_")}
-
-
-def digest(tensors: dict[str, Tensor], settings: str = "") -> bytes:
-    """Eight bytes of BLAKE2b over names, shapes and values, and over ``settings``."""
-    found = hashlib.blake2b(settings.encode(), digest_size=8)
-    for name, tensor in sorted(tensors.items()):
-        found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return found.digest()

@@ -7,9 +7,11 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import psutil
+import torch
+from torch import Tensor
 
 from vov_lightning.errors import BaseModelError
 from vov_lightning.files import atomic_write
@@ -18,16 +20,20 @@ MODELS = ("transformer", "vae", "text_encoder")
 PARTS = (*MODELS, "tokenizer")
 ENDINGS = ("json", "safetensors", "txt", "model")
 """Files of a part that are fetched."""
+CHAT_ENDINGS = (*ENDINGS, "jinja")
+"""The same of a model whose captions go through its tokenizer's chat template."""
 
 
 LFS_POINTER = b"version https://git-lfs"
 """How the text begins that git leaves in a file's place where git-lfs is not installed."""
 
 
-def fetch(name: str, repository: str, revision: str, more: tuple[str, ...] = ()) -> Path:
+def fetch(
+    name: str, repository: str, revision: str, more: tuple[str, ...] = (), endings: tuple[str, ...] = ENDINGS
+) -> Path:
     """Folder with the parts of a repository at a commit, downloaded unless it is in the hub's cache.
 
-    ``more`` are further text encoders than the first.
+    ``more`` are further text encoders than the first, ``endings`` those of the files that matter.
 
     Raises:
         BaseModelError: If there is no network, no access, or no such commit.
@@ -35,7 +41,7 @@ def fetch(name: str, repository: str, revision: str, more: tuple[str, ...] = ())
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    patterns = _patterns(PARTS + _with_tokenizers(more))
+    patterns = _patterns(PARTS + _with_tokenizers(more), endings)
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except GatedRepoError as error:
@@ -64,8 +70,8 @@ def _with_tokenizers(text_encoders: tuple[str, ...]) -> tuple[str, ...]:
     return text_encoders + tuple(part.replace("text_encoder", "tokenizer") for part in text_encoders)
 
 
-def _patterns(parts: Iterable[str]) -> list[str]:
-    return [f"{part}/*.{ending}" for part in parts for ending in ENDINGS]
+def _patterns(parts: Iterable[str], endings: tuple[str, ...]) -> list[str]:
+    return [f"{part}/*.{ending}" for part in parts for ending in endings]
 
 
 def check_folder(folder: Path, name: str, repository: str, more: tuple[str, ...] = ()) -> None:
@@ -150,9 +156,9 @@ def settings_identity(folder: Path) -> str:
     return json.dumps(found, sort_keys=True)
 
 
-def text_identity(folder: Path) -> str:
+def text_identity(folder: Path, endings: tuple[str, ...] = ENDINGS) -> str:
     """Hash over the files of text encoders and tokenizers that `fetch` would bring; others change nothing."""
-    patterns = _patterns(("text_encoder*", "tokenizer*"))
+    patterns = _patterns(("text_encoder*", "tokenizer*"), endings)
     files = [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
     listing = "".join(f"{path.parent.name}/{path.name} {content_hash(path)}\n" for path in sorted(files))
     return hashlib.blake2b(listing.encode(), digest_size=16).hexdigest()
@@ -182,3 +188,17 @@ def _sha256(file: BinaryIO) -> str:
 def cache_folder() -> Path:
     """Where embeddings and hashes are kept: ``$XDG_CACHE_HOME/vov_lightning``, or ``~/.cache/vov_lightning``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vov_lightning"
+
+
+def settings_of(part: Any) -> dict[str, Any]:
+    """Settings that a part of diffusers was made with."""
+    return {name: value for name, value in part.config.items() if not name.startswith("_")}
+
+
+def digest(tensors: dict[str, Tensor], settings: str = "") -> bytes:
+    """Eight bytes of BLAKE2b over names, shapes and values, and over ``settings``."""
+    found = hashlib.blake2b(settings.encode(), digest_size=8)
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return found.digest()

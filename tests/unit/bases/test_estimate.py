@@ -8,14 +8,19 @@ from jsonargparse import Namespace
 
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.estimate import Estimate, estimate
+from vov_lightning.bases.flux2 import Flux2KleinBase4B
 from vov_lightning.bases.hub import HubModel
+from vov_lightning.bases.hunyuan_video15 import HunyuanVideo15
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bases.wan22 import Wan22TI2V5B
+from vov_lightning.bases.z_image import ZImage
 from vov_lightning.cli import info
 from vov_lightning.cli.costs import format_costs
 from vov_lightning.errors import BaseModelError
+
+HUB = [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage, Flux2KleinBase4B]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,7 +40,11 @@ def test_wan_at_the_papers_size_is_what_its_sizes_say():
     assert costs.block_bytes < costs.activation_bytes / 10
 
 
-@pytest.mark.parametrize("family", [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo], ids=lambda family: family.name)
+@pytest.mark.parametrize(
+    "family",
+    [Wan13B, Wan22TI2V5B, QwenImage, LTXVideo, HunyuanVideo15, ZImage, Flux2KleinBase4B],
+    ids=lambda family: family.name,
+)
 def test_no_weights_are_needed_for_the_same_figures(family: type[HubModel]):
     size = ClipSize(1, 64, 96)
     with torch.device("meta"):

@@ -10,6 +10,7 @@ import torch
 
 from vov_lightning.bases import ClipSize, hub_files
 from vov_lightning.bases.hub import HubModel
+from vov_lightning.bases.hub_files import CHAT_ENDINGS
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B, Wan14B
@@ -95,9 +96,10 @@ def test_weights_that_are_not_all_there_are_named(
 
 def test_files_that_are_not_fetched_change_nothing(base: HubModel, folder: Path, cache: Path) -> None:
     before = type(base)(str(folder), dtype="float32").fingerprint()
-    for stray in ("tokenizer/chat_template.jinja", "text_encoder/README.md"):
-        (folder / stray).write_text("another")
+    (folder / "text_encoder" / "README.md").write_text("another")
     assert type(base)(str(folder), dtype="float32").fingerprint() == before
+    (folder / "tokenizer" / "chat_template.jinja").write_text("another")
+    assert (type(base)(str(folder), dtype="float32").fingerprint() != before) == (base.endings == CHAT_ENDINGS)
     (folder / "tokenizer" / "merges.txt").write_text("another")
     assert type(base)(str(folder), dtype="float32").fingerprint() != before
 

@@ -1,5 +1,6 @@
 """The hub's families at tiny random sizes, compared with diffusers' own pipelines and PEFT's LoRA."""
 
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -10,15 +11,19 @@ import diffusers
 import pytest
 import torch
 import transformers
+from diffusers.guiders import ClassifierFreeGuidance
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize
+from vov_lightning.bases.flux2 import Flux2KleinBase4B
 from vov_lightning.bases.hub import HubModel
+from vov_lightning.bases.hunyuan_video15 import HunyuanVideo15
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bases.wan22 import Wan22TI2V5B
+from vov_lightning.bases.z_image import ZImage
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.build import build_file
 from vov_lightning.codec.decode import adapted, decode, sample, velocity_field
@@ -31,7 +36,7 @@ from vov_lightning.sampling.steering import Replay
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
 from vov_lightning.video import Fitted, Padding, Signal
 
-CAPTION = "a red ball rolls, slowly"
+CAPTION = 'a "red" ball rolls, slowly'  # what is quoted goes to HunyuanVideo-1.5's second encoder too
 STEPS = 4
 SAMPLER = SamplerConfig(steps=STEPS)
 
@@ -60,12 +65,13 @@ def pipeline_of(base: HubModel, folder: Path, scheduler: Any, sampler: SamplerCo
     sigmas = sampler.times()[:-1].double().numpy()
     original = scheduler.set_timesteps
     scheduler.set_timesteps = lambda *_, device=None, **__: original(sigmas=sigmas.copy(), device=device)
-    tokens = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer")
-    encoder = getattr(transformers, base.text_encoder_name).from_pretrained(folder / "text_encoder")
-    parts = {"vae": base.vae, "transformer": base.transformer, "scheduler": scheduler}
-    if isinstance(base, Wan22TI2V5B):
-        parts["expand_timesteps"] = True
-    pipeline = getattr(diffusers, base.pipeline_name)(tokenizer=tokens, text_encoder=encoder, **parts)
+    parts = {"vae": base.vae, "scheduler": scheduler, **MORE_PARTS.get(type(base), {})}
+    parts["transformer"] = base.transformer_class.from_pretrained(folder / "transformer")
+    for part, name in {"text_encoder": base.text_encoder_name, **base.more_text_encoders}.items():
+        tokenizer = part.replace("text_encoder", "tokenizer")
+        parts[tokenizer] = transformers.AutoTokenizer.from_pretrained(folder / tokenizer)
+        parts[part] = getattr(transformers, name).from_pretrained(folder / part)
+    pipeline = getattr(diffusers, base.pipeline_name)(**parts)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -73,22 +79,39 @@ def pipeline_of(base: HubModel, folder: Path, scheduler: Any, sampler: SamplerCo
 def run_pipeline(base: HubModel, pipeline: Any, noise: Tensor) -> Tensor:
     """Frames [T, 3, H, W] in [0, 1] from ``noise``."""
     size = size_of(base)
-    arguments = {"height": size.height, "width": size.width, "latents": noise, "num_inference_steps": STEPS}
-    if isinstance(base, QwenImage):
-        arguments["latents"] = pipeline._pack_latents(noise[:, :, 0], 1, *noise.shape[1:2], *noise.shape[3:])
-        with pytest.MonkeyPatch.context() as patch:
-            # The pipeline hands its sigmas through a function that looks at the signature of the patched method.
-            patch.setattr(
-                diffusers.pipelines.qwenimage.pipeline_qwenimage, "retrieve_timesteps", partial(timesteps_of, pipeline)
-            )
-            return pipeline(CAPTION, true_cfg_scale=1.0, output_type="pt", **arguments).images
-    arguments |= {"num_frames": size.frames, "guidance_scale": 1.0, "output_type": "pt"}
-    if isinstance(base, LTXVideo):
-        arguments["latents"] = pipeline._pack_latents(noise)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(diffusers.pipelines.ltx.pipeline_ltx, "retrieve_timesteps", partial(timesteps_of, pipeline))
-            return pipeline(CAPTION, frame_rate=25, **arguments).frames[0]
-    return pipeline(CAPTION, **arguments).frames[0]
+    arguments = {"height": size.height, "width": size.width, "num_inference_steps": STEPS, "output_type": "pt"}
+    arguments |= ARGUMENTS[type(base)] | {"latents": PACKED.get(type(base), lambda _, x: x)(pipeline, noise)}
+    if base.max_frames != 1:
+        arguments["num_frames"] = size.frames
+    with pytest.MonkeyPatch.context() as patch:
+        # Pipelines hand their sigmas through a function that looks at the signature of the patched method.
+        patch.setattr(
+            sys.modules[type(pipeline).__module__], "retrieve_timesteps", partial(timesteps_of, pipeline), raising=False
+        )
+        found = pipeline(prompt=CAPTION, **arguments)
+    return found.images if base.max_frames == 1 else found.frames[0]
+
+
+ARGUMENTS: dict[type, dict[str, Any]] = {
+    Wan13B: {"guidance_scale": 1.0},
+    Wan22TI2V5B: {"guidance_scale": 1.0},
+    QwenImage: {"true_cfg_scale": 1.0},
+    LTXVideo: {"guidance_scale": 1.0, "frame_rate": 25},
+    HunyuanVideo15: {},
+    ZImage: {"guidance_scale": 0.0},
+    Flux2KleinBase4B: {"guidance_scale": 1.0},
+}
+"""Of each pipeline, so that it guides nothing."""
+MORE_PARTS: dict[type, dict[str, Any]] = {
+    Wan22TI2V5B: {"expand_timesteps": True},
+    HunyuanVideo15: {"guider": ClassifierFreeGuidance(guidance_scale=1.0)},
+}
+PACKED: dict[type, Callable[[Any, Tensor], Tensor]] = {
+    QwenImage: lambda pipeline, x: pipeline._pack_latents(x[:, :, 0], 1, x.shape[1], *x.shape[3:]),
+    LTXVideo: lambda pipeline, x: pipeline._pack_latents(x),
+    ZImage: lambda _, x: x[:, :, 0],
+    Flux2KleinBase4B: lambda _, x: x[:, :, 0],
+}
 
 
 def timesteps_of(pipeline: Any, *_: Any, **__: Any) -> tuple[Tensor, int]:
@@ -125,7 +148,7 @@ class TestAgainstPipelines:
     def test_latents_are_normalised_as_in_the_pipeline(self, base: HubModel) -> None:
         frames = frames_of(base)
         pixels = (frames.float() / 127.5 - 1).transpose(0, 1)[None]
-        raw = base.vae.encode(pixels).latent_dist.mode()
+        raw = base._encode_pixels(pixels)
         config = base.vae.config
         if isinstance(base, LTXVideo):
             base.vae.latents_mean.uniform_(-1, 1)
@@ -133,6 +156,13 @@ class TestAgainstPipelines:
             theirs = diffusers.LTXPipeline._normalize_latents(
                 raw, base.vae.latents_mean, base.vae.latents_std, config.scaling_factor
             )
+        elif isinstance(base, HunyuanVideo15):
+            theirs = raw * config.scaling_factor
+        elif isinstance(base, ZImage):  # the inverse of what the pipeline does before it decodes
+            theirs = (raw - config.shift_factor) * config.scaling_factor
+        elif isinstance(base, Flux2KleinBase4B):
+            pipeline = diffusers.Flux2KleinPipeline(None, base.vae, None, None, None)
+            theirs = pipeline._encode_vae_image(pixels[:, :, 0], None).unsqueeze(2)
         else:
             mean, std = (
                 torch.tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std)
@@ -166,14 +196,14 @@ class TestAdapted:
         assert torch.equal(predict(), plain)
         with adapter.merged(vector):
             torch.testing.assert_close(predict(), ours, rtol=1e-4, atol=1e-5)
-        blocks = base.transformer.get_submodule(base.blocks_path)
-        config = LoraConfig(r=2, lora_alpha=2, lora_dropout=0.0, target_modules=list(matrices))
-        inject_adapter_in_model(config, blocks)
-        for name, (lora_a, lora_b) in matrices.items():
-            layer = blocks.get_submodule(name)
+        paths = {base.layer_path(name): pair for name, pair in matrices.items()}
+        config = LoraConfig(r=2, lora_alpha=2, lora_dropout=0.0, target_modules=list(paths))
+        inject_adapter_in_model(config, base.transformer)
+        for path, (lora_a, lora_b) in paths.items():
+            layer = base.transformer.get_submodule(path)
             layer.lora_A["default"].weight.data, layer.lora_B["default"].weight.data = lora_a.clone(), lora_b.clone()
         torch.testing.assert_close(predict(), ours, rtol=1e-4, atol=1e-5)
-        assert (ours - plain).abs().max() > 0.1
+        assert (ours - plain).abs().max() > 0.03
 
     def test_sixteen_bit_weights_decode_what_was_fitted(self, family: type[HubModel]) -> None:
         base = family.untrained(dtype=torch.bfloat16)
@@ -221,11 +251,12 @@ class TestAdapted:
             return found
 
         expected, calls = gradient(), []
-        blocks = base.transformer.get_submodule(base.blocks_path)
-        blocks[0].register_forward_pre_hook(lambda *_: calls.append("forward"))
+        blocks = list(base.blocks().values())
+        for block in (blocks[0], blocks[-1]):
+            block.register_forward_pre_hook(lambda *_: calls.append("forward"))
         base.transformer.enable_gradient_checkpointing()
         torch.testing.assert_close(gradient(), expected, rtol=1e-4, atol=1e-5)
-        assert len(calls) == 2  # once more during backward
+        assert len(calls) == 4  # once more during backward
 
 
 class TestFiles:

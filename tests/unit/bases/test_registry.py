@@ -5,16 +5,22 @@ from pathlib import Path
 import pytest
 
 from vov_lightning.bases import base_class, class_of, load_base
+from vov_lightning.bases.flux2 import Flux2Klein4B, Flux2KleinBase4B
+from vov_lightning.bases.hunyuan_video15 import HunyuanVideo15
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B, Wan14B
 from vov_lightning.bases.wan22 import Wan22TI2V5B
+from vov_lightning.bases.z_image import ZImage, ZImageTurbo
 from vov_lightning.errors import BaseModelError
+
+VIDEO = (Nano, Wan13B, Wan14B, Wan22TI2V5B, LTXVideo, HunyuanVideo15)
+OWN = (*VIDEO, QwenImage, ZImage, ZImageTurbo, Flux2KleinBase4B, Flux2Klein4B)
 
 
 def test_the_packages_own_models_are_registered() -> None:
-    for model in (Nano, Wan13B, Wan14B, Wan22TI2V5B, QwenImage, LTXVideo):
+    for model in OWN:
         assert base_class(model.name) is model
 
 

@@ -7,14 +7,18 @@ import torch
 from torch import Tensor
 
 from vov_lightning.bases import ClipSize, windows
+from vov_lightning.bases.flux2 import Flux2KleinBase4B
+from vov_lightning.bases.hunyuan_video15 import HunyuanVideo15
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.qwen_image import QwenImage
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bases.windows import Windows, blend_weights, origins, windowed
+from vov_lightning.bases.z_image import ZImage
 from vov_lightning.errors import BaseModelError, SettingError
 from vov_lightning.flow import guide
 
+HUB = [Wan13B, LTXVideo, QwenImage, HunyuanVideo15, ZImage, Flux2KleinBase4B]
 SMALL = Windows(frames=2, rows=4, columns=5, overlap_frames=1, overlap_space=2)
 LENGTHS = [(1, 1, 1), (2, 4, 5), (2, 4, 6), (3, 5, 5), (5, 11, 13), (4, 3, 12), (1, 20, 2)]
 TIMES = torch.tensor([0.3, 0.8])
@@ -186,7 +190,7 @@ class TestVelocity:
 
 
 class TestModels:
-    @pytest.mark.parametrize("family", [Wan13B, LTXVideo, QwenImage, Nano], ids=lambda family: family.name)
+    @pytest.mark.parametrize("family", [*HUB, Nano], ids=lambda family: family.name)
     def test_a_models_own_window_is_its_default_size(self, family: type, tiny_nano: Nano) -> None:
         base = tiny_nano if family is Nano else family.untrained()
         _, *lengths = base.latent_shape(base.default_size)
@@ -204,7 +208,7 @@ class TestModels:
             ):
                 base.check_windows(Windows(*values))
 
-    @pytest.mark.parametrize("family", [Wan13B, LTXVideo, QwenImage], ids=lambda family: family.name)
+    @pytest.mark.parametrize("family", HUB, ids=lambda family: family.name)
     def test_models_of_the_hub_take_windows(self, family: type) -> None:
         base = family.untrained()
         frames = 1 if base.max_frames == 1 else 1 + 2 * base.temporal_factor
