@@ -1,5 +1,7 @@
 """The bundled model on the bundled clip: it was trained, and a fit of half a minute brings the clip back into view."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -20,7 +22,7 @@ def base() -> Nano:
     return Nano()
 
 
-WINDOW = {"frames": 9, "height": 64, "width": 64}
+WINDOW: dict[str, Any] = {"frames": 9, "height": 64, "width": 64}
 """What nano was made for."""
 
 
