@@ -85,9 +85,10 @@ def report_transformer(base: Nano, clips: list[Signal]) -> None:
             latents = base.encode(clip.frames)
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
             velocity = model.velocity(describe(clip.frames))
+            first = torch.zeros(1, dtype=torch.long)
             target = Target(latents, base.latent_weights(latents), noise, [], velocity, velocity)
             losses.append(
-                [flow_losses(target, torch.tensor([t]), noise, torch.zeros(1, dtype=torch.long)).item() for t in TIMES]
+                [flow_losses(target, torch.tensor([t]), noise, first, torch.Generator()).item() for t in TIMES]
             )
         by_time = torch.tensor(losses).mean(0)
         print(f"flow loss, {name}: mean {by_time.mean():.3f}; by t " + " ".join(f"{loss:.2f}" for loss in by_time))
