@@ -94,7 +94,9 @@ def text_encoder(name: str, width: int) -> Any:
         "num_key_value_heads": 1,
     }
     qwen3: dict[str, Any] = {**qwen, "head_dim": 8}
-    axes: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}}
+    axes: dict[str, Any] = {
+        "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    }
     vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": width}
     configs: dict[str, Callable[[], Any]] = {
         "T5EncoderModel": lambda: transformers.T5Config(**t5),
