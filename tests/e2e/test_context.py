@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ class Coded:
         return VovFile.open(self.path)
 
 
-def compress(source: Signal, folder: Path, weights: Path, **scaling: float) -> Coded:
+def compress(source: Signal, folder: Path, weights: Path, **scaling: Any) -> Coded:
     seen: list[torch.Tensor] = []
     coded: list[int] = []
     code_clip, code = encode.code_clip, coding._code
@@ -75,7 +76,7 @@ def compress(source: Signal, folder: Path, weights: Path, **scaling: float) -> C
         patch.setattr(encode, "code_clip", watched)
         patch.setattr(coding, "_code", lambda *args: coded.append(1) or code(*args))
         config = vov.ScalingConfig(allocation="even", **scaling)
-        size = {"height": HEIGHT, "segment": 27, "caption": ""}
+        size: dict[str, Any] = {"height": HEIGHT, "segment": 27, "caption": ""}
         vov.compress(source, folder, base=Nano(str(weights)), scaling=config, sampler=SAMPLER, progress=False, **size)
     return Coded(folder / "ramp.vov", torch.cat(seen), len(coded))
 

@@ -114,7 +114,7 @@ def run(words: list[str]) -> None:
     try:
         status = start(name.removeprefix("vov-"), arguments)
     except SystemExit as stop:  # of --print_config, or of a parser that refuses
-        status = stop.code or 0
+        status = int(stop.code or 0)
     assert status == 0, shlex.join(words)
 
 

@@ -62,13 +62,12 @@ SETTINGS = [
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
 
-def started(folder: Path, *arguments: str, script_text: str = COMMAND) -> subprocess.Popen:
+def started(folder: Path, *arguments: str, script_text: str = COMMAND) -> subprocess.Popen[str]:
     script = folder / "vov-fit"  # Lightning starts the second process by the name of the first one's script
     script.write_text(script_text)
     command = [sys.executable, str(script), *SETTINGS, f"--runs={folder}", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, **pipes)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def fitted(folder: Path, *arguments: str) -> tuple[str, torch.Tensor]:

@@ -1,6 +1,7 @@
 """Two bundled revisions of `nano`: files of each decode without a word from the user, and a fit can choose."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def bundled(tmp_path, monkeypatch, tiny_nano_config: NanoConfig) -> dict[str, Nano]:
+def bundled(tmp_path, monkeypatch, tiny_nano_config: NanoConfig) -> Iterator[dict[str, Nano]]:
     """Tiny weights as revision 3, which has context, and as revision 2, in place of the bundled ones."""
     found = {}
     for number, (revision, context) in enumerate((("3", 2), ("2", 0))):

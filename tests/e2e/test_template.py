@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,7 +74,7 @@ def test_both_text_encoders_are_loaded(installed: Path, tmp_path, monkeypatch, o
     base, folder = HunyuanVideo.untrained(), tmp_path / "weights"
     base.transformer.save_pretrained(folder / "transformer")
     base.vae.save_pretrained(folder / "vae")
-    sizes = {"vocab_size": 8, "intermediate_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {"vocab_size": 8, "intermediate_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
     llama = transformers.LlamaConfig(hidden_size=16, **sizes)
     clip = transformers.CLIPTextConfig(hidden_size=8, projection_dim=8, eos_token_id=2, **sizes)
     transformers.LlamaModel(llama).save_pretrained(folder / "text_encoder")

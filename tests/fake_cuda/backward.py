@@ -21,14 +21,17 @@ def backward(losses: list[Tensor]) -> dict[Tensor, Tensor]:
     waiting = {node: 0}
     _count_uses(node, waiting)
     del root
-    ready, leaves, number = [(-node._sequence_nr(), 0, node)], {}, 0
+    ready, number = [(-node._sequence_nr(), 0, node)], 0
+    leaves: dict[Tensor, Tensor] = {}
     # One graph task: checkpointing recomputes once for it.
     with torch.no_grad(), mock.patch("torch._C._current_graph_task_id", return_value=1):
         while ready:
             _, _, node = heapq.heappop(ready)
             given = gradients.pop(node)
             if hasattr(node, "variable"):
-                leaves[node.variable] = given[0]
+                gradient = given[0]
+                assert gradient is not None
+                leaves[node.variable] = gradient
                 continue
             call = node.apply if isinstance(node, BackwardCFunction) else node
             found = call(*given)

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -80,7 +81,7 @@ class Measured:
         vector = torch.empty(K, device="cuda", requires_grad=True)
         self.adapter.attach(vector)
         window = torch.zeros(1, dtype=torch.long)
-        losses = [flow_losses(target, torch.rand(1), torch.randn(self.shape), window).mean()]
+        losses = [flow_losses(target, torch.rand(1), torch.randn(self.shape), window, torch.Generator()).mean()]
         assert backward(losses)[vector].shape == (K,)
         self.adapter.detach()
 
@@ -130,7 +131,7 @@ def measure(base: str, parts: list[str]) -> dict[str, Any]:
     with pretended_cuda():
         model = Measured(family)
         calls: dict[str, Callable[[], None]] = {
-            **{f"draw-{keeping}": (lambda keeping=keeping: model.draw(keeping)) for keeping in KEEPING},
+            **{f"draw-{keeping}": partial(model.draw, keeping) for keeping in KEEPING},
             **{name: getattr(model, name) for name in ("step", "search", "replay", "encode", "decode")},
         }
         for part in parts:

@@ -6,6 +6,7 @@
 import re
 import struct
 import zlib
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ WORDS = [
     for words in re.findall(r"^\| (?:brightness|contrast|hue|texture|motion|direction|zoom) \| (.*) \|$", PAGE, re.M)
 ]
 NAMES = ["nano", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "qwen-image", "ltx-video", "wan2.2-ti2v-5b"]
-CHOICES = {
+CHOICES: dict[str, Sequence[Any]] = {
     "kernel": ["ode", "ancestral", "euler_maruyama"],
     "compute_dtype": ["float32", "bfloat16", "float16", "weights"],
     "vae_tiling": [False, True],
@@ -195,7 +196,7 @@ def read_indices(content: bytes, index_bits: int, block_steps: int) -> list[list
         return []
     blocks = reader.varint() if block_steps else 1
     bits, at = "".join(f"{byte:08b}" for byte in reader.data), 0
-    counts = {}
+    counts: dict[tuple[int, int], int] = {}
     for b in range(blocks):
         for j in range(steps):
             zeros = bits.index("1", at) - at
@@ -204,7 +205,7 @@ def read_indices(content: bytes, index_bits: int, block_steps: int) -> list[list
             left, up, corner = (counts.get(place, 0) for place in ((b, j - 1), (b - 1, j), (b - 1, j - 1)))
             likely = sorted([left, up, left + up - corner])[1] if b else left
             counts[b, j] = likely + difference
-    indices = [[] for _ in range((blocks - 1) * block_steps + steps)]
+    indices: list[list[int]] = [[] for _ in range((blocks - 1) * block_steps + steps)]
     for (b, j), count in counts.items():
         for _ in range(count):
             indices[b * block_steps + j].append(int(bits[at : at + index_bits], 2))

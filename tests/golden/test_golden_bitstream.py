@@ -9,6 +9,7 @@ import os
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,8 +38,8 @@ def steps(*counts: int, index_bits: int = 8, first: int = 5) -> tuple[np.ndarray
     return tuple(np.array([(first + 37 * i * i) % 2**index_bits for i in range(count)], np.int64) for count in counts)
 
 
-NANO = {"base_name": "nano", "base_revision": "1", "base_fingerprint": bytes(range(8))}
-STEERED = {"kernel": "ancestral", "eta": 1.0}
+NANO: dict[str, Any] = {"base_name": "nano", "base_revision": "1", "base_fingerprint": bytes(range(8))}
+STEERED: dict[str, Any] = {"kernel": "ancestral", "eta": 1.0}
 SINGLE = {
     "no_vector": VovFile(Header(**NANO, frames=1, height=64, width=96, fps=Fraction(1), steps=50, grid="linear")),
     "nano": VovFile(

@@ -71,7 +71,7 @@ def whole_clip(model: Nano) -> VovFile:
     config, parts = ScalingConfig(index_bits=6, eta=0.75), []
     for frames, pad_frames, seed in ((19, 0, 2**64 - 1), (5, 2, 0)):
         header = replace(file.header, frames=frames, pad_frames=pad_frames, seed=seed)
-        steps = ([5, 63], [], [17 + frames] * 9)
+        steps: tuple[list[int], ...] = ([5, 63], [], [17 + frames] * 9)
         indices = tuple(np.array(step, np.int64) for step in steps)
         parts.append(with_indices(VovFile(header, file.caption, file.symbols), indices, config))
     return assemble(file, parts)

@@ -11,6 +11,7 @@ import zlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,8 @@ def version_2(data: bytes, dice: random.Random) -> bytes:
         return write_parts(mutated(content, dice), parts)
     if kind == 1:
         field = dice.choice(["caption", "vector"])
-        head = replace(head, **{field: mutated(getattr(head, field), dice)})
+        changed: dict[str, Any] = {field: mutated(getattr(head, field), dice)}
+        head = replace(head, **changed)
     elif kind == 2:
         which = dice.randrange(len(parts))
         parts[which] = deflated_inside(parts[which], -15, dice)

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import lightning as L
 from quality import Row, cached, distances, markdown, means
@@ -111,14 +112,14 @@ def measure(clip: Path, setting: Setting, options: argparse.Namespace) -> list[R
     stage = vov.Unconstrained(iterations[-1], rate, warmup=5)
     decodes = Decodes(iterations)
     with TemporaryDirectory() as folder:
-        options = {"accelerator": "cpu", "enable_progress_bar": False, "limit_val_batches": 0}
+        quiet: dict[str, Any] = {"accelerator": "cpu", "enable_progress_bar": False, "limit_val_batches": 0}
         result = vov.fit(
             vov.SignalData(str(clip), frames=9, height=64, width=64),
             module,
             [stage],
             folder,
             callbacks=[decodes],
-            **options,
+            **quiet,
         )
     label = {"clip": clip.stem} | asdict(setting) | {"k": k, "entries": num_entries, "rate": rate}
     bound = {"autoencoder_psnr_db": result.metrics["autoencoder_psnr_db"]}
@@ -129,7 +130,8 @@ class Decodes(L.Callback):
     """Measures what the file shows at some iterations of a fit."""
 
     def __init__(self, iterations: list[int]) -> None:
-        self.iterations, self.rows = iterations, []
+        self.iterations = iterations
+        self.rows: list[Row] = []
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: object) -> None:
         assert isinstance(pl_module, VOVModule)

@@ -21,6 +21,7 @@ from jsonargparse import auto_cli
 from machine import machine
 
 from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream.header import ComputeDtype
 from vov_lightning.codec.decode import decode
 
 
@@ -31,7 +32,7 @@ class Variation:
     name: str
     environment: dict[str, str] = field(default_factory=dict)
     """Variables that choose instruction sets (PyTorch's own and oneDNN's kernels) and threads."""
-    dtype: str = "float32"
+    dtype: ComputeDtype = "float32"
     """Arithmetic in place of the file's."""
 
 

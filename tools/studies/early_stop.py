@@ -46,7 +46,7 @@ def measure(path: Path, base: BaseModel, sources: Path) -> list[Row]:
     target = remove_padding(first.signal, first.padding)
     bpp = 8 * len(file.to_bytes()) / target.num_pixels
     return [
-        {"stop_at": stop, "bpp": bpp} | distances(decode(file, base, stop_at=stop).frames, target) for stop in STOPS
+        {"stop_at": stop, "bpp": bpp, **distances(decode(file, base, stop_at=stop).frames, target)} for stop in STOPS
     ]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from quality import Row, cached, distances, markdown, means
 
@@ -118,7 +119,7 @@ def fit_length(clip: Path, mixture: Mixture, k: int) -> VovFile:
     first = vov.Unconstrained(length, rate, warmup=5)
     last = vov.RateConstrained(length, 0.75 * rate, "cosine", lmbda=mixture.lmbda, lmbda_warmup=length // 4)
     with TemporaryDirectory() as folder:
-        options = {"accelerator": "cpu", "enable_progress_bar": False, "limit_val_batches": 0}
+        options: dict[str, Any] = {"accelerator": "cpu", "enable_progress_bar": False, "limit_val_batches": 0}
         return vov.fit(vov.SignalData(str(clip)), module, [first, last], folder, **options).file
 
 

@@ -6,6 +6,7 @@ python tools/studies/plot.py --scaling runs/scaling --mixture runs/mixture --ada
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -110,7 +111,7 @@ def draw_adapters(folder: Path, path: Path) -> None:
     save(figure, path)
 
 
-def line(axes: Axes, rows: list[Row], x: str, y: str, **style: object) -> None:
+def line(axes: Axes, rows: list[Row], x: str, y: str, **style: Any) -> None:
     """``y`` against ``x`` of ``rows``, if there are any."""
     points = sorted((row[x], row[y]) for row in rows)
     if points:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 from vov_lightning.video import Signal
 from vov_lightning.video.compare import psnr_db
 
-Row = dict[str, float | str]
+Row = dict[str, Any]
 
 
 @torch.no_grad()

@@ -50,7 +50,7 @@ def comparison(runs: Path, names: list[str], rates: list[float]) -> dict[str, An
     """Columns and rows of a table: PSNR of each clip and in the mean, a column a rate and revision."""
     clips = [Path(name).stem for name in names]
     keys = {f"{rate} bpp, revision {revision}": (revision, rate) for rate in rates for revision in REVISIONS}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "clip": clip,
             **{key: psnr_db(runs / revision / f"target_bpp-{rate}" / clip) for key, (revision, rate) in keys.items()},

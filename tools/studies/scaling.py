@@ -14,9 +14,11 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ from quality import Row, cached, distances, markdown
 
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream.header import CodebookName, SteeredKernel
 from vov_lightning.codec.build import build_file
 from vov_lightning.codec.decode import decode
 from vov_lightning.codec.steer import steer, with_indices
@@ -34,6 +37,11 @@ from vov_lightning.sampling.candidates import Codebook, HadamardCodebook, IidCod
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Fitted
+
+KERNELS: tuple[SteeredKernel, ...] = ("euler_maruyama", "ancestral")
+CODEBOOK_NAMES: tuple[CodebookName, ...] = ("iid", "hadamard")
+Allocation = Literal["divergence", "even"]
+SELECTIONS: tuple[Literal["argmax", "importance"], ...] = ("importance", "argmax")
 
 
 @dataclass(frozen=True)
@@ -107,39 +115,39 @@ def steps() -> Iterator[Setting]:
     """One group a step, as in the paper; 2^b candidates."""
     for count in (5, 10, 25, 50):
         yield Setting({"steps": count, "candidates": "none", "kernel": "ode"}, count)
-        for bits, kernel in product((0, 10, 14, 18), ("euler_maruyama", "ancestral")):
-            options = {"kernel": kernel, "selection": "importance", "allocation": "even"}
-            scaling = ScalingConfig(bits * (count - 1), index_bits=bits or 1, **options)
-            label = {"steps": count, "candidates": f"2^{bits}", "kernel": kernel}
+        for bits, kernel in product((0, 10, 14, 18), KERNELS):
+            scaling = ScalingConfig(
+                bits=bits * (count - 1), index_bits=bits or 1, kernel=kernel, selection="importance", allocation="even"
+            )
+            label: Row = {"steps": count, "candidates": f"2^{bits}", "kernel": kernel}
             yield Setting(label, count, scaling, "best" if bits else "chance")
 
 
 def codebooks() -> Iterator[Setting]:
     """The same groups and numbers of candidates from both codebooks."""
-    for bits, index_bits, selection in product((1000, 4000), (8, 12), ("importance", "argmax")):
-        for codebook in ("iid", "hadamard"):
-            scaling = ScalingConfig(bits, index_bits=index_bits, codebook=codebook, selection=selection)
-            label = {"bits": bits, "candidates": f"2^{index_bits}", "selection": selection, "codebook": codebook}
+    for bits, index_bits, selection in product((1000, 4000), (8, 12), SELECTIONS):
+        for codebook in CODEBOOK_NAMES:
+            scaling = ScalingConfig(bits=bits, index_bits=index_bits, codebook=codebook, selection=selection)
+            label: Row = {"bits": bits, "candidates": f"2^{index_bits}", "selection": selection, "codebook": codebook}
             yield Setting(label, 25, scaling)
 
 
 def rate() -> Iterator[Setting]:
     """More and more bits, by 25 and 50 steps and both selections."""
-    for count, selection, bits in product((25, 50), ("argmax", "importance"), (0, 500, 1000, 2000, 4000, 8000)):
-        label = {"steps": count, "selection": selection, "bits": bits}
-        yield Setting(label, count, ScalingConfig(bits, selection=selection))
+    for count, selection, bits in product((25, 50), SELECTIONS[::-1], (0, 500, 1000, 2000, 4000, 8000)):
+        label: Row = {"steps": count, "selection": selection, "bits": bits}
+        yield Setting(label, count, ScalingConfig(bits=bits, selection=selection))
 
 
 def ordered() -> Iterator[Setting]:
     """Fixed-length indices, and ordered random coding with as many candidates and with more than the bits can use."""
-    for selection, bits in product(("argmax", "importance"), (500, 1000, 2000, 4000, 8000)):
-        label = {"coding": "fixed", "selection": selection, "candidates": "2^8", "allocation": "divergence"}
-        yield Setting(label | {"budget": bits}, 25, ScalingConfig(bits, selection=selection))
-    for (index_bits, allocation), bits in product(
-        ((8, "divergence"), (8, "even"), (12, "even"), (16, "even")), (1000, 2000, 4000)
-    ):
-        label = {"coding": "ordered", "selection": "importance", "candidates": f"2^{index_bits}"}
-        scaling = ScalingConfig(bits, index_bits=index_bits, allocation=allocation, selection="importance")
+    for selection, bits in product(SELECTIONS[::-1], (500, 1000, 2000, 4000, 8000)):
+        fixed: Row = {"coding": "fixed", "selection": selection, "candidates": "2^8", "allocation": "divergence"}
+        yield Setting(fixed | {"budget": bits}, 25, ScalingConfig(bits=bits, selection=selection))
+    shares: tuple[tuple[int, Allocation], ...] = ((8, "divergence"), (8, "even"), (12, "even"), (16, "even"))
+    for (index_bits, allocation), bits in product(shares, (1000, 2000, 4000)):
+        label: Row = {"coding": "ordered", "selection": "importance", "candidates": f"2^{index_bits}"}
+        scaling = ScalingConfig(bits=bits, index_bits=index_bits, allocation=allocation, selection="importance")
         yield Setting(label | {"allocation": allocation, "budget": bits}, 25, scaling, "ordered")
 
 
@@ -147,7 +155,7 @@ def measure_time() -> None:
     """Scoring by both codebooks, and encoding against decoding; medians."""
     wish = torch.randn(1, 3648)
     books: list[Codebook] = [IidCodebook(12, 0), HadamardCodebook(12, 0)]
-    iid, hadamard = (seconds(lambda book=book: book.scores(wish, 0)) for book in books)
+    iid, hadamard = (seconds(partial(book.scores, wish, 0)) for book in books)
     print(
         f"scores of 2^12 candidates over 3,648 latents: iid {iid:.4f} s, hadamard {hadamard:.5f} s, "
         f"{iid / hadamard:.0f} times less"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
@@ -28,6 +29,7 @@ from torch import Tensor
 from vov_lightning.bases import ClipSize, windows
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.bases.windows import Windows, windowed
+from vov_lightning.bitstream.header import ComputeDtype
 from vov_lightning.codec.decode import generate, velocity_field
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.sampling.candidates import Groups
@@ -54,7 +56,7 @@ class Setting:
     """``linear``, ``cosine`` (raised) or ``flat``."""
     offsets: str = "fixed"
     """``fixed``; ``even``: origins are spread evenly; ``random``: every step moves the windows by its own offset."""
-    dtype: str = "float32"
+    dtype: ComputeDtype = "float32"
     """Arithmetic of the network."""
     steps: int = 25
     """Of the sampler."""
@@ -191,7 +193,8 @@ def variant(setting: Setting) -> Iterator[Callable]:
 
 def seam(frames: Tensor, setting: Setting) -> float:
     """Mean absolute step of ``frames`` [T, 3, H, W] across borders of windows, over that at other latents' borders."""
-    at_borders, inside = [], []
+    at_borders: list[float] = []
+    inside: list[float] = []
     for pixels in (frames.float(), frames.float().transpose(2, 3)):
         length = pixels.shape[3] // 8
         starts = windows.origins(length, SIZE, SIZE - (setting.stride or 6))
@@ -206,10 +209,11 @@ def seam(frames: Tensor, setting: Setting) -> float:
 def measure_speed(base: Nano) -> list[Row]:
     """Milliseconds a window on one core, by arithmetic and windows at once."""
     rows: list[Row] = []
-    for dtype, count in product(("float32", "bfloat16"), (1, 4, 8, 16, 32, 64)):
+    dtypes: tuple[ComputeDtype, ...] = ("float32", "bfloat16")
+    for dtype, count in product(dtypes, (1, 4, 8, 16, 32, 64)):
         velocity = velocity_field(base, "dim", SamplerConfig(compute_dtype=dtype))
         x_t, t = torch.randn(count, 57, 1, SIZE, SIZE), torch.full((count,), 0.5)
-        took_s = seconds(lambda velocity=velocity, x_t=x_t, t=t: velocity(x_t, t), 3 + 8 // count)
+        took_s = seconds(partial(velocity, x_t, t), 3 + 8 // count)
         rows.append({"dtype": dtype, "at_once": count, "ms_a_window": 1000 * took_s / count})
         print(markdown(rows[-1:]).splitlines()[-1], flush=True)
     return rows

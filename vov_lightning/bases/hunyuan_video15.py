@@ -115,7 +115,7 @@ class UnmaskedAttention:
         hidden_states: Tensor,
         encoder_hidden_states: Tensor,
         attention_mask: None,
-        image_rotary_emb: tuple[Tensor, Tensor],
+        image_rotary_emb: Any,  # cosines and sines; diffusers' type of the pair is wrong
     ) -> tuple[Tensor, ...]:
         query, key, value = self._project(
             attn.heads, hidden_states, (attn.to_q, attn.to_k, attn.to_v), (attn.norm_q, attn.norm_k)

@@ -59,7 +59,8 @@ def save_weights() -> Callable[[HubModel, Path], None]:
     """``save_weights(base, folder)``, in the hub's layout."""
 
     def save(base: HubModel, folder: Path) -> None:
-        base.transformer.save_pretrained(folder / "transformer")
+        transformer: Any = base.transformer
+        transformer.save_pretrained(folder / "transformer")
         base.vae.save_pretrained(folder / "vae")
         encoders = {"text_encoder": base.text_encoder_name, **base.more_text_encoders}
         with torch.random.fork_rng():
@@ -67,7 +68,7 @@ def save_weights() -> Callable[[HubModel, Path], None]:
             for part, name in encoders.items():
                 tokenizer().save_pretrained(folder / part.replace("text_encoder", "tokenizer"))
                 width = "text_embed_2_dim" if part == "text_encoder_2" else base.embedding_width
-                text_encoder(name, base.transformer.config[width]).save_pretrained(folder / part)
+                text_encoder(name, transformer.config[width]).save_pretrained(folder / part)
 
     return save
 
@@ -83,8 +84,8 @@ def tokenizer() -> transformers.PreTrainedTokenizerFast:
 
 def text_encoder(name: str, width: int) -> Any:
     """An encoder of class ``name`` whose states have ``width`` entries."""
-    t5 = {"vocab_size": 32, "d_model": width, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_layers": 2}
-    qwen = {
+    t5: dict[str, Any] = {"vocab_size": 32, "d_model": width, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_layers": 2}
+    qwen: dict[str, Any] = {
         "vocab_size": 32,
         "hidden_size": width,
         "intermediate_size": 32,
@@ -92,8 +93,10 @@ def text_encoder(name: str, width: int) -> Any:
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
     }
-    qwen3 = {**qwen, "head_dim": 8}
-    axes = {"rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}}
+    qwen3: dict[str, Any] = {**qwen, "head_dim": 8}
+    axes: dict[str, Any] = {
+        "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    }
     vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": width}
     configs: dict[str, Callable[[], Any]] = {
         "T5EncoderModel": lambda: transformers.T5Config(**t5),

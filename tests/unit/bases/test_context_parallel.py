@@ -3,19 +3,21 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from diffusers import ContextParallelConfig
 from torch import Tensor, distributed, multiprocessing
 
+from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.wan import Wan13B
 from vov_lightning.vector.adapter import HashedLoRA
 
 PROCESSES = 2
 
 
-def velocity_and_gradient(base: Wan13B) -> tuple[Tensor, Tensor]:
+def velocity_and_gradient(base: HubModel) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     x_t, vector = torch.randn(1, 16, 3, 8, 8, generator=generator), torch.randn(100, generator=generator)
     adapter = HashedLoRA(base.adapted_layers(base.default_targets), 1, 100, seed=0)
@@ -34,7 +36,8 @@ def share_one_draw(rank: int, meeting: str) -> None:
     base = Wan13B.untrained()
     u, gradient = velocity_and_gradient(base)
     torch.accelerator.device_count = lambda: 1  # a CPU is no accelerator, and diffusers divides by their number
-    base.transformer.enable_parallelism(config=ContextParallelConfig(ulysses_degree=PROCESSES))
+    transformer: Any = base.transformer
+    transformer.enable_parallelism(config=ContextParallelConfig(ulysses_degree=PROCESSES))
     for keeping in ("none", "all"):
         base.use_checkpointing(keeping)
         shared, part = velocity_and_gradient(base)

@@ -64,6 +64,7 @@ def test_the_longest_vector_and_a_shorter_one_agree(nano: Nano) -> None:
     layers = nano.adapted_layers(nano.default_targets)
     vector = random_tensor(3)
     whole = HashedLoRA(layers, 1, None, 0, "dictionary", nano.dictionary)
+    assert nano.dictionary is not None
     assert whole.projection.k == nano.dictionary.longest == 2 * len(layers)
     short, long = (whole.matrices(one) for one in (vector, torch.cat([vector, torch.zeros(5)])))
     for name in layers:
@@ -90,6 +91,7 @@ def test_another_dictionary_is_refused(nano: Nano, tiny_nano: Nano) -> None:
     file = file_of(nano, [1])
     with pytest.raises(BaseModelMismatchError, match=r"dictionary \d+ of nano untrained, and loaded is none"):
         decode(file, tiny_nano)
+    assert nano.dictionary is not None
     other = dataclasses.replace(file.header, hash_seed=file.header.hash_seed ^ 1)
     with pytest.raises(BaseModelMismatchError, match=f"loaded is {nano.dictionary.digest};"):
         decode(dataclasses.replace(file, header=other), nano)
@@ -99,6 +101,7 @@ def test_the_digest_changes_with_an_entry(nano: Nano, tmp_path: Path) -> None:
     tensors = random_dictionary(nano)
     next(iter(tensors.values()))[0] += 0.5
     save_file(tensors, tmp_path / "other.safetensors")
+    assert nano.dictionary is not None
     assert Dictionary.load(tmp_path / "other.safetensors").digest != nano.dictionary.digest
 
 

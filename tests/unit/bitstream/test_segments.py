@@ -35,6 +35,7 @@ PARTS = ["times", "segment 0", "segment 1", "segment 2", "segment 3", "sound"]
 
 def spans(file: VovFile) -> dict[str, tuple[int, int]]:
     """Start and end of each part of a file with sound and times, checksum included."""
+    assert file.times is not None
     contents = {"times": encode_times(file.times)}
     contents |= {f"segment {n}": encode_indices(segment.indices, 8) for n, segment in enumerate(file.segments)}
     contents |= {"sound": file.sound}

@@ -16,6 +16,7 @@ from torch import Tensor
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.nano.model import Nano, NanoConfig
 from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream.header import ComputeDtype, HashScheme
 from vov_lightning.codec.build import build_file, without_vector
 from vov_lightning.codec.decode import adapted, decode
 from vov_lightning.codec.steer import with_indices
@@ -40,7 +41,7 @@ def make_file(
     frames = torch.zeros(5, 3, 16, 24, dtype=torch.uint8)
     source = Fitted(Signal(frames, Fraction(30000, 1001), "black"), padding)
     adapter = adapter or AdapterConfig(k=K, rank=2, targets=("attn1.to_q", "attn1.to_out.0", "ffn.net.2"), seed=3)
-    symbols = torch.randint(-6, 7, (adapter.k,), generator=torch.Generator().manual_seed(0))
+    symbols = torch.randint(-6, 7, (adapter.k or 0,), generator=torch.Generator().manual_seed(0))
     return build_file(base, source, CAPTION, symbols, STEP, adapter, sampler)
 
 
@@ -150,7 +151,9 @@ def test_a_second_reader_finds_a_and_b_of_plain_lora_in_the_symbols(tiny_nano: N
 
 
 @pytest.mark.parametrize(("scheme", "k"), [("v1", 10**6), ("unilora_numpy", 10**6), ("lora", K)])
-def test_a_vector_of_another_length_than_the_model_takes_is_refused(tiny_nano: Nano, scheme: str, k: int) -> None:
+def test_a_vector_of_another_length_than_the_model_takes_is_refused(
+    tiny_nano: Nano, scheme: HashScheme, k: int
+) -> None:
     header = dataclasses.replace(make_file(tiny_nano).header, hash_seed=0, hash_scheme=scheme, k=k)
     with pytest.raises(BitstreamError, match=rf"vector does not fit the base model: k={k} .*D="):
         decode(VovFile(header, CAPTION, np.zeros(k, np.int32)), tiny_nano)
@@ -260,7 +263,7 @@ class TestPrecision:
         self,
         tiny_nano: Nano,
         decode_twofold: Callable[[VovFile, Nano], tuple[Tensor, Tensor]],
-        compute_dtype: str,
+        compute_dtype: ComputeDtype,
         guidance: float,
     ) -> None:
         file = make_file(tiny_nano, SamplerConfig(steps=2, compute_dtype=compute_dtype, guidance=guidance))

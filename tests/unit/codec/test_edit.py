@@ -35,7 +35,7 @@ def make_file(
     base: Nano, adapter: AdapterConfig = LARGE, guidance: float = 1.0, padding: Padding = Padding(), seed: int = 5
 ) -> VovFile:
     source = Fitted(Signal(torch.zeros(5, 3, 16, 24, dtype=torch.uint8), Fraction(25), "black"), padding)
-    symbols = torch.randint(-6, 7, (adapter.k,), generator=torch.Generator().manual_seed(adapter.rank))
+    symbols = torch.randint(-6, 7, (adapter.k or 0,), generator=torch.Generator().manual_seed(adapter.rank))
     sampler = SamplerConfig(steps=3, seed=seed, guidance=guidance)
     return build_file(base, source, CAPTION, symbols, STEP, adapter, sampler)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from vov_lightning.bitstream.header import SteeredKernel
 from vov_lightning.evaluation.theory import early_stops, path_divergences, sample_path, velocity_errors
 from vov_lightning.flow import Velocity, interpolate, per_sample
 
@@ -34,7 +35,9 @@ def normals(seed: int, dtype: torch.dtype = torch.float64, count: int = D) -> Te
     return torch.randn(1, count, generator=Generator().manual_seed(seed), dtype=dtype)
 
 
-def path_bits(adapted: Velocity, base: Velocity, times: list[float], kernel: str, count: int = D) -> list[float]:
+def path_bits(
+    adapted: Velocity, base: Velocity, times: list[float], kernel: SteeredKernel, count: int = D
+) -> list[float]:
     path = sample_path(adapted, normals(0, count=count), times, kernel, Generator().manual_seed(1))
     return path_divergences(base, path, kernel, CPU)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ CAPTION = "red, moving left"
 def make_base(tiny_nano_config, one_thread) -> Callable[..., BaseModel]:
     """``make_base(family, dtype)``: an untrained model of a test's own, the same at every call."""
 
-    def make(family: type[BaseModel], dtype: torch.dtype = torch.float32) -> BaseModel:
+    def make(family: Any, dtype: torch.dtype = torch.float32) -> BaseModel:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             return Nano.untrained(tiny_nano_config) if family is Nano else family.untrained(dtype=dtype)
@@ -55,10 +56,10 @@ def make_file(size_of) -> Callable[..., VovFile]:
 
     def make(base: BaseModel, **settings) -> VovFile:
         adapter = AdapterConfig(**{"k": 200, "rank": 2, "seed": 5, "targets": base.target_kinds, **settings})
-        symbols = torch.randint(-3, 4, (adapter.k,), generator=torch.Generator().manual_seed(0))
+        symbols = torch.randint(-3, 4, (adapter.k or 0,), generator=torch.Generator().manual_seed(0))
         size = size_of(base)
         blank = torch.zeros(size.frames, 3, size.height, size.width, dtype=torch.uint8)
-        dtype = str(base.dtype).removeprefix("torch.")
+        dtype: Any = str(base.dtype).removeprefix("torch.")
         sampler = SamplerConfig(steps=3, compute_dtype=dtype)
         return build_file(
             base, Fitted(Signal(blank, Fraction(16), "blank"), Padding()), CAPTION, symbols, 0.5, adapter, sampler

@@ -1,13 +1,16 @@
 """The denoising loop, against an exactly solvable flow and against diffusers' own scheduler."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
+from typing import Any
 
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
+from support import gradient_of
 from torch import Tensor
 
+from vov_lightning.bitstream.header import Grid
 from vov_lightning.flow import per_sample
 from vov_lightning.randomness import INITIAL_NOISE_STREAM, random_normals
 from vov_lightning.sampling.config import SamplerConfig
@@ -26,7 +29,8 @@ class Recorder:
     """A velocity that notes the times at which it is evaluated."""
 
     def __init__(self, velocity: Callable[[Tensor, Tensor], Tensor] = nonlinear) -> None:
-        self.velocity, self.times = velocity, []
+        self.velocity = velocity
+        self.times: list[float] = []
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         assert t.dtype == torch.float32
@@ -42,7 +46,7 @@ def noise() -> Tensor:
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 30])
 @pytest.mark.parametrize("grid", ["linear", "shifted"])
-def test_a_straight_flow_is_solved_in_any_number_of_steps(noise: Tensor, steps: int, grid: str) -> None:
+def test_a_straight_flow_is_solved_in_any_number_of_steps(noise: Tensor, steps: int, grid: Grid) -> None:
     x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(1))
 
     def towards_x(x_t: Tensor, t: Tensor) -> Tensor:
@@ -55,7 +59,7 @@ def test_a_straight_flow_is_solved_in_any_number_of_steps(noise: Tensor, steps: 
 
 @pytest.mark.parametrize(("steps", "shift"), [(1, 3.0), (6, 3.0), (20, 1.0)])
 def test_equals_diffusers_on_the_same_sigmas(noise: Tensor, steps: int, shift: float) -> None:
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=shift)
     scheduler.set_timesteps(sigmas=[1 - i / steps for i in range(steps)])
     x_t = noise
     for timestep in scheduler.timesteps:
@@ -107,6 +111,7 @@ def test_progress_sees_every_step(noise: Tensor) -> None:
     seen = []
 
     def progress(steps: Iterable) -> Iterable:
+        assert isinstance(steps, Sized)
         assert len(steps) == 5  # a progress bar needs the total
         for step in steps:
             seen.append(step)
@@ -120,7 +125,7 @@ def test_gradients_flow_through_every_step(noise: Tensor) -> None:
     weight = torch.tensor(0.5, requires_grad=True)
     integrate(lambda x_t, _: weight * x_t, noise, [1.0, 0.75, 0.0]).sum().backward()
     # x_0 = x_1 (1 - w / 4) (1 - 3 w / 4), so d x_0 / d w = x_1 (-1 + 3 w / 8)
-    assert weight.grad.item() == pytest.approx(noise.sum().item() * (-1 + 3 * 0.5 / 8), rel=1e-4)
+    assert gradient_of(weight).item() == pytest.approx(noise.sum().item() * (-1 + 3 * 0.5 / 8), rel=1e-4)
 
 
 def test_golden_initial_noise() -> None:

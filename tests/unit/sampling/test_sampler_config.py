@@ -1,5 +1,7 @@
 """The times that a sampler visits, against the formula and against diffusers."""
 
+from typing import Any
+
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
@@ -34,7 +36,7 @@ def test_times_equal_the_sigmas_of_diffusers(steps: int, shift: float) -> None:
 
     (Its own default of ``set_timesteps(steps)`` is another grid: it ends at the shifted 1/1000 and is shifted twice.)
     """
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=shift)
     scheduler.set_timesteps(sigmas=[1 - i / steps for i in range(steps)])
     times = SamplerConfig(steps=steps, shift=shift).times()
     torch.testing.assert_close(times, scheduler.sigmas, rtol=1e-6, atol=0)
@@ -43,7 +45,7 @@ def test_times_equal_the_sigmas_of_diffusers(steps: int, shift: float) -> None:
 
 def test_ready_made_times_pass_through_an_unshifted_scheduler() -> None:
     times = SamplerConfig(steps=10, shift=3.0).times()
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)
+    scheduler: Any = FlowMatchEulerDiscreteScheduler(shift=1.0)
     scheduler.set_timesteps(sigmas=times[:-1].tolist())
     assert torch.equal(scheduler.sigmas, times)
 
@@ -57,6 +59,6 @@ def test_ready_made_times_pass_through_an_unshifted_scheduler() -> None:
         ({"guidance": -0.5}, "guidance=-0.5 is below 0"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SamplerConfig(**settings)

@@ -87,6 +87,8 @@ class TestBlocks:
         config, indices = ScalingConfig(), [torch.tensor([7])]
         x = self.noise[:, :, :1]
         first, second = (Replay(config, 5, [torch.zeros(0)] * n + indices).step(n, x, x, 0.9, 0.8) for n in (0, 20))
+        assert first is not None
+        assert second is not None
         assert (first - second).abs().max() > 0.1
 
     @pytest.mark.parametrize("bits", [600, 3000])

@@ -32,6 +32,7 @@ LAYERS = {
 def tool() -> ModuleType:
     spec = importlib.util.spec_from_file_location("import_checkpoint", SCRIPT)
     assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support import gradient_of
 from torch import Tensor
 
 from vov_lightning.vector.quantizer import (
@@ -71,7 +72,7 @@ def test_step_learns(kind: type[Quantizer]) -> None:
     quantizer = kind()
     quantizer.step.backward()
     # the derivative of softplus is the logistic function
-    assert float(quantizer.raw_step.grad) == pytest.approx(torch.sigmoid(quantizer.raw_step).item(), rel=1e-5)
+    assert float(gradient_of(quantizer.raw_step)) == pytest.approx(torch.sigmoid(quantizer.raw_step).item(), rel=1e-5)
 
 
 def relaxed(quantizer: Quantizer, scaled: list[float], uniform: list[float]) -> tuple[list[float], list[float]]:
@@ -79,7 +80,7 @@ def relaxed(quantizer: Quantizer, scaled: list[float], uniform: list[float]) -> 
     leaf = torch.tensor(scaled, requires_grad=True)
     values = quantizer.relax(leaf, torch.tensor(uniform))
     (values * torch.arange(1.0, len(scaled) + 1)).sum().backward()
-    return values.tolist(), leaf.grad.tolist()
+    return values.tolist(), gradient_of(leaf).tolist()
 
 
 def test_noise_relaxation_adds_the_noise() -> None:

@@ -156,28 +156,27 @@ def test_brightness_weighs_green_above_blue() -> None:
     assert measure(colour(0, 0, 255))["brightness"] == "dark"
 
 
-@pytest.mark.parametrize(
-    ("rgb", "hue"),
-    [
-        ((128, 128, 128), "gray"),
-        ((255, 0, 0), "red"),
-        ((255, 0, 32), "red"),
-        ((255, 128, 0), "orange"),
-        ((255, 255, 0), "yellow"),
-        ((0, 255, 0), "green"),
-        ((0, 255, 255), "cyan"),
-        ((0, 0, 255), "blue"),
-        ((128, 0, 255), "purple"),
-        ((255, 0, 255), "purple"),
-    ],
-)
+PURE_COLOURS = [
+    ((128, 128, 128), "gray"),
+    ((255, 0, 0), "red"),
+    ((255, 0, 32), "red"),
+    ((255, 128, 0), "orange"),
+    ((255, 255, 0), "yellow"),
+    ((0, 255, 0), "green"),
+    ((0, 255, 255), "cyan"),
+    ((0, 0, 255), "blue"),
+    ((128, 0, 255), "purple"),
+    ((255, 0, 255), "purple"),
+]
+
+
+@pytest.mark.parametrize(("rgb", "hue"), PURE_COLOURS)
 def test_hue_of_pure_colours(rgb: tuple[int, int, int], hue: str) -> None:
     assert measure(colour(*rgb))["hue"] == hue
 
 
 def test_every_hue_is_tested() -> None:
-    mark = next(m for m in test_hue_of_pure_colours.pytestmark if m.name == "parametrize")
-    assert {hue for _, hue in mark.args[1]} == set(ATTRIBUTES["hue"])
+    assert {hue for _, hue in PURE_COLOURS} == set(ATTRIBUTES["hue"])
 
 
 def test_contrast_and_texture_grow_with_amplitude_and_detail() -> None:

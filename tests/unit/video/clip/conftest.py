@@ -72,7 +72,7 @@ class Clips:
                 picture.pts, picture.time_base = int(time * CLOCK), Fraction(1, CLOCK)
                 packets += video.encode(picture)
             packets += video.encode(None)
-            for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            for packet in sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base):
                 container.mux(packet)
         return self.folder / name
 

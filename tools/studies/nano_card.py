@@ -4,7 +4,7 @@ Autoencoder: PSNR and LPIPS (AlexNet) of every clip, as `vov-fit` brings it to s
 a fixed grid, against an untrained one. Text: for each attribute, how many samples show the word that their caption
 names, captions being those of the clips, and how many samples without a caption show it by chance.
 
-    python tools/studies/nano.py --clips DIR --sheet samples.png [--weights DIR]
+    python tools/studies/nano_card.py --clips DIR --sheet samples.png [--weights DIR]
 """
 
 import argparse
@@ -85,9 +85,10 @@ def report_transformer(base: Nano, clips: list[Signal]) -> None:
             latents = base.encode(clip.frames)
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
             velocity = model.velocity(describe(clip.frames))
+            first = torch.zeros(1, dtype=torch.long)
             target = Target(latents, base.latent_weights(latents), noise, [], velocity, velocity)
             losses.append(
-                [flow_losses(target, torch.tensor([t]), noise, torch.zeros(1, dtype=torch.long)).item() for t in TIMES]
+                [flow_losses(target, torch.tensor([t]), noise, first, torch.Generator()).item() for t in TIMES]
             )
         by_time = torch.tensor(losses).mean(0)
         print(f"flow loss, {name}: mean {by_time.mean():.3f}; by t " + " ".join(f"{loss:.2f}" for loss in by_time))
@@ -96,7 +97,8 @@ def report_transformer(base: Nano, clips: list[Signal]) -> None:
 def report_captions(base: Nano, clips: list[Signal], seeds: int, guidance: float) -> None:
     captions = [parse(describe(clip.frames)) for clip in clips]
     free = [measure(frames) for frames in sample(base, "", range(seeds * len(clips)), 1.0)]
-    shown, chance = defaultdict(list), defaultdict(list)
+    shown: dict[str, list[bool]] = defaultdict(list)
+    chance: dict[str, list[bool]] = defaultdict(list)
     for number, (caption, clip) in enumerate(zip(captions, clips, strict=True)):
         own_seeds = range(seeds * number, seeds * (number + 1))
         for frames in sample(base, describe(clip.frames), own_seeds, guidance):
