@@ -74,7 +74,8 @@ def comparison(runs: Path, clips: list[str], rates: list[float]) -> dict[str, An
         )
         rows.append(row)
     names = [name for name in rows[0] if name != "clip"]
-    means = {name: mean(row[name] for row in rows if row[name] is not None) for name in names}
+    known = {name: [row[name] for row in rows if row[name] is not None] for name in names}
+    means = {name: mean(values) if values else None for name, values in known.items()}
     columns = [{"name": "clip"}, *({"name": name, "digits": 0 if "bytes" in name else 2} for name in names)]
     return {"columns": columns, "rows": [*rows, {"clip": "mean"} | means], "points": points}
 

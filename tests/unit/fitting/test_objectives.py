@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vov_lightning.errors import SettingError
-from vov_lightning.fitting.objectives import FlowMatching, Reconstruction, Target, draw_evenly
+from vov_lightning.fitting.objectives import FlowMatching, Reconstruction, Target, draw_evenly, flow_losses
 from vov_lightning.fitting.times import LogitNormalTime, ShiftedTime, UniformTime
 from vov_lightning.sampling.config import SamplerConfig
 
@@ -126,3 +126,37 @@ def test_logit_normal_density_has_normal_logits():
     logits = torch.logit(t.double())
     assert logits.mean().item() == pytest.approx(0.7, abs=0.04)
     assert logits.std().item() == pytest.approx(1.3, abs=0.04)
+
+
+class TestContext:
+    """Windows whose first latent frames are given."""
+
+    LATENTS = torch.arange(12.0).view(1, 1, 3, 2, 2)
+
+    def losses(self, as_decoded=lambda latents, _: latents) -> tuple[torch.Tensor, list]:
+        seen = []
+
+        def velocity(x_t, t):
+            seen.append((x_t, t))
+            return torch.zeros_like(x_t)
+
+        given = Target(
+            self.LATENTS, torch.ones(1), torch.zeros(1, 1, 3, 2, 2), [1.0, 0.0], velocity, velocity, 2, as_decoded
+        )
+        eps = torch.full((2, 1, 3, 2, 2), 50.0)
+        only = torch.zeros(2, dtype=torch.long)
+        return flow_losses(given, torch.tensor([0.25, 0.5]), eps, only, generator()), seen
+
+    def test_the_past_is_given_at_time_zero_and_the_loss_is_of_the_present(self):
+        losses, ((x_t, t),) = self.losses()
+        assert torch.equal(x_t[:, :, :2], self.LATENTS[:, :, :2].expand(2, -1, -1, -1, -1))
+        assert t.tolist() == [[0, 0, 0.25], [0, 0, 0.5]]
+        present = self.LATENTS[0, 0, 2]
+        torch.testing.assert_close(x_t[1, 0, 2], 0.5 * present + 25)
+        torch.testing.assert_close(losses, (50 - present).square().mean().expand(2))
+
+    def test_the_past_is_shown_as_a_decoder_shows_it(self):
+        _, ((x_t, _),) = self.losses(lambda latents, source: latents + torch.rand(1, generator=source))
+        torch.testing.assert_close(
+            x_t[:, :, :2], (self.LATENTS[:, :, :2] + torch.rand(1, generator=generator())).expand(2, -1, -1, -1, -1)
+        )
