@@ -143,6 +143,7 @@ TABLES: dict[str, Callable[[], Data]] = {
             "one_window_codecs",
             "prior",
             "revisions",
+            "startup",
         )
     },
 }
