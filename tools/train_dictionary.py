@@ -82,6 +82,7 @@ class Mixed(nn.Module):
 def train(
     source: Path,
     out: Path = Path("runs/dictionary"),
+    weights: str = "",
     rank: int = 16,
     clips: int = 96,
     steps: int = 550,
@@ -98,6 +99,7 @@ def train(
     Args:
         source: Folder of clips.
         out: Folder of latents, checkpoint and ``dictionary.safetensors``.
+        weights: Folder of a nano with context; empty for the bundled one.
         rank: Updates of each layer.
         clips: Clips to learn from.
         steps: Optimizer steps.
@@ -111,7 +113,7 @@ def train(
     """
     torch.manual_seed(seed)
     started_s = time.monotonic()
-    base = Nano()
+    base = Nano(weights)
     pool = ClipWindows(encode_clips(base, source, out / "latents", clips), base)
     layers = base.adapted_layers(base.default_targets)
     mixed = Mixed(layers, rank, len(pool))

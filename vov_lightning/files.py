@@ -15,7 +15,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vov_lightning.errors import VovError
@@ -112,19 +112,20 @@ def atomic_write(
         temporary.write_bytes(data)
 
 
-def clear_fragments(folder: Path, age_s: float = 10.0) -> None:
+def clear_fragments(folder: Path, age_s: float = 3600.0) -> None:
     """Remove what killed processes left in ``folder`` and below.
 
     Args:
         folder: It has one owner, and this process is it.
         age_s: Seconds since the last write; what another command writes there at this moment is younger.
     """
-    for path in list(folder.rglob(f"{FRAGMENT}*")):
-        try:
+    paths: list[Path] = []
+    with suppress(OSError):  # a folder below was moved meanwhile
+        paths = list(folder.rglob(f"{FRAGMENT}*"))
+    for path in paths:
+        with suppress(OSError):  # its writer was faster, or it is another user's
             if time.time() - path.stat().st_mtime > age_s:
                 _remove(path)
-        except FileNotFoundError:  # its folder, or its writer, was faster
-            continue
 
 
 def check_file(path: str | os.PathLike[str], *, overwrite: bool = True, error: type[VovError] = VovError) -> None:

@@ -49,7 +49,6 @@ def fit_arguments(tiny_weights, clip, tmp_path, one_thread) -> list[str]:
         f"--runs={tmp_path / 'runs'}",
         f"--model.base.weights={tiny_weights}",
         "--model.adapter.scheme=v1",
-        "--stage2.lmbda=0.02",
         "--model.adapter.k=64",
         "--model.sampler.steps=3",
         "--model.objective=vov_lightning.fitting.objectives.FlowMatching",

@@ -10,6 +10,7 @@ from support import random_dictionary
 
 from vov_lightning.bases.nano.model import DICTIONARY, Nano
 from vov_lightning.bitstream import VovFile
+from vov_lightning.codec.build import without_vector
 from vov_lightning.codec.decode import decode
 from vov_lightning.fitting import module as fitted
 from vov_lightning.fitting.worth import Worth
@@ -79,3 +80,20 @@ def test_without_index_bits_there_is_no_price(run_fit, weights, capsys):
 def test_a_model_without_a_dictionary_says_so(run_fit, capsys):
     assert run_fit(*BUDGET) == 1
     assert "scheme=dictionary, and the base model has no dictionary" in capsys.readouterr().err
+
+
+def test_a_quality_has_no_price_and_the_fit_does_not_begin(run_fit, weights, tmp_path, capsys):
+    more = ["--scaling.bits=0", "--scaling.target_psnr=20"]
+    assert run_fit(*BUDGET, f"--model.base.weights={weights}", *more) == 1
+    assert "lmbda=budget wants to know how many index bits" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "ramp" / "checkpoints").exists()
+
+
+def test_the_account_counts_the_bytes_of_the_file(run):
+    """At a price of nearly nothing, so that the vector is written whatever it saves."""
+    file, metrics = run("--stage2.lmbda=1e-9")
+    account = metrics["vector"]
+    assert account["vector_bytes"] == len(file.to_bytes()) - len(without_vector(file).to_bytes())
+    assert account["index_bytes"] == 400 / 8
+    assert account["saved_bytes"] == pytest.approx(50 * (1 - account["loss_with"] / account["loss_without"]))
+    assert account["loss_with"] != account["loss_without"]

@@ -39,8 +39,6 @@ sys.exit(fit())
 """
 SETTINGS = [
     "--config=nano.yaml",
-    "--model.adapter.scheme=v1",
-    "--stage2.lmbda=0.02",
     "--stage1.iterations=3",
     "--stage2.iterations=3",
     "--stage1.warmup=0",
@@ -72,7 +70,7 @@ def started(folder: Path, *arguments: str, script_text: str = COMMAND) -> subpro
 
 def fitted(folder: Path, *arguments: str) -> tuple[str, torch.Tensor]:
     process = started(folder, *arguments)
-    out, err = process.communicate()
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     checkpoint = torch.load(folder / "sample" / "checkpoints" / "last.ckpt", weights_only=True)
     return out, checkpoint["state_dict"]["vector"]
@@ -111,7 +109,7 @@ def test_a_signal_to_one_process_stops_both_at_one_iteration(
     long = ["--stage1.iterations=4000", "--trainer.val_check_interval=5", "--trainer.accumulate_grad_batches=1"]
     names = {"module": module, "owner": owner, "function": function, "call": call, "process": process}
     fit = started(tmp_path, *long, *TWO, script_text=SIGNALLED.format(**names))
-    _, err = fit.communicate()
+    _, err = fit.communicate(timeout=300)
     assert fit.returncode == 143, err
     assert f"SIGTERM: stopped at iteration {iteration} of 4003" in err
     assert "Error" not in err  # the other process was not left in a collective
@@ -121,7 +119,7 @@ def test_a_signal_to_one_process_stops_both_at_one_iteration(
 
 def test_a_signal_ends_the_wait_for_a_process_that_starts(tmp_path: Path) -> None:
     fit = started(tmp_path, *TWO, script_text=NEVER_READY)
-    _, err = fit.communicate()
+    _, err = fit.communicate(timeout=300)
     assert fit.returncode == 143, err
     assert "SIGTERM: stopped before the first iteration" in err
 
@@ -130,6 +128,6 @@ def test_a_set_is_not_shared_by_processes(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.png").symlink_to(next(Path("docs").resolve().glob("*.png")))
     process = started(tmp_path, f"--set={tmp_path / 'set'}", *TWO)
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "for a set give each GPU its own clips with --part" in err

@@ -17,7 +17,7 @@ def test_a_run_that_goes_on_removes_fragments_and_nothing_else(tmp_path: Path) -
     for path in (*kept, left[0], left[1] / "0.png"):
         path.write_bytes(b"half")
     for path in (kept[0], *left):
-        os.utime(path, (time.time() - 60,) * 2)
+        os.utime(path, (time.time() - 7200,) * 2)
     run.begin({}, {"a": "dim"})
     assert all(path.exists() for path in kept)
     assert not any(path.exists() for path in left)

@@ -30,7 +30,7 @@ def encode_clips(base: Nano, source: Path, folder: Path, count: int) -> list[Pat
     for number in tqdm(order, desc="encode", unit="clip"):
         if len(files) == count:
             break
-        file = folder / f"{paths[number].stem}.pt"
+        file = folder / f"{'_'.join(paths[number].relative_to(source).with_suffix('').parts)}.pt"
         if not file.exists():
             frames = first_frames(paths[number])
             if len(frames) < FEWEST_BLOCKS * BLOCK_FRAMES:

@@ -10,13 +10,13 @@ belong to the base model.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vov_lightning.errors import BaseModelError, SettingError
 
@@ -38,6 +38,12 @@ class Dictionary:
     """
 
     def __init__(self, layers: dict[str, dict[str, Tensor]]) -> None:
+        sizes = {
+            (len(one["lora_A"]), one["lora_B"].shape[1], len(one["start"]), *one["mix"].shape)
+            for one in layers.values()
+        }
+        if len(sizes) != 1 or len(set(next(iter(sizes))[:4])) != 1:
+            raise ValueError("its parts do not fit each other")
         self.layers = layers
         digest = hashlib.blake2b(digest_size=8)
         for name, parts in sorted(layers.items()):
@@ -45,7 +51,7 @@ class Dictionary:
                 digest.update(f"{name}{tuple(parts[part].shape)}".encode())
                 digest.update(parts[part].half().contiguous().numpy().tobytes())
         self.digest = int.from_bytes(digest.digest(), "big") >> 64 - DIGEST_BITS
-        """Number of `DIGEST_BITS` bits that changes with any of its entries."""
+        """Number of `DIGEST_BITS` bits; another dictionary has the same one with probability 1 / 16384."""
 
     @classmethod
     def load(cls, path: Path) -> "Dictionary":
@@ -60,7 +66,7 @@ class Dictionary:
                 layer, _, part = name.rpartition(".")
                 layers.setdefault(layer, {})[part] = tensor.float()
             return cls(layers)
-        except (OSError, SafetensorError, KeyError) as error:
+        except (OSError, SafetensorError, KeyError, ValueError, IndexError, TypeError) as error:
             raise BaseModelError(
                 f"the dictionary cannot be read from {path}: {error}; reinstall vov_lightning"
             ) from None
@@ -75,23 +81,30 @@ class Dictionary:
         """Numbers of the longest vector."""
         return next(iter(self.layers.values()))["mix"].shape[1]
 
-    def projection(self, names: Sequence[str], k: int) -> "DictionaryProjection":
-        """The map from a vector of ``k`` numbers to the LoRA entries of layers ``names``.
+    def projection(self, layers: Mapping[str, nn.Linear], k: int) -> "DictionaryProjection":
+        """The map from a vector of ``k`` numbers to the LoRA entries of ``layers``.
 
         Raises:
             SettingError: If the dictionary is of other layers, or shorter.
         """
-        if sorted(names) != sorted(self.layers):
+        if sorted(layers) != sorted(self.layers):
             raise SettingError(
-                f"{len(names)} layers are adapted, and the dictionary is of {len(self.layers)}: "
+                f"{len(layers)} layers are adapted, and the dictionary is of {len(self.layers)}: "
                 f"{', '.join(sorted(self.layers)[:2])}, ...; leave model.adapter.targets at its default"
             )
+        for name, layer in layers.items():
+            own = self.layers[name]["lora_B"].shape[0], self.layers[name]["lora_A"].shape[1]
+            if own != tuple(layer.weight.shape):
+                raise SettingError(
+                    f"layer {name} is {list(layer.weight.shape)}, and the dictionary's is {list(own)}; it was learned "
+                    "for another model"
+                )
         if not 1 <= k <= self.longest:
             raise SettingError(
-                f"k={k} is not within 1 and {self.longest}, the directions of the dictionary; lower model.adapter.k, "
+                f"k={k} is not between 1 and {self.longest}, the directions of the dictionary; lower model.adapter.k, "
                 "or leave it at null for all of them"
             )
-        return DictionaryProjection([self.layers[name] for name in names], k)
+        return DictionaryProjection([self.layers[name] for name in layers], k)
 
 
 class DictionaryProjection:
@@ -122,6 +135,7 @@ class DictionaryProjection:
 
     def __call__(self, vector: Tensor) -> Tensor:
         """LoRA entries ``[D]`` of ``vector``, differentiable; of a shorter one, the numbers that it lacks are 0."""
-        weights = (self.start + self.mix[:, : len(vector)] @ vector).split(self.rank)
+        with torch.autocast(vector.device.type, enabled=False):  # as the decoder computes it
+            weights = (self.start + self.mix[:, : len(vector)] @ vector).split(self.rank)
         parts = zip(self.lora_a, self.lora_b, weights, strict=True)
         return torch.cat([half.flatten() for a, b, weight in parts for half in (a, b * weight)])

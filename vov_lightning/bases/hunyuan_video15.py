@@ -90,9 +90,10 @@ class HunyuanVideo15(HubModel):
         # After the latents come those of a given picture, and where it is: of text to video both are 0.
         latents = torch.cat([x_t, torch.zeros_like(x_t), torch.zeros_like(x_t[:, :1])], dim=1).to(self.dtype)
         states, glyphs = (condition[name].expand(batch, -1, -1) for name in ("states", "glyphs"))
-        timestep = (1000 * t).to(self.dtype)
-        time, rotary = network.time_embed(timestep), network.rope(latents)
-        words = network.context_embedder(states, timestep) + network.cond_type_embed.weight[CAPTION]
+        # The projection in float32: diffusers' own call would round the time to the weights' type first.
+        projected, embedder = network.time_embed.time_proj(1000 * t), network.time_embed.timestep_embedder
+        time, rotary = embedder(projected.to(self.dtype)), network.rope(latents)
+        words = network.context_embedder(states, 1000 * t) + network.cond_type_embed.weight[CAPTION]
         signs = network.context_embedder_2(glyphs) + network.cond_type_embed.weight[GLYPHS]
         text, tokens = torch.cat([signs, words], dim=1), network.x_embedder(latents)
         again = torch.is_grad_enabled() and network.gradient_checkpointing

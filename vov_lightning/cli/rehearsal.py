@@ -35,7 +35,8 @@ def shortest(config: Namespace) -> Namespace:
         stage.iterations = min(stage.iterations, 1)
     model = config.model
     k = LARGEST_K if model.adapter.k is None else min(model.adapter.k, LARGEST_K)
-    model.adapter.k = None if model.adapter.scheme == "lora" and k else k  # plain LoRA: the stand-in's own length
+    if model.adapter.scheme not in ("lora", "dictionary") or not k:  # whose length is the stand-in's own
+        model.adapter.k = k
     model.sampler.steps, model.sampler.compute_dtype = min(model.sampler.steps, STEPS), "float32"
     draws = model.objective.get("init_args") or Namespace()
     if "batch_size" in draws:

@@ -16,7 +16,7 @@ FIT = Command(
 
   vov-fit --config nano.yaml                            the bundled clip with the bundled model, on a CPU
   vov-fit my_clip.mp4 --config nano.yaml                your own clip
-  vov-fit --config nano.yaml --stage2.lmbda 6e-3        a smaller file
+  vov-fit --config nano.yaml --scaling.target_bpp 0.01  a smaller file
   vov-fit --config nano.yaml --scaling.target_bpp 0.2   index bits up to that rate
   vov-fit --config nano.yaml --data.caption "dim, blue"  your own words; a file of them: --data.caption_file
   vov-fit --data.captioner.help EndpointCaptioner       a caption from a vision-language model; also LocalCaptioner
@@ -57,7 +57,12 @@ The result lies in runs/<name>/. The same command goes on with an interrupted ru
         Setting("--model.sampler.steps", "Denoising steps of the decoder.", "N", "25"),
         Setting("--stage1.iterations", "Iterations without regard to the rate.", "N", "1000"),
         Setting("--stage2.iterations", "Iterations at a cost of the rate.", "N", "1000"),
-        Setting("--stage2.lmbda", "Weight of the rate: larger makes a smaller file.", "X", "0.003"),
+        Setting(
+            "--stage2.lmbda",
+            "Price of the vector's bits; budget: that of the indices.",
+            "X",
+            "0.003",
+        ),
         Setting("--scaling.target_bpp", "Index bits up to that rate of the file, bits per pixel.", "X", "null"),
         Setting("--scaling.target_psnr", "Index bits up to that quality, dB.", "X", "null"),
         Setting("--trainer.accelerator", "cpu, gpu or auto.", "NAME", "auto"),

@@ -6,6 +6,7 @@ from vov_lightning.cli.common import check_source, made
 from vov_lightning.cli.devices import check_accelerator
 from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
+from vov_lightning.fitting.worth import check_budget
 from vov_lightning.runs.source import SAMPLE
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig, check_scaling
 from vov_lightning.vector.adapter import AdapterConfig
@@ -22,7 +23,8 @@ def check_values(config: Namespace) -> None:
     check_scaling(SamplerConfig(**model.sampler), ScalingConfig(**config.scaling))
     DriftMonitor(**config.drift)
     Unconstrained(**config.stage1)
-    RateConstrained(**config.stage2)
+    if RateConstrained(**config.stage2).lmbda == "budget" and model.adapter.k != 0:
+        check_budget(ScalingConfig(**config.scaling))
     for part in (model.quantizer, model.objective):
         made(part)
     if config.set is None:

@@ -37,7 +37,8 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     stopped = (metrics.get("drift") or {}).get("stopped")
     last = [f"{'stopped':<8} {stopped}"] if stopped else []
     if "sources" in metrics:
-        return "\n".join([format_joint(metrics), *last])
+        account = [f"{'vector':<8} {format_worth(metrics['vector'])}"] if "vector" in metrics else []
+        return "\n".join([format_joint(metrics), *account, *last])
     sections = ", ".join(f"{name} {size}" for name, size in metrics["section_bytes"].items() if size)
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in metrics["seconds"].items())
     rate, psnr = f"{metrics['bpp']:.4f} bpp from the file", f"{format_db(metrics['psnr_db'])} decoded"

@@ -221,7 +221,8 @@ class VOVModule(RateControlled):
         return sum(index_budget_bits(self.scaling, source.clip.num_pixels) for source in self.sources)
 
     def exchange_rate(self) -> float:
-        return exchange_rate(len(self.vector), self._loss_of(None), self.index_bits)
+        # Each source has a file of its own, which holds the vector.
+        return exchange_rate(len(self.vector), self._loss_of(None), self.index_bits / len(self.sources))
 
     def worth(self) -> Worth:
         """What the vector takes and saves in the files of all sources; for vectors beside indices."""

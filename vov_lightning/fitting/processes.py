@@ -50,10 +50,11 @@ def share_draws(trainer: L.Trainer, module: L.LightningModule) -> None:
 
 
 def answer_signals_alone(trainer: L.Trainer) -> None:
-    """Keep Lightning's handler of SIGTERM away, where this package has one or there are several processes.
+    """Keep Lightning's handlers away, where this package takes SIGTERM or there are several processes.
 
-    Lightning's handler broadcasts, wherever the program is. Then the collectives of two processes come in different
-    orders, and both wait for ever.
+    Lightning's handler of SIGTERM broadcasts, wherever the program is. Then the collectives of two processes come in
+    different orders, and both wait for ever. Its handler of SIGUSR1, which requeues a SLURM job, goes with it:
+    ``--launcher slurm`` has its own.
     """
     if SIGNALS.takes(SIGTERM) or trainer.world_size > 1:
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
@@ -128,6 +129,7 @@ def others_start(strategy: Strategy, launcher: _SubprocessScriptLauncher) -> Ite
         try:
             yield
         finally:
+            strategy.setup_environment = connect  # type: ignore[method-assign]
             del os.environ[MEETING]
 
 

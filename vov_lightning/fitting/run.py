@@ -18,10 +18,12 @@ from vov_lightning.fitting.figures import measure, rounded
 from vov_lightning.fitting.history import History
 from vov_lightning.fitting.interruption import SIGNALS, Interrupted, locating, stopped_by_signals
 from vov_lightning.fitting.module import VOVModule
+from vov_lightning.fitting.objectives import FlowMatching
 from vov_lightning.fitting.processes import answer_signals_alone, first_process_goes_on
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import RateConstrained, Stage, check_same_stages, stages_of, total_iterations
+from vov_lightning.fitting.worth import check_budget
 from vov_lightning.runs.encode import encode
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.history import FitHistory, read_history
@@ -119,6 +121,13 @@ def train_and_finish(
     """
     check_scaling(module.sampler, scaling)
     module.scaling = scaling
+    if module.adapter_config.k and is_priced_by_budget(trainer):
+        check_budget(scaling)
+        if not isinstance(module.objective, FlowMatching):
+            raise SettingError(
+                f"lmbda=budget is the price of the error that FlowMatching measures, and model.objective is "
+                f"{type(module.objective).__name__}; give a price of your own, e.g. --stage2.lmbda 0.02"
+            )
     check_arithmetic(module.sampler.compute_dtype, module.base.dtype, trainer.strategy.root_device)
     for base in module.bases:
         base.text_device = trainer.strategy.root_device
@@ -138,7 +147,7 @@ def train_and_finish(
         module.prepare(data)
         seconds, more = {}, {}
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
-    if module.adapter_config.k and module.index_bits:
+    if module.adapter_config.k and module.index_bits and isinstance(module.objective, FlowMatching):
         more["vector"] = weigh(module, trainer)
     shown = trainer.progress_bar_callback is not None
     history = read_history(run.path) if module.adapter_config.k else FitHistory()
@@ -154,11 +163,15 @@ def train_and_finish(
     return FitResult(results[0].file, results[0].decoded, metrics, results[0].path, history, tuple(results))
 
 
+def is_priced_by_budget(trainer: L.Trainer) -> bool:
+    """Whether the vector's bits have the price of the index bits that they save."""
+    return any(isinstance(stage, RateConstrained) and stage.lmbda == "budget" for stage in stages_of(trainer))
+
+
 def weigh(module: VOVModule, trainer: L.Trainer) -> dict[str, Any]:
     """Both sides of the vector's account; where its price was the budget's and it does not pay, it is left out."""
     worth = module.worth()
-    priced = any(isinstance(stage, RateConstrained) and stage.lmbda == "budget" for stage in stages_of(trainer))
-    module.leave_out_vector = priced and not worth.pays
+    module.leave_out_vector = is_priced_by_budget(trainer) and not worth.pays
     return worth.figures(written=not module.leave_out_vector)
 
 

@@ -14,7 +14,7 @@ from vov_lightning.errors import SettingError
 from vov_lightning.sampling.config import ScalingConfig
 
 WORTH_DRAWS = 8
-"""Batches of the objective over which the error without and with the vector is compared, on the same draws."""
+"""Batches of `FlowMatching` over which the error without and with the vector is compared, on the same draws."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Worth:
     loss_with: float
     """Distortion with the vector as the file holds it."""
     index_bytes: float
-    """What the files' budgets hold for indices without a vector."""
+    """Bytes of the files' budgets, headers included."""
     vector_bytes: int
     """What the vector adds to the files: header, count table and symbols."""
 
@@ -64,18 +64,24 @@ def format_worth(figures: dict[str, Any]) -> str:
 
 def index_budget_bits(scaling: ScalingConfig, num_pixels: int) -> float:
     """Bits that ``scaling`` gives the indices of a clip, headers included; 0 where that is not known beforehand."""
+    if scaling.target_psnr is not None:
+        return 0.0
     return scaling.bits if scaling.target_bpp is None else scaling.target_bpp * num_pixels
 
 
-def exchange_rate(k: int, loss_without: float, index_bits: float) -> float:
-    """``lmbda`` at which a bit of vector saves a bit of indices.
+def check_budget(scaling: ScalingConfig) -> None:
+    """Refuse ``lmbda=budget`` where the number of index bits is not known beforehand.
 
     Raises:
-        SettingError: If there are no indices to save.
+        SettingError: If it is not.
     """
-    if not index_bits:
+    if not index_budget_bits(scaling, 1):
         raise SettingError(
-            "lmbda=budget wants to know how many index bits a vector can save; give scaling.bits or "
-            "scaling.target_bpp, or a number, e.g. 3e-3"
+            "lmbda=budget wants to know how many index bits a vector can save; give --scaling.target_bpp or "
+            "--scaling.bits, or a price of your own, e.g. --stage2.lmbda 0.02"
         )
+
+
+def exchange_rate(k: int, loss_without: float, index_bits: float) -> float:
+    """``lmbda`` at which a bit of vector saves a bit of indices; of ``index_bits`` a file."""
     return k * loss_without / index_bits

@@ -1,6 +1,6 @@
 """Whether the segments of a clip find room: in this machine's memory, and in what decoders take by default."""
 
-import os
+import psutil
 
 from vov_lightning.bitstream.limits import DEFAULT_LIMITS
 from vov_lightning.errors import SettingError
@@ -42,4 +42,4 @@ def check_room(clip: Clip) -> None:
 
 def memory_bytes() -> int:
     """Memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(psutil.virtual_memory().total)

@@ -76,8 +76,8 @@ class HashedLoRA:
         if scheme == "dictionary":
             if dictionary is None:
                 raise SettingError(
-                    "scheme=dictionary, and the base model has no dictionary; use v1, or learn one with "
-                    "tools/train_dictionary.py"
+                    "scheme=dictionary, and the base model has no dictionary; use --model.adapter.scheme v1 "
+                    "(tools/train_dictionary.py learns one for a nano of your own)"
                 )
             rank = dictionary.rank
         if rank < 1:
@@ -90,7 +90,7 @@ class HashedLoRA:
         num_entries = sum(self.sizes)
         self.projection: HashProjection | DictionaryProjection
         if dictionary is not None and scheme == "dictionary":
-            self.projection = dictionary.projection(list(layers), dictionary.longest if k is None else k)
+            self.projection = dictionary.projection(layers, dictionary.longest if k is None else k)
             return
         if k is None:
             k = num_entries if scheme == "lora" else DEFAULT_K

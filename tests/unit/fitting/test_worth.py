@@ -3,7 +3,7 @@
 import pytest
 
 from vov_lightning.errors import SettingError
-from vov_lightning.fitting.worth import Worth, exchange_rate, index_budget_bits
+from vov_lightning.fitting.worth import Worth, check_budget, exchange_rate, index_budget_bits
 from vov_lightning.sampling.config import ScalingConfig
 
 
@@ -22,5 +22,6 @@ def test_at_the_exchange_rate_a_bit_of_vector_costs_the_loss_that_a_bit_of_indic
 def test_without_a_budget_there_is_no_rate():
     assert index_budget_bits(ScalingConfig(target_bpp=0.02), 1000) == 20
     assert index_budget_bits(ScalingConfig(bits=300), 1000) == 300
-    with pytest.raises(SettingError, match="lmbda=budget wants to know how many index bits"):
-        exchange_rate(64, 0.8, index_budget_bits(ScalingConfig(target_psnr=30.0), 1000))
+    for unknown in (ScalingConfig(), ScalingConfig(target_psnr=30.0), ScalingConfig(bits=300, target_psnr=30.0)):
+        with pytest.raises(SettingError, match="lmbda=budget wants to know how many index bits"):
+            check_budget(unknown)
