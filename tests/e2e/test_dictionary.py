@@ -42,7 +42,7 @@ def run(run_fit, weights, tmp_path):
 
 def account(saved_bytes: float):
     """Stands in for the measurement: the error falls so far that indices of that many bytes are saved."""
-    return lambda self: Worth(1.0, 1 - saved_bytes / 1000, 1000.0, 40)
+    return lambda self, files: Worth(1.0, 1 - saved_bytes / 1000, 1000.0, 40)
 
 
 def test_a_vector_that_pays_is_written_and_decoded(run, weights, clip, monkeypatch, capsys):

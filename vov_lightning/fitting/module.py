@@ -6,6 +6,7 @@ Only the vector, the quantiser's step and the density are trained and saved.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -110,8 +111,6 @@ class VOVModule(RateControlled):
             self.rate = FactorizedRate()
         self.scaling = ScalingConfig()
         """Index bits that will be added, which a vector can save."""
-        self.leave_out_vector = False
-        """Whether files are written without the vector."""
         self._loss_without: float | None = None
         self._sources: tuple[Source, ...] = ()
         self.previews: list[Signal] = []
@@ -224,11 +223,9 @@ class VOVModule(RateControlled):
         # Each source has a file of its own, which holds the vector.
         return exchange_rate(len(self.vector), self._loss_of(None), self.index_bits / len(self.sources))
 
-    def worth(self) -> Worth:
-        """What the vector takes and saves in the files of all sources; for vectors beside indices."""
-        files = [self.to_file(number) for number in range(len(self.sources))]
-        plain = [without_vector(file) for file in files]
-        taken = sum(len(file.to_bytes()) - len(other.to_bytes()) for file, other in zip(files, plain, strict=True))
+    def worth(self, files: Sequence[VovFile]) -> Worth:
+        """What the vector takes and saves in the ``files`` of all sources (`to_file`); for vectors beside indices."""
+        taken = sum(len(file.to_bytes()) - len(without_vector(file).to_bytes()) for file in files)
         loss_with = self._loss_of(self._decoded_vector(files[0]))
         return Worth(self._loss_of(None), loss_with, self.index_bits / 8, taken)
 
@@ -315,8 +312,7 @@ class VOVModule(RateControlled):
         file = build_file(
             self.base, source.clip.first, source.caption, symbols, step, self.adapter_config, self.sampler
         )
-        file = for_clip(file, source.clip, self.base)
-        return without_vector(file) if self.leave_out_vector else file
+        return for_clip(file, source.clip, self.base)
 
     def _step(self) -> float:
         """Quantiser step; before stage 2, its starting value."""

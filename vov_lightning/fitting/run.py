@@ -8,6 +8,8 @@ import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
 
 from vov_lightning.bases.memory import check_gpu_memory
+from vov_lightning.bitstream import VovFile
+from vov_lightning.codec.build import without_vector
 from vov_lightning.errors import SettingError, UnfinishedError
 from vov_lightning.fitting.checkpoints import Checkpoints, check_checkpoint
 from vov_lightning.fitting.checks import check_arithmetic, check_trainer
@@ -147,16 +149,20 @@ def train_and_finish(
         module.prepare(data)
         seconds, more = {}, {}
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
+    files = [module.to_file(number) for number in range(len(module.sources))]
     if module.adapter_config.k and module.index_bits and isinstance(module.objective, FlowMatching):
-        more["vector"] = weigh(module, trainer)
+        worth = module.worth(files)
+        written = worth.pays or not is_priced_by_budget(trainer)
+        more["vector"] = worth.figures(written)
+        files = files if written else [without_vector(file) for file in files]
     shown = trainer.progress_bar_callback is not None
     history = read_history(run.path) if module.adapter_config.k else FitHistory()
     parts = run.parts([source.name for source in module.sources])
     if scaling.seeks:  # nothing is lost if a target turns out to be beyond reach
-        save_unfinished(module, parts, {"stopped": "index bits are not added yet"})
+        save_unfinished(files, parts, {"stopped": "index bits are not added yet"})
     if len(parts) == 1:
-        return replace(finish(module, 0, run, scaling, seconds, more, shown), history=history)
-    results = [finish(module, number, part, scaling, {}, {}, shown) for number, part in enumerate(parts)]
+        return replace(finish(module, 0, files[0], run, scaling, seconds, more, shown), history=history)
+    results = [finish(module, number, files[number], part, scaling, {}, {}, shown) for number, part in enumerate(parts)]
     metrics = joint_metrics(run.name, {part.name: result.metrics for part, result in zip(parts, results, strict=True)})
     metrics |= more | {"seconds": rounded(seconds)}
     run.write_metrics(metrics)
@@ -166,13 +172,6 @@ def train_and_finish(
 def is_priced_by_budget(trainer: L.Trainer) -> bool:
     """Whether the vector's bits have the price of the index bits that they save."""
     return any(isinstance(stage, RateConstrained) and stage.lmbda == "budget" for stage in stages_of(trainer))
-
-
-def weigh(module: VOVModule, trainer: L.Trainer) -> dict[str, Any]:
-    """Both sides of the vector's account; where its price was the budget's and it does not pay, it is left out."""
-    worth = module.worth()
-    module.leave_out_vector = is_priced_by_budget(trainer) and not worth.pays
-    return worth.figures(written=not module.leave_out_vector)
 
 
 def train(
@@ -195,7 +194,8 @@ def train(
         SIGNALS.release()
     if (early := ending.early(trainer)) is not None and trainer.is_global_zero:
         parts = run.parts([source.name for source in module.sources])
-        save_unfinished(module, parts if parts == [run] else [*parts, run], early)
+        files = [module.to_file(number) for number in range(len(module.sources))]
+        save_unfinished(files, parts if parts == [run] else [*parts, run], early)
         raise UnfinishedError(format_early(early, run.path))
     if early is None:
         trainer.save_checkpoint(run.last_checkpoint, weights_only=False)  # of the fit, not the vector alone
@@ -206,23 +206,24 @@ def train(
     return seconds, more
 
 
-def save_unfinished(module: VOVModule, folders: list[RunFolder], why: dict[str, Any]) -> None:
-    """Write the file of each source as the vector is now, without indices, and mark ``folders`` as unfinished.
+def save_unfinished(files: list[VovFile], folders: list[RunFolder], why: dict[str, Any]) -> None:
+    """Write the file of each source, without indices, and mark ``folders`` as unfinished.
 
     Args:
-        module: With its vector.
+        files: With the vector as it is now.
         folders: Of the sources, in their order, and of the run if that is another one.
         why: What ``unfinished.json`` holds.
     """
     for run in folders:
         run.mark_unfinished(why)
-    for number in range(len(module.sources)):
-        module.to_file(number).save(folders[number].file)
+    for file, folder in zip(files, folders, strict=False):
+        file.save(folder.file)
 
 
 def finish(
     module: VOVModule,
     number: int,
+    file: VovFile,
     run: RunFolder,
     scaling: ScalingConfig,
     seconds: dict[str, float],
@@ -234,6 +235,7 @@ def finish(
     Args:
         module: With its vector fitted, on the device that decodes.
         number: Of the source.
+        file: Of the source, without indices.
         run: The source's folder.
         scaling: Index bits.
         seconds: What the fit took, by part.
@@ -241,7 +243,7 @@ def finish(
         shown: Whether progress is.
     """
     with locating("while the clip was coded"):
-        encoded = encode(module.to_file(number), module.base, module.sources[number], run, scaling, shown)
+        encoded = encode(file, module.base, module.sources[number], run, scaling, shown)
     metrics = measure(module, encoded) | more
     metrics["seconds"] = rounded(seconds | metrics["seconds"])
     run.write_metrics(metrics)
