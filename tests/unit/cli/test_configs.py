@@ -16,6 +16,9 @@ CONFIGS = sorted(
     if not path.name.startswith("train_nano") and path.parent.name not in ("sweeps", "eval")
 )
 
+QUICK = ("nano.yaml", "instant.yaml", "wan.yaml")
+"""Configurations whose dry run is a plain test; the others take ten seconds and more each."""
+
 
 def arguments_of(name: str) -> list[str]:
     """``--config`` options by which the comments of a shipped file say that it is used: others below it, if any."""
@@ -26,7 +29,9 @@ def arguments_of(name: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CONFIGS]
+)
 def test_shipped_configuration_passes_a_dry_run(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     bundled_clip = ["--set=null", "--data.path=sample", "--data.frames=1", "--data.fit=resize"]
