@@ -43,7 +43,7 @@ def arguments(set_arguments, monkeypatch):
     return [*set_arguments("pair", NAMES), *longer, "--launch.memory_gb=2", "--launch.minutes=10"]
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_an_array_whose_task_is_requeued_changes_nothing(cluster, arguments, tmp_path, capsys):
     folder = tmp_path / "slurm" / "pair"
     command = [*arguments, "--launcher=slurm", f"--runs={tmp_path / 'slurm'}"]
