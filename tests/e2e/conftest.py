@@ -53,6 +53,8 @@ def fit_arguments(tiny_weights, clip, tmp_path, one_thread) -> list[str]:
         "--model.sampler.steps=3",
         "--model.objective=vov_lightning.fitting.objectives.FlowMatching",
         "--model.objective.batch_size=2",
+        "--stage1.learning_rate=2e-2",  # the configuration's are of a dictionary; a hashed vector would run away
+        "--stage2.learning_rate=1.5e-2",
         f"--stage1.iterations={ITERATIONS}",
         f"--stage2.iterations={ITERATIONS}",
         "--stage2.lmbda=2e-2",  # the configuration's is the price of index bits, which some tests have none of

@@ -30,6 +30,8 @@ def fitted(tmp_path_factory, clip, tiny_weights) -> Path:
         "--model.adapter.scheme=v1",
         "--model.adapter.k=64",
         "--stage2.lmbda=0.02",
+        "--stage1.learning_rate=2e-2",
+        "--stage2.learning_rate=1.5e-2",
         "--stage1.iterations=3",
         "--stage2.iterations=3",
         "--scaling.target_bpp=null",

@@ -17,7 +17,10 @@ WORDS = [
     words.split(", ")
     for words in re.findall(r"^\| (?:brightness|contrast|hue|texture|motion|direction|zoom) \| (.*) \|$", PAGE, re.M)
 ]
-NAMES = ["nano", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "qwen-image", "ltx-video", "wan2.2-ti2v-5b"]
+NAMES = [
+    *("nano", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "qwen-image", "ltx-video", "wan2.2-ti2v-5b", "hunyuan-video-1.5"),
+    *("z-image", "z-image-turbo", "flux2-klein-base-4b", "flux2-klein-4b"),
+]
 CHOICES: dict[str, Sequence[Any]] = {
     "kernel": ["ode", "ancestral", "euler_maruyama"],
     "compute_dtype": ["float32", "bfloat16", "float16", "weights"],

@@ -9,7 +9,10 @@ from fractions import Fraction
 from vov_lightning.bitstream.wire import Ratio, Reader, Text, write_varint
 from vov_lightning.errors import BitstreamError
 
-KNOWN_NAMES = ("nano", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "qwen-image", "ltx-video", "wan2.2-ti2v-5b")
+KNOWN_NAMES = (
+    *("nano", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "qwen-image", "ltx-video", "wan2.2-ti2v-5b", "hunyuan-video-1.5"),
+    *("z-image", "z-image-turbo", "flux2-klein-base-4b", "flux2-klein-4b"),
+)
 """Names with a code: 128 for the first, and so on."""
 FIRST_NAME = 128
 

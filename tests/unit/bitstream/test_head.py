@@ -94,7 +94,7 @@ HEAD = bytes.fromhex("80" + "0132" + "00010203" + "094040" + "18")
     [
         (b"", "the head ends after 0 bytes"),
         (HEAD, "the head ends after 11 bytes"),
-        (b"\x86" + HEAD[1:] + b"\0", "base model number 134 is unknown"),
+        (b"\x8b" + HEAD[1:] + b"\0", "base model number 139 is unknown"),
         (b"\x04nano" + HEAD[1:] + b"\0", "canonical"),
         (b"\x04NANO" + HEAD[1:] + b"\0", "base_name"),
         (b"\x80\x28" + b"0" * 40 + HEAD[3:] + b"\0", "canonical"),  # a git hash, not packed
