@@ -60,6 +60,7 @@ def test_the_autoencoder_was_trained(base):
     assert psnr_db(decoded, signal) > 26
 
 
+@pytest.mark.slow
 def test_a_short_fit_gains_decibels_over_the_unadapted_model(base, tmp_path):
     sampler = vov.SamplerConfig(steps=4)
     module = vov.VOVModule(base, objective=vov.Reconstruction(), sampler=sampler)
