@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from playwright.sync_api import sync_playwright
 
 import vov_lightning as vov
 from vov_lightning.app.work import Workshop, describe
@@ -82,7 +83,6 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
 @pytest.fixture
 def served(tmp_path) -> Iterator[tuple[str, Path]]:
     """Address and temporary folder of ``vov-app``; at its end nothing is left in the folder."""
-    pytest.importorskip("gradio", reason="the app needs Gradio")
     folder = tmp_path / "temporary"
     folder.mkdir()
     with socket.socket() as free:
@@ -111,9 +111,8 @@ def served(tmp_path) -> Iterator[tuple[str, Path]]:
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
 def test_from_drop_to_download(served, clip, tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
     address, folder = served
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1400, "height": 1300})
         page.set_default_timeout(120_000)

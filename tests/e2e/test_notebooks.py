@@ -4,9 +4,10 @@ import os
 import re
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
-nbformat = pytest.importorskip("nbformat", reason="nbformat reads notebooks")
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "docs" / "notebooks").glob("*.ipynb"))
 MAX_BYTES = 600_000
 """Of a notebook with its stored pictures."""
@@ -15,8 +16,6 @@ MAX_BYTES = 600_000
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path, tmp_path, monkeypatch):
-    nbclient = pytest.importorskip("nbclient", reason="nbclient runs notebooks")
-    pytest.importorskip("ipykernel", reason="nbclient needs a kernel")
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     book = nbformat.read(path, as_version=4)
     book.cells[1].source, found = re.subn(r"^ITERATIONS = \d+$", "ITERATIONS = 4", book.cells[1].source, flags=re.M)

@@ -5,15 +5,14 @@ import threading
 import time
 
 import pytest
+import ray
+from ray import cluster_utils
 from support import files_of
 
 from vov_lightning.cli import eval as evaluate
 from vov_lightning.cli import fit, launching
 from vov_lightning.fitting.interruption import Interrupted
 from vov_lightning.runs.claims import read_claim
-
-ray = pytest.importorskip("ray")
-cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 NODE = {"num_cpus": 1, "memory": 6 * 2**30, "object_store_memory": 80 * 2**20}
 NAMES = ("a", "b", "c")

@@ -8,13 +8,12 @@ import shutil
 import subprocess
 
 import pytest
+import submitit
 from slurm_node import HAS_SLURM, one_node, wait_for
 from support import files_of
 
 from vov_lightning.cli import fit, launching
 from vov_lightning.launch import slurm
-
-submitit = pytest.importorskip("submitit")
 
 NAMES = ("a", "b")
 

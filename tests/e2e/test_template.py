@@ -23,7 +23,6 @@ TEMPLATE = Path(__file__).parents[2] / "docs" / "template"
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """Folder that the template is installed into."""
-    pytest.importorskip("hatchling", reason="the template is built by hatchling; pip install -e .[dev]")
     folder = tmp_path_factory.mktemp("installed")
     offline = ["--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check", "-q"]
     subprocess.run([sys.executable, "-m", "pip", "install", *offline, "--target", folder, TEMPLATE], check=True)

@@ -7,6 +7,7 @@ import warnings
 import pytest
 import torch
 import wandb
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks.progress import rich_progress
 
 from vov_lightning.cli.stopping import UNFINISHED
@@ -29,8 +30,8 @@ RICH = "--trainer.callbacks=lightning.pytorch.callbacks.RichProgressBar"
     ],
 )
 def test_settings_that_cannot_work_are_one_line(arguments, message, run_fit, monkeypatch, capsys):
-    if "--trainer.accelerator=gpu" in arguments and torch.cuda.is_available():
-        pytest.skip("there is a GPU")
+    for accelerator in (CUDAAccelerator, MPSAccelerator):  # as on a machine without a GPU
+        monkeypatch.setattr(accelerator, "is_available", staticmethod(lambda: False))
     if RICH in arguments:
         monkeypatch.setattr(rich_progress, "_RICH_AVAILABLE", False)
     if "float16" in arguments[0]:
@@ -45,7 +46,6 @@ def test_settings_that_cannot_work_are_one_line(arguments, message, run_fit, mon
 
 
 def test_a_progress_bar_of_the_users_takes_the_place_of_ours(run_fit):
-    pytest.importorskip("rich", reason="no rich here")
     assert run_fit("--trainer.enable_progress_bar=true", RICH, "--trainer.max_steps=1") == UNFINISHED
 
 

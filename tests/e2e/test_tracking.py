@@ -150,7 +150,6 @@ def test_other_loggers_and_several_of_them(run_fit, tmp_path, monkeypatch):
 
 
 def test_tensorboard_logs_to_the_users_folder(run_fit, tmp_path, monkeypatch):
-    pytest.importorskip("tensorboard", reason="no tensorboard here")
     monkeypatch.chdir(tmp_path)
     board = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": {"save_dir": "board"}}
     assert run_fit(f"--trainer.logger={json.dumps(board)}") == 0

@@ -9,17 +9,14 @@ with the exact past. Then the index bits that each model and context needs at eq
 
 import argparse
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
-from machine import machine
+from machine import about
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -94,9 +91,7 @@ def main() -> None:
                 )
     print_summary(points)
     result = {
-        "machine": machine(torch.get_num_threads()),
-        "date": date.today().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
+        **about(torch.get_num_threads()),
         **comparison(points, ratios),
     }
     options.out.write_text(json.dumps(result, indent=2) + "\n")

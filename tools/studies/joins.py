@@ -9,15 +9,14 @@ as a quotient of join and inside that the decoded clip has and its source has no
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Iterable
-from datetime import date
 from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import fmean
 
 import torch
+from machine import about
 from quality import Row, lpips, markdown
 from torch import Tensor
 
@@ -39,8 +38,7 @@ def main() -> None:
     rows = table(pairs)
     print(markdown(rows))
     results = {
-        "date": date.today().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
+        **about(),
         "rows": rows,
         "pairs": pairs,
     }

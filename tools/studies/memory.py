@@ -18,12 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from itertools import cycle, islice
 from pathlib import Path
 
 import torch
-from machine import machine
+from machine import about
 from quality import Row, markdown
 
 
@@ -54,9 +53,7 @@ def save(path: Path, study: str, rows: list[Row]) -> None:
     results = json.loads(path.read_text()) if path.exists() else {}
     known = {(row["rows"], row["seconds"]): row for row in [*results.get(study, {}).get("rows", []), *rows]}
     results[study] = {
-        "machine": machine(threads=1),
-        "date": date.today().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
+        **about(threads=1),
         "rows": [known[size] for size in sorted(known)],
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,41 +6,27 @@ Clips are coded as in `whole_clips.py`. What is finished is verified and skipped
 was interrupted.
 """
 
-import argparse
 import json
-import shlex
-import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from machine import machine
-from whole_clips import RD_CURVE, add_clips, link_sources
+from machine import about
+from whole_clips import code, study
 
 REVISIONS = ("2", "3")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_clips(parser)
-    parser.add_argument("--runs", type=Path, default=Path("runs/revisions"), help="Folder of the files.")
-    parser.add_argument("--out", type=Path, default=Path("results/revisions.json"), help="File of the results.")
-    options = parser.parse_args()
-    sources = options.runs.with_name(options.runs.name + "_sources")
-    link_sources(options.clips, options.names, sources)
+    options, sources = study(__doc__, "revisions")
     for revision in REVISIONS:
-        command = [sys.executable, str(RD_CURVE), f"--set={sources}", "--config=instant.yaml", "--data.audio=none"]
-        command += [f"--runs={options.runs / revision}", "--target_bpp", *map(str, options.bpp)]
-        command += [f"--data.height={options.height}", f"--data.frames={options.frames}"]
-        if revision != REVISIONS[-1]:  # that is the default
-            command += ["--model.base=nano", f"--model.base.revision={revision}"]
-        subprocess.run(command, check=True)
+        named = ["--model.base=nano", f"--model.base.revision={revision}"]
+        chosen = [] if revision == REVISIONS[-1] else named  # that is the default
+        if status := code(options, sources, "instant.yaml", options.runs / revision, *chosen):
+            sys.exit(status)
     result = {
-        "machine": machine(threads=1),
-        "date": date.today().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
+        **about(threads=1),
         **comparison(options.runs, [member.name for member in sorted(sources.iterdir())], options.bpp),
     }
     options.out.write_text(json.dumps(result, indent=2) + "\n")

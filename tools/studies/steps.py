@@ -5,16 +5,13 @@ python tools/studies/steps.py --clips DIR --steps 8 12 25 50 --bpp 0.01 0.02 0.0
 
 import argparse
 import json
-import shlex
-import sys
 import time
-from datetime import date
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
-from machine import machine
+from machine import about
 
 from vov_lightning.bases.nano.model import Nano
 from vov_lightning.codec.build import build_file
@@ -46,9 +43,7 @@ def main() -> None:
         print(rows[-1], flush=True)
     columns: list[dict[str, Any]] = [{"name": name, "digits": 2} for name in rows[0] if name != "steps"]
     result = {
-        "machine": machine(torch.get_num_threads()),
-        "date": date.today().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
+        **about(torch.get_num_threads()),
         "clips": [path.stem for path in paths],
         "columns": [{"name": "steps"}, *columns],
         "rows": rows,

@@ -7,18 +7,14 @@ and the time of encoding relative to that without a vector. What is finished is 
 command goes on where it was interrupted.
 """
 
-import argparse
 import json
-import shlex
-import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from machine import machine
-from whole_clips import RD_CURVE, add_clips, link_sources
+from machine import about
+from whole_clips import code, study
 
 from vov_lightning.evaluation.report.bd_rate import bd_rates
 
@@ -27,22 +23,12 @@ METRICS = {"psnr_db": {"higher_is_better": True}}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_clips(parser)
-    parser.add_argument("--runs", type=Path, default=Path("runs/vector"), help="Folder of the files.")
-    parser.add_argument("--out", type=Path, default=Path("results/vector.json"), help="File of the results.")
-    options = parser.parse_args()
-    sources = options.runs.with_name(options.runs.name + "_sources")
-    link_sources(options.clips, options.names, sources)
+    options, sources = study(__doc__, "vector")
     for config in CONFIGS:
-        command = [sys.executable, str(RD_CURVE), f"--set={sources}", f"--config={config}.yaml", "--data.audio=none"]
-        command += [f"--runs={options.runs / config}", "--target_bpp", *map(str, options.bpp)]
-        command += [f"--data.height={options.height}", f"--data.frames={options.frames}"]
-        subprocess.run(command, check=True)
+        if status := code(options, sources, f"{config}.yaml", options.runs / config):
+            sys.exit(status)
     result = {
-        "machine": machine(threads=1),
-        "date": date.today().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
+        **about(threads=1),
         "frames": options.frames,
         "height": options.height,
         **comparison(options.runs, sorted(path.stem for path in sources.iterdir()), options.bpp),

@@ -9,13 +9,11 @@ best figure of each rate is bold.
 
 import argparse
 import json
-import shlex
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 
-from machine import machine
+from machine import about
 
 from vov_lightning.runs.sets import read_set
 
@@ -25,26 +23,16 @@ RD_CURVE = Path(__file__).parents[1] / "rd_curve.py"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_clips(parser)
-    parser.add_argument("--runs", type=Path, default=Path("runs/whole_clips"), help="Folder of the files.")
-    parser.add_argument("--out", type=Path, default=Path("results/whole_clips.json"), help="File of the results.")
-    options = parser.parse_args()
-    sources = options.runs.with_name(options.runs.name + "_sources")
-    link_sources(options.clips, options.names, sources)
-    command = [sys.executable, str(RD_CURVE), f"--set={sources}", "--config=instant.yaml", f"--runs={options.runs}"]
-    command += ["--target_bpp", *map(str, options.bpp), "--eval", "--eval_config=eval/whole_clips.yaml"]
-    command += [f"--data.height={options.height}", f"--data.frames={options.frames}", "--data.audio=none"]
-    status = subprocess.run(command, check=False).returncode
+    options, sources = study(__doc__, "whole_clips")
+    evaluation = ["--eval", "--eval_config=eval/whole_clips.yaml"]
+    status = code(options, sources, "instant.yaml", options.runs, *evaluation)
     found = json.loads((options.runs / "evaluation" / "results.json").read_text())
     found["sets"].sort(key=lambda row: float(row["rate"].rpartition("-")[2]))
     print("\n" + table(found))
-    study = f"{options.height} rows, {options.frames} frames"
+    size = f"{options.height} rows, {options.frames} frames"
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
-    results[study] = {
-        "machine": machine(threads=1),
-        "date": date.today().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
+    results[size] = {
+        **about(threads=1),
         "versions": found["about"]["versions"],
         "presets": found["about"]["settings"]["baseline_settings"],
         "table": table(found).splitlines(),
@@ -55,13 +43,27 @@ def main() -> None:
     sys.exit(status)
 
 
-def add_clips(parser: argparse.ArgumentParser) -> None:
-    """Give ``parser`` the options that say which clips are coded, and how."""
+def study(description: str | None, name: str) -> tuple[argparse.Namespace, Path]:
+    """Options of a study of whole clips, from the command line, and the folder with links to its clips."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, required=True, help="Folder of clips.")
     parser.add_argument("--names", nargs="+", help="Clips of the folder; all if left out.")
     parser.add_argument("--frames", type=int, default=27, help="First frames of each clip.")
     parser.add_argument("--height", type=int, default=144, help="Rows.")
     parser.add_argument("--bpp", type=float, nargs="+", default=[0.01, 0.02, 0.04, 0.08], help="Bits per pixel.")
+    parser.add_argument("--runs", type=Path, default=Path("runs") / name, help="Folder of the files.")
+    parser.add_argument("--out", type=Path, default=Path("results") / f"{name}.json", help="File of the results.")
+    options = parser.parse_args()
+    sources = options.runs.with_name(options.runs.name + "_sources")
+    link_sources(options.clips, options.names, sources)
+    return options, sources
+
+
+def code(options: argparse.Namespace, sources: Path, config: str, runs: Path, *more: str) -> int:
+    """Exit status of `tools/rd_curve.py`, which codes ``sources`` into ``runs`` at the rates of ``options``."""
+    command = [sys.executable, str(RD_CURVE), f"--set={sources}", f"--config={config}", f"--runs={runs}"]
+    command += ["--target_bpp", *map(str, options.bpp), f"--data.height={options.height}"]
+    return subprocess.run([*command, f"--data.frames={options.frames}", "--data.audio=none", *more]).returncode
 
 
 def link_sources(clips: Path, names: list[str] | None, folder: Path) -> None:

@@ -20,7 +20,6 @@ class Flux2KleinBase4B(PictureModel):
     """FLUX.2-klein-base-4B: blocks of two streams, then of one, whose attention and MLP share their layers."""
 
     name = "flux2-klein-base-4b"
-    size_multiple = (16, 16)
     blocks_path = ("transformer_blocks", "single_transformer_blocks")
     target_kinds = (
         *("attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out.0"),

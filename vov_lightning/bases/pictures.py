@@ -11,6 +11,7 @@ class PictureModel(HubModel):
 
     temporal_factor = 1
     max_frames = 1
+    size_multiple = (16, 16)
     default_size = ClipSize(frames=1, height=512, width=768)
 
     @property

@@ -37,9 +37,7 @@ def use_checkpointing(transformer: Any, keeping: Keeping, compiled: dict[str, An
         return
     function: Callable = checkpointed if keeping == "all" else checkpointed_without_attention
     # Compiled from outside: the compiler must see what is to be kept.
-    transformer.enable_gradient_checkpointing(
-        function if compiled is None else torch.compile(function, **compiled)  # type: ignore[call-overload]
-    )
+    transformer.enable_gradient_checkpointing(function if compiled is None else torch.compile(**compiled)(function))
 
 
 def checkpointed(block: nn.Module, *args: Any) -> Any:
@@ -96,6 +94,7 @@ def check_backward(query: Tensor, mask: Tensor | None, backend: Attention, name:
     try:
         with torch.enable_grad():
             found, wanted = gradient(backend), gradient("native")
+    # What backends raise that are not installed, take no such tensors, or (NotImplementedError) have no backward.
     except (RuntimeError, ValueError, ImportError, NotImplementedError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SettingError(

@@ -28,7 +28,6 @@ class ZImage(PictureModel):
     """Z-Image: one stream of image and text tokens. Its time is 1 for clean, and it says ``x - eps``."""
 
     name = "z-image"
-    size_multiple = (16, 16)
     max_positions = 512
     blocks_path = "layers"
     target_kinds = (

@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 from vov_lightning.cli.common import command
 from vov_lightning.cli.parser import command_parser
@@ -40,7 +41,7 @@ def main(args: list[str] | None = None) -> None:
         page.serve(shop, options.host, options.port)
 
 
-def page_in(folder: Path):  # type: ignore[no-untyped-def]  # a module that needs the extra
+def page_in(folder: Path) -> ModuleType:
     """The module with the page; everything that Gradio keeps goes into ``folder``.
 
     Raises:

@@ -55,7 +55,7 @@ NOT_OF_THE_RESULT = ("config", "ckpt_path", "overwrite", "name", "runs", "set", 
 Launcher = Literal["ray", "slurm"]
 
 
-class FitParser(OneLine, LightningArgumentParser):  # type: ignore[misc]  # error returns never in both
+class FitParser(OneLine, LightningArgumentParser):
     """Lightning's parser with errors of one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -85,7 +85,8 @@ def unmarked(function: Callable[..., Any] | None = None, *_: Any, **__: Any) -> 
 def hidden(*packages: str) -> Iterator[None]:
     """Within the block, those ``packages`` that are not imported yet look as if they were not installed."""
     absent = [package for package in packages if package not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: Python's mark for "not to be found"
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(absent))  # None is Python's mark for "not to be found"
     try:
         yield
     finally:

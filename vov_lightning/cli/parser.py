@@ -54,7 +54,7 @@ class OneLine:
         raise SystemExit(2)
 
 
-class CommandParser(OneLine, ArgumentParser):  # type: ignore[misc]  # error returns never in both
+class CommandParser(OneLine, ArgumentParser):
     """Parser of a command that is not Lightning's."""
 
 

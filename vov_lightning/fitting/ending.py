@@ -50,7 +50,7 @@ def take_limits(trainer: L.Trainer) -> Limit | None:
         limits.append(Limit(0, "trainer.max_epochs=0"))
     loop.max_epochs, loop.min_epochs = 1, None
     loop.epoch_loop.max_steps, loop.epoch_loop.min_steps = -1, None
-    trainer.limit_train_batches, trainer.overfit_batches = 1.0, 0  # type: ignore[attr-defined]
+    trainer.limit_train_batches, trainer.overfit_batches = 1.0, 0  # type: ignore[attr-defined]  # set by Lightning's connector
     if overfit:  # Lightning had set it too
         trainer.limit_val_batches = 1.0
     nearest = min(limits, key=lambda one: one.iteration)
@@ -102,7 +102,7 @@ class Ending(Callback):
 
     def _reason(self, trainer: L.Trainer) -> tuple[str, list[str]]:
         """What stopped the fit, and names of the callbacks that it may have been."""
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # likewise
         if self.limit is not None and trainer.global_step >= self.limit.iteration:
             return self.limit.setting, []
         for timer in timers_of(trainer):

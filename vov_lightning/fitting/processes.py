@@ -57,7 +57,7 @@ def answer_signals_alone(trainer: L.Trainer) -> None:
     ``--launcher slurm`` has its own.
     """
     if SIGNALS.takes(SIGTERM) or trainer.world_size > 1:
-        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # of this trainer alone
 
 
 def agreed_signal(trainer: L.Trainer) -> int | None:
@@ -124,12 +124,12 @@ def others_start(strategy: Strategy, launcher: _SubprocessScriptLauncher) -> Ite
 
     with TemporaryDirectory() as folder:
         os.environ[MEETING] = folder
-        strategy.setup_environment = meet  # type: ignore[method-assign]
+        strategy.setup_environment = meet  # type: ignore[method-assign]  # of this fit alone
         SIGNALS.hold()  # a signal between the start of a process and its entry in the list would leave it behind
         try:
             yield
         finally:
-            strategy.setup_environment = connect  # type: ignore[method-assign]
+            strategy.setup_environment = connect  # type: ignore[method-assign]  # as it was
             del os.environ[MEETING]
 
 

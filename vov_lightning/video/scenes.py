@@ -112,7 +112,7 @@ class Segmenter:
 
         def starts_of(numbered: Iterable[T]) -> Iterator[tuple[T, int | None]]:
             for frame in numbered:
-                yield frame, detector.add(pixels(frame) if pixels else frame)  # type: ignore[arg-type]
+                yield frame, detector.add(pixels(frame) if pixels else frame)  # type: ignore[arg-type]  # without ``pixels`` T is Tensor
 
         yield from self._cut(starts_of(frames))
 

@@ -62,7 +62,7 @@ class TinyCogVideoX(HubModel):
     schedule = VariancePreserving(scheduler().alphas_cumprod)
 
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
-        raise NotImplementedError
+        raise AssertionError("random weights have random embeddings, and no pipeline")
 
     def predict_velocity(self, x_t: Tensor, t: Tensor, condition: dict[str, Tensor]) -> Tensor:
         states = condition["states"].expand(len(x_t), -1, -1)

@@ -72,7 +72,8 @@ def tiny_model(transformers, tokens):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Folder of a model that answers `PROMPT` on two frames with one of `ANSWERS`."""
-    transformers = pytest.importorskip("transformers", reason="LocalCaptioner needs vov_lightning[hub]")
+    import transformers  # takes seconds
+
     path = tmp_path_factory.mktemp("vlm")
     processor = tiny_processor(transformers)
     asking = LocalCaptioner(str(path), prompt=PROMPT, frames=2)
@@ -168,7 +169,6 @@ def test_code_of_the_model_is_not_run(folder, tmp_path):
 
 
 def test_model_that_is_not_here(monkeypatch):
-    pytest.importorskip("transformers", reason="LocalCaptioner needs vov_lightning[hub]")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     from huggingface_hub import constants
 

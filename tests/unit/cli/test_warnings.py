@@ -3,12 +3,13 @@
 import sys
 import warnings
 
-import vov_lightning.cli  # noqa: F401  # whose format of warnings is tested
+from vov_lightning import cli
 from vov_lightning.errors import SignalWarning
 
 
 def test_our_own_warnings_are_one_line_under_the_commands_name(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/vov-fit"])
+    assert warnings.formatwarning is cli.one_line
     shown = warnings.formatwarning(SignalWarning("a.mp4 is interlaced"), SignalWarning, "a.py", 7)
     assert shown == "vov-fit: warning: a.mp4 is interlaced\n"
 

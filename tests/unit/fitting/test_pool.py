@@ -70,12 +70,13 @@ def test_a_long_clip_keeps_a_sample_in_bounded_memory(tiny_nano: Nano, monkeypat
 
 
 def test_every_window_is_as_likely_as_any_other(tiny_nano: Nano, monkeypatch) -> None:
+    clip = clip_of(tiny_nano, 9, 64, 64, 9)
     windows = [torch.full((1, 1, 1, 1, 1), float(number)) for number in range(12)]
     monkeypatch.setattr(pool, "_windows", lambda *_: iter(windows))
     monkeypatch.setattr(pool, "POOL_BYTES", 4 * 4)
     counts = torch.zeros(12)
     for seed in range(600):
-        counts[latent_pool(tiny_nano, None, seed).flatten().long()] += 1  # type: ignore[arg-type]  # nothing reads it
+        counts[latent_pool(tiny_nano, clip, seed).flatten().long()] += 1
     assert counts.sum() == 2400
     assert float((counts - 200).abs().max()) < 5 * (600 * 1 / 3 * 2 / 3) ** 0.5
 

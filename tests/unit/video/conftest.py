@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -85,8 +86,7 @@ class Media:
     @staticmethod
     def ffmpeg(*arguments: str | Path) -> bytes:
         """What ffmpeg writes to its standard output."""
-        binary = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg brings an ffmpeg").get_ffmpeg_exe()
-        command = [binary, "-v", "error", "-y", "-nostdin", *map(str, arguments)]
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-nostdin", *map(str, arguments)]
         done = subprocess.run(command, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout

@@ -185,8 +185,7 @@ class ClipMetrics(nn.Module):
         with backbone_at_hand(net, self.weights_dir):
             if name == "dists":
                 return DISTSNetwork().eval()
-            # `net` is one of the three literals that the argument's type lists, which a str does not show.
-            return LearnedPerceptualImagePatchSimilarity(net, sync_on_compute=False).net  # type: ignore[arg-type]
+            return LearnedPerceptualImagePatchSimilarity(net, sync_on_compute=False).net  # type: ignore[arg-type]  # a str of its three
 
 
 def undefined_reason(name: str, clip: Signal) -> str | None:

@@ -16,7 +16,6 @@ from vov_lightning.evaluation.baselines.standard import X265, StandardCodec, Svt
 from vov_lightning.video import Signal
 from vov_lightning.video.compare import psnr_db
 
-pytest.importorskip("imageio_ffmpeg", reason="standard codecs run in imageio-ffmpeg's binary")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUICK = {"x265": X265("medium"), "svtav1": SvtAv1("8"), "vvenc": VVenC("faster")}

@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+import imageio_ffmpeg
 import lpips as richzhang
 import pytest
 import torch
@@ -120,7 +121,7 @@ def test_vmaf_of_identical_frames_is_libvmafs(foreman, signal, tmp_path):
 
 def _libvmaf(decoded: Tensor, source: Tensor, folder) -> tuple[list[float], Tensor]:
     """Scores of ffmpeg's filter, and the luma ``[T, 1, H, W]`` that it saw of the source."""
-    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="libvmaf is in imageio-ffmpeg's binary").get_ffmpeg_exe()
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     height, width = source.shape[-2:]
     raw = ["-f", "rawvideo", "-s", f"{width}x{height}"]
     for name, frames in (("decoded", decoded), ("source", source)):

@@ -166,9 +166,13 @@ class TestWholeOrNotAtAll:
     @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.png", "a"])
     @pytest.mark.parametrize("failure", [ValueError("of the caller"), OSError(5, "of the reader"), KeyboardInterrupt()])
     def test_an_error_of_the_caller_passes_and_leaves_nothing(self, tmp_path, name, failure):
-        with pytest.raises(type(failure)) as caught, ClipWriter(tmp_path / name, 32, 48, FPS) as writer:  # noqa: PT012  # the error comes from within the block
-            writer.write(grey(1))
-            raise failure
+        def interrupted() -> None:
+            with ClipWriter(tmp_path / name, 32, 48, FPS) as writer:
+                writer.write(grey(1))
+                raise failure
+
+        with pytest.raises(type(failure)) as caught:
+            interrupted()
         assert caught.value is failure
         assert names(tmp_path) == []
 
@@ -249,7 +253,7 @@ class TestRefused:
             writer.write(frames)
 
     def test_second_frame_of_a_png(self, tmp_path):
-        with pytest.raises(SignalError, match=r"one frame and the clip has more; write .*a/"):  # noqa: SIM117  # one line would be too long
-            with ClipWriter(tmp_path / "a.png", 32, 48, FPS) as writer:
-                writer.write(grey(2))
+        message = "one frame and the clip has more; write .*a/"
+        with pytest.raises(SignalError, match=message), ClipWriter(tmp_path / "a.png", 32, 48, FPS) as writer:
+            writer.write(grey(2))
         assert names(tmp_path) == []

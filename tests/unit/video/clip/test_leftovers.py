@@ -2,14 +2,13 @@
 
 import subprocess
 
-import pytest
+import imageio_ffmpeg
 from PIL import Image
 
 from vov_lightning.video.leftovers import left_behind
 
 
 def ffmpeg(*arguments: str) -> None:
-    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="its FFmpeg makes files of many streams")
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments], check=True)
 
 
