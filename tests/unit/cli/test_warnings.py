@@ -9,9 +9,8 @@ from vov_lightning.errors import SignalWarning
 
 def test_our_own_warnings_are_one_line_under_the_commands_name(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/vov-fit"])
-    assert warnings.formatwarning is cli.one_line
-    shown = warnings.formatwarning(SignalWarning("a.mp4 is interlaced"), SignalWarning, "a.py", 7)
-    assert shown == "vov-fit: warning: a.mp4 is interlaced\n"
+    told = SignalWarning("a.mp4 is interlaced"), SignalWarning, "a.py", 7
+    assert warnings.formatwarning(*told) == cli.one_line(*told) == "vov-fit: warning: a.mp4 is interlaced\n"
 
 
 def test_warnings_of_others_keep_their_place():
