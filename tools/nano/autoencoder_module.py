@@ -15,7 +15,7 @@ from vov_lightning.bases.nano.autoencoder import (
     LappedTransform,
     to_blocks,
 )
-from vov_lightning.bases.nano.coarse import reconstruction
+from vov_lightning.bases.nano.coarse import kept_fraction, unit_noise
 
 
 class ReconstructionModule(L.LightningModule):
@@ -127,3 +127,9 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
 def psnr_db(mse: Tensor) -> Tensor:
     """PSNR of values in [-1, 1] with mean squared error ``mse``."""
     return 10 * torch.log10(4 / mse.detach().float())
+
+
+def reconstruction(autoencoder: LappedAutoencoder, latents: Tensor) -> Tensor:
+    """Coded ``latents`` [B, z, T', h, w]: ``a x`` and noise of variance ``a (1 - a) v``, so that what is lost is 0."""
+    kept = kept_fraction(autoencoder, len(latents))
+    return kept * latents + (kept * (1 - kept)).sqrt() * unit_noise(autoencoder, latents)

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -49,7 +50,8 @@ def check_clips(
         full_size = base.skeleton()
         layers = full_size.adapted_layers(adapter.targets or full_size.default_targets)
         shape = adapter.rank, adapter.k, adapter.seed, adapter.scheme
-        k = HashedLoRA(layers, *shape, full_size.dictionary).projection.k
+        hashed = HashedLoRA(layers, *shape, full_size.dictionary)
+        k, work = hashed.projection.k, replace(work, rank=hashed.rank)
     small, captions, clips, disk_bytes = [], {}, [], CHECKPOINT_BYTES * k
     for member in data.members:
         asks, member.captioner = member.captioner is not None, None

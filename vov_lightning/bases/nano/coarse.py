@@ -18,18 +18,12 @@ def kept_fraction(autoencoder: LappedAutoencoder, count: int, generator: Generat
     return (1 - distortion / variance).clamp(min=0)
 
 
-def reconstruction(autoencoder: LappedAutoencoder, latents: Tensor) -> Tensor:
-    """Coded ``latents`` [B, z, T', h, w]: ``a x`` and noise of variance ``a (1 - a) v``, so that what is lost is 0."""
-    kept = kept_fraction(autoencoder, len(latents))
-    return kept * latents + (kept * (1 - kept)).sqrt() * _unit_noise(autoencoder, latents)
-
-
 def sample(autoencoder: LappedAutoencoder, latents: Tensor, generator: Generator | None = None) -> Tensor:
     """Coded ``latents`` [B, z, T', h, w] as a generative decoder shows them: what is lost is drawn anew."""
     kept = kept_fraction(autoencoder, len(latents), generator)
-    return kept * latents + (1 - kept.square()).sqrt() * _unit_noise(autoencoder, latents, generator)
+    return kept * latents + (1 - kept.square()).sqrt() * unit_noise(autoencoder, latents, generator)
 
 
-def _unit_noise(autoencoder: LappedAutoencoder, latents: Tensor, generator: Generator | None = None) -> Tensor:
+def unit_noise(autoencoder: LappedAutoencoder, latents: Tensor, generator: Generator | None = None) -> Tensor:
     """Noise of the latents' own variance in each channel."""
     return autoencoder.gain.view(-1, 1, 1, 1) * torch.randn(latents.shape, generator=generator).to(latents)
