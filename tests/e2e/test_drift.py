@@ -98,7 +98,7 @@ def test_stopped_run_that_was_cut_off_does_not_train_on(run_fit, tmp_path, monke
     def crash(*_, **__):
         raise PowerCut
 
-    more = [ON, "--drift.limit=0.02", "--stage1.learning_rate=0.3"]
+    more = [ON, "--drift.limit=0.02", "--stage1.learning_rate=0.3", "--stage2.learning_rate=0.3"]
     assert run_fit("--name=whole", *more) == 0
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "encode", crash)
