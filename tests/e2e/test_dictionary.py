@@ -10,9 +10,12 @@ from support import random_dictionary
 
 from vov_lightning.bases.nano.model import DICTIONARY, Nano
 from vov_lightning.bitstream import VovFile
+from vov_lightning.codec import scale
 from vov_lightning.codec.build import without_vector
 from vov_lightning.codec.decode import decode
+from vov_lightning.codec.steer import steered
 from vov_lightning.fitting import module as fitted
+from vov_lightning.fitting import trial as tried
 from vov_lightning.fitting.worth import Worth
 from vov_lightning.runs.source import source_of
 from vov_lightning.video.compare import psnr_db
@@ -45,10 +48,18 @@ def account(saved_bytes: float):
     return lambda self, files: Worth(1.0, 1 - saved_bytes / 1000, 1000.0, 40)
 
 
+def trial(gained_db: float):
+    """Stands in for the trial."""
+    return lambda *_: gained_db
+
+
 def test_a_vector_that_pays_is_written_and_decoded(run, weights, clip, monkeypatch, capsys):
-    monkeypatch.setattr(fitted.VOVModule, "worth", account(saved_bytes=81))
+    monkeypatch.setattr(fitted.VOVModule, "worth", account(saved_bytes=41))
+    monkeypatch.setattr(tried, "trial_gain_db", trial(0.1))
     file, metrics = run()
-    assert "vector   40 bytes in place of about 81 of 1,000 bytes of indices" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "vector   40 bytes in place of about 41 of 1,000 bytes of indices" in shown
+    assert "(error of the model -4.1 %; tried: +0.10 dB)" in shown
     assert metrics["vector"]["written"]
     header = file.header
     assert (header.hash_scheme, header.hash_seed) == ("dictionary", Nano(str(weights)).dictionary.digest)
@@ -58,11 +69,33 @@ def test_a_vector_that_pays_is_written_and_decoded(run, weights, clip, monkeypat
     assert metrics["psnr_db"] == pytest.approx(psnr_db(decode(file, model), source.signal), abs=1e-6)
 
 
-def test_a_vector_that_does_not_pay_is_left_out(run, monkeypatch, capsys):
-    monkeypatch.setattr(fitted.VOVModule, "worth", account(saved_bytes=79))
+@pytest.mark.parametrize(("saved_bytes", "gained_db"), [(39, 0.1), (41, -0.1)])
+def test_a_vector_that_does_not_pay_is_left_out(run, monkeypatch, capsys, saved_bytes, gained_db):
+    monkeypatch.setattr(fitted.VOVModule, "worth", account(saved_bytes))
+    monkeypatch.setattr(tried, "trial_gain_db", trial(gained_db))
     file, metrics = run()
-    assert "vector   left out: 40 bytes would save about 79 of 1,000" in capsys.readouterr().out
+    assert f"vector   left out: 40 bytes would save about {saved_bytes} of 1,000" in capsys.readouterr().out
     assert (file.header.k, file.header.hash_scheme, metrics["vector"]["written"]) == (0, "v1", False)
+
+
+@pytest.mark.parametrize("budget", [["--scaling.bits=0", "--scaling.target_bpp=0.4"], ["--scaling.bits=400"]])
+def test_the_trial_codes_with_and_without_the_vector_and_its_better_half_is_the_file(run, monkeypatch, budget):
+    monkeypatch.setattr(fitted.VOVModule, "worth", account(saved_bytes=41))
+    coded = []
+
+    def noted(file, *args, **more):
+        coded.append(file)
+        return steered(file, *args, **more)
+
+    monkeypatch.setattr(scale, "steered", noted)
+    file, metrics = run(*budget)
+    assert [bool(one.header.k) for one in coded[:2]] == [True, False]
+    gained_db = metrics["vector"]["trial_gained_db"]
+    assert gained_db != 0
+    assert bool(file.header.k) == metrics["vector"]["written"] == (gained_db > 0)
+    assert len(coded) <= 3
+    if "--scaling.target_bpp=0.4" in budget:  # as many bytes, so the trial's file is the file
+        assert len(coded) == 2
 
 
 def test_a_vector_at_a_price_of_the_users_own_is_always_written(run, monkeypatch):

@@ -73,6 +73,11 @@ class Objective(ABC):
         """
 
 
+KEY_DRAWS = 0.3
+"""Fraction of the draws of a clip with context that are denoised without a past, as the first block of a segment is.
+That block is the past of all others: a vector that was fitted without such draws made it worse."""
+
+
 class FlowMatching(Objective):
     """``E_{t, eps} mean_i (u(x_t, t) - (eps - x))_i^2`` (paper, eq. 6); with several signals, every draw has its own.
 
@@ -174,12 +179,27 @@ def draw_evenly(count: int, draws: int, generator: Generator) -> Tensor:
 def flow_losses(target: Target, t: Tensor, eps: Tensor, windows: Tensor, generator: Generator) -> Tensor:
     """Flow-matching loss [B] of ``windows`` [B] (rows of the latents) at times ``t`` [B] from noises ``eps``.
 
-    With context it is the loss of the present, given the past as a decoder shows it.
+    With context it is the loss of the present, given the past as a decoder shows it; or for `KEY_DRAWS` of the draws,
+    that of a window's first latent frames, given nothing.
     """
     device = target.latents.device
     t, eps, latents = t.to(device), eps.to(device), target.latents[windows.to(device)]
-    velocity = target.velocity
-    if known := target.context:
-        velocity = with_context(velocity, target.as_decoded(latents[:, :, :known], generator))
-        latents, eps = latents[:, :, known:], eps[:, :, known:]
-    return flow_loss(velocity(interpolate(latents, eps, t), t), latents, eps)
+
+    def losses(velocity: Velocity, latents: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        return flow_loss(velocity(interpolate(latents, eps, t), t), latents, eps)
+
+    known = target.context
+    if not known:
+        return losses(target.velocity, latents, eps, t)
+    past, present = latents[:, :, :known], latents[:, :, known:]
+    given = target.as_decoded(past, generator)
+    key = (torch.rand(len(t), generator=generator) < KEY_DRAWS).to(device)
+    found = torch.zeros_like(t)
+    if key.any():
+        first = latents[key, :, : present.shape[2]]
+        found = found.masked_scatter(key, losses(target.velocity, first, eps[key, :, known:], t[key]))
+    if not key.all():
+        velocity = with_context(target.velocity, given[~key])
+        rest = losses(velocity, present[~key], eps[~key, :, known:], t[~key])
+        found = found.masked_scatter(~key, rest)
+    return found

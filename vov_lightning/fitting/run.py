@@ -9,7 +9,6 @@ from lightning.pytorch.callbacks import ProgressBar
 
 from vov_lightning.bases.memory import check_gpu_memory
 from vov_lightning.bitstream import VovFile
-from vov_lightning.codec.build import without_vector
 from vov_lightning.errors import SettingError, UnfinishedError
 from vov_lightning.fitting.checkpoints import Checkpoints, check_checkpoint
 from vov_lightning.fitting.checks import check_arithmetic, check_trainer
@@ -25,6 +24,7 @@ from vov_lightning.fitting.processes import answer_signals_alone, first_process_
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import RateConstrained, Stage, check_same_stages, stages_of, total_iterations
+from vov_lightning.fitting.trial import settle
 from vov_lightning.fitting.worth import check_budget
 from vov_lightning.runs.encode import encode
 from vov_lightning.runs.folder import RunFolder
@@ -149,15 +149,16 @@ def train_and_finish(
         module.prepare(data)
         seconds, more = {}, {}
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends
+    shown = trainer.progress_bar_callback is not None
+    parts = run.parts([source.name for source in module.sources])
     files = [module.to_file(number) for number in range(len(module.sources))]
     if module.adapter_config.k and module.index_bits and isinstance(module.objective, FlowMatching):
-        worth = module.worth(files)
-        written = worth.pays or not is_priced_by_budget(trainer)
-        more["vector"] = worth.figures(written)
-        files = files if written else [without_vector(file) for file in files]
-    shown = trainer.progress_bar_callback is not None
+        if is_priced_by_budget(trainer):
+            with locating("while the vector was tried"):
+                files, more["vector"] = settle(module, files, parts, scaling, shown)
+        else:
+            more["vector"] = module.worth(files).figures(written=True)
     history = read_history(run.path) if module.adapter_config.k else FitHistory()
-    parts = run.parts([source.name for source in module.sources])
     if scaling.seeks:  # nothing is lost if a target turns out to be beyond reach
         save_unfinished(files, parts, {"stopped": "index bits are not added yet"})
     if len(parts) == 1:

@@ -5,6 +5,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import islice
 from typing import Any
 
 import torch
@@ -107,6 +108,23 @@ def encode(
         "seconds": {"encode": time.perf_counter() - started_s},
     }
     return Encoded(file, last, metrics)
+
+
+@torch.no_grad()
+def try_first_segment(
+    file: VovFile, base: BaseModel, source: Source, run: RunFolder, scaling: ScalingConfig, shown: bool
+) -> tuple[Signal, Signal]:
+    """What the decoder would show of the first segment, and its source; `encode` of the same goes on behind it.
+
+    Raises:
+        SettingError: If a target is out of reach.
+    """
+    file, clip = replace(file, sound=source.sound), source.clip
+    with ClipBar("try", clip.first.num_frames, shown) as bar:
+        sources = bar.over(islice(clip.segments(), 1), lambda segment: segment.num_frames)
+        store = run.segments(_key(file, source, scaling))
+        (one,) = code_clip(file, base, sources, scaling, store=store, progress=bar)
+    return one.decoded, remove_padding(one.source.signal, one.source.padding)
 
 
 def _key(file: VovFile, source: Source, scaling: ScalingConfig) -> str:

@@ -1,11 +1,11 @@
-"""Segments of an encoder that was stopped: each is kept in the run's folder until the whole file is written."""
+"""Segments of an encoder that was stopped, or of a trial: each is kept in the run's folder until its file is there."""
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vov_lightning.bitstream import VovFile
@@ -19,7 +19,7 @@ class SegmentFolder:
 
     Args:
         path: The folder; made when the first segment is kept.
-        key: Changes with everything that the segments depend on; segments of another key are not given out.
+        key: Changes with everything that the segments depend on; those of another key lie beside them.
     """
 
     path: Path
@@ -29,25 +29,24 @@ class SegmentFolder:
         """Segment ``number`` and its latents, if they are here and were made from ``template``."""
         try:
             part = VovFile.open(self._file(number))
-            with safe_open(self._latents(number), "pt") as stored:
-                key, latents = stored.metadata()["key"], stored.get_tensor("latents")
-        except (BitstreamError, OSError, SafetensorError, KeyError, TypeError):
+            latents = load_file(self._latents(number))["latents"]
+        except (BitstreamError, OSError, SafetensorError, KeyError):
             return None
-        return (part, latents) if key == self.key and part.keep_steps(0) == template else None
+        return (part, latents) if part.keep_steps(0) == template else None
 
     def put(self, number: int, part: VovFile, latents: Tensor) -> None:
         """Keep segment ``number``; it counts once its file is there, which comes last."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._file(number).parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(self._latents(number)) as temporary:
-            save_file({"latents": latents.contiguous().cpu()}, temporary, {"key": self.key})
+            save_file({"latents": latents.contiguous().cpu()}, temporary)
         part.save(self._file(number))
 
     def clear(self) -> None:
-        """Remove all of them."""
+        """Remove all of them, and those of other keys."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _file(self, number: int) -> Path:
-        return self.path / f"{number:05d}.vov"
+        return self.path / self.key / f"{number:05d}.vov"
 
     def _latents(self, number: int) -> Path:
-        return self.path / f"{number:05d}.safetensors"
+        return self.path / self.key / f"{number:05d}.safetensors"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vov_lightning.errors import SettingError
+from vov_lightning.fitting import objectives
 from vov_lightning.fitting.objectives import FlowMatching, Reconstruction, Target, draw_evenly, flow_losses
 from vov_lightning.fitting.times import LogitNormalTime, ShiftedTime, UniformTime
 from vov_lightning.sampling.config import SamplerConfig
@@ -133,7 +134,7 @@ class TestContext:
 
     LATENTS = torch.arange(12.0).view(1, 1, 3, 2, 2)
 
-    def losses(self, as_decoded=lambda latents, _: latents) -> tuple[torch.Tensor, list]:
+    def losses(self, as_decoded=lambda latents, _: latents, draws=2) -> tuple[torch.Tensor, list]:
         seen = []
 
         def velocity(x_t, t):
@@ -143,11 +144,12 @@ class TestContext:
         given = Target(
             self.LATENTS, torch.ones(1), torch.zeros(1, 1, 3, 2, 2), [1.0, 0.0], velocity, velocity, 2, as_decoded
         )
-        eps = torch.full((2, 1, 3, 2, 2), 50.0)
-        only = torch.zeros(2, dtype=torch.long)
-        return flow_losses(given, torch.tensor([0.25, 0.5]), eps, only, generator()), seen
+        eps = torch.full((draws, 1, 3, 2, 2), 50.0)
+        only = torch.zeros(draws, dtype=torch.long)
+        return flow_losses(given, torch.linspace(0.25, 0.5, draws), eps, only, generator()), seen
 
-    def test_the_past_is_given_at_time_zero_and_the_loss_is_of_the_present(self):
+    def test_the_past_is_given_at_time_zero_and_the_loss_is_of_the_present(self, monkeypatch):
+        monkeypatch.setattr(objectives, "KEY_DRAWS", 0.0)
         losses, ((x_t, t),) = self.losses()
         assert torch.equal(x_t[:, :, :2], self.LATENTS[:, :, :2].expand(2, -1, -1, -1, -1))
         assert t.tolist() == [[0, 0, 0.25], [0, 0, 0.5]]
@@ -155,7 +157,21 @@ class TestContext:
         torch.testing.assert_close(x_t[1, 0, 2], 0.5 * present + 25)
         torch.testing.assert_close(losses, (50 - present).square().mean().expand(2))
 
-    def test_the_past_is_shown_as_a_decoder_shows_it(self):
+    def test_some_draws_are_the_first_block_of_a_segment_which_has_no_past(self):
+        draws = 40
+        losses, ((first, first_t), (x_t, t)) = self.losses(draws=draws)
+        assert first.shape[1:] == (1, 1, 2, 2)
+        assert x_t.shape[1:] == (1, 3, 2, 2)
+        assert len(first) + len(x_t) == draws
+        assert 0.1 < len(first) / draws < 0.5
+        given = torch.isin(torch.linspace(0.25, 0.5, draws), t[:, 2])
+        assert torch.isin(first_t, t[:, 2]).sum() == 0
+        for key, frame in ((~given, 0), (given, 2)):
+            wanted = (50 - self.LATENTS[0, 0, frame]).square().mean()
+            torch.testing.assert_close(losses[key], wanted.expand(int(key.sum())))
+
+    def test_the_past_is_shown_as_a_decoder_shows_it(self, monkeypatch):
+        monkeypatch.setattr(objectives, "KEY_DRAWS", 0.0)
         _, ((x_t, _),) = self.losses(lambda latents, source: latents + torch.rand(1, generator=source))
         torch.testing.assert_close(
             x_t[:, :, :2], (self.LATENTS[:, :, :2] + torch.rand(1, generator=generator())).expand(2, -1, -1, -1, -1)

@@ -7,9 +7,9 @@ from vov_lightning.fitting.worth import MARGIN, Worth, check_budget, exchange_ra
 from vov_lightning.sampling.config import ScalingConfig
 
 
-def test_a_vector_pays_where_it_saves_twice_what_it_takes():
-    assert Worth(loss_without=2.0, loss_with=1.9, index_bytes=1000.0, vector_bytes=24).pays
-    assert not Worth(loss_without=2.0, loss_with=1.9, index_bytes=1000.0, vector_bytes=26).pays
+def test_a_vector_pays_where_it_saves_more_than_it_takes():
+    assert Worth(loss_without=2.0, loss_with=1.9, index_bytes=1000.0, vector_bytes=49).pays
+    assert not Worth(loss_without=2.0, loss_with=1.9, index_bytes=1000.0, vector_bytes=51).pays
     assert not Worth(loss_without=1.0, loss_with=1.1, index_bytes=1000.0, vector_bytes=0).pays
 
 
