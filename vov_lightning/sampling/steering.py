@@ -18,6 +18,9 @@ from vov_lightning.sampling.kernels import divergence_bits, transition
 KEY_BLOCK = 2.0
 """Bits of the first block of a segment, relative to those of the others: it has no past, and is the past of others.
 ``tools/studies/key_block.py`` measures others."""
+WEIGHT_POWER = 0.5
+"""How much more an error in a latent counts that costs more in pixels, where the best candidate is chosen: the power of
+`BaseModel.latent_weights`. 0 counts latents alike, 1 minimises what the step alone leaves."""
 
 
 class Steering(ABC):
@@ -89,6 +92,8 @@ class Search(Steering):
         clean: Latents of the clip.
         seed: The sampler's.
         num_steps: Of the sampler.
+        weights: What a squared error in a latent costs (`BaseModel.latent_weights`), broadcastable to ``clean``; the
+            same for all when left out. ``selection=importance`` ignores them, and keeps the model's statistics.
         block: Latent frames that are sampled together; nothing for all of them.
         with_counts: Whether the budget pays for the number of indices of each step, too, as the file does.
     """
@@ -100,12 +105,17 @@ class Search(Steering):
         seed: int,
         num_steps: int,
         *,
+        weights: Tensor | None = None,
         block: int | None = None,
         with_counts: bool = False,
     ) -> None:
         super().__init__(config, seed)
         self.num_steps, self.with_counts = num_steps, with_counts
-        self.clean = [clean] if block is None else list(clean.split(block, dim=2))
+        self.clean = _blocks(clean, block)
+        self.heed: list[Tensor] | None = None
+        """Factors of the wish of each block."""
+        if weights is not None and config.selection == "argmax":
+            self.heed = _blocks((weights**WEIGHT_POWER).expand_as(clean), block)
         self.indices: list[Tensor] = []
         self.divergences: list[float] = []
         """KL divergence of each step in bits: from the model's step to the one that leads to the clip."""
@@ -131,7 +141,8 @@ class Search(Steering):
         self._bits_left, self._block_bits_left = self._bits_left - cost, self._block_bits_left - cost
         chosen = torch.zeros(0, dtype=torch.int64)
         if count:
-            scores = self.codebook.scores(self.groups(wish.numel()).split(wish, count), number)
+            heeded = wish if self.heed is None else self.heed[block] * wish
+            scores = self.codebook.scores(self.groups(wish.numel()).split(heeded, count), number)
             chosen = self._select(scores)
         # The last step of a block, which takes none, does not come here.
         self.indices += [torch.zeros(0, dtype=torch.int64)] * (number - len(self.indices))
@@ -161,3 +172,8 @@ class Search(Steering):
             uniform = torch.rand(scores.shape, generator=self._generator, dtype=torch.float64).clamp(min=1e-300)
             scores = scores - (-uniform.log()).log().to(scores)
         return scores.argmax(1)
+
+
+def _blocks(latents: Tensor, length: int | None) -> list[Tensor]:
+    """``latents`` [1, C, T', h, w] in parts of ``length`` latent frames."""
+    return [latents] if length is None else list(latents.split(length, dim=2))

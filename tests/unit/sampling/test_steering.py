@@ -1,5 +1,7 @@
 """Indices: within their budget, the same steps on both sides, and samples of the right distribution."""
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -167,3 +169,32 @@ def test_a_budget_that_pays_for_counts_is_met_by_the_bytes_of_the_file(bits, ind
     assert size <= bits
     if allocation == "even" and 40 < bits < 256 * index_bits:
         assert size > bits - 24
+
+
+class TestWeights:
+    """Half of the channels cost nine times as much."""
+
+    weights = torch.tensor([1.8, 1.8, 0.2, 0.2]).view(1, 4, 1, 1, 1)
+
+    def error(self, weights: torch.Tensor | None, selection: Literal["argmax", "importance"] = "argmax") -> float:
+        errors = []
+        for seed in range(3):
+            clip, noise = clip_and_noise(seed)
+            search = Search(ScalingConfig(bits=400, selection=selection), clip, seed=5, num_steps=20, weights=weights)
+            latents = integrate(standard_normal_data, noise, TIMES, steering=search)
+            errors.append((self.weights * (latents - clip).square()).mean())
+        return torch.stack(errors).mean().item()
+
+    def test_the_best_candidate_corrects_what_costs_more(self) -> None:
+        assert self.error(self.weights) < 0.9 * self.error(None)
+
+    def test_importance_weights_know_no_cost(self) -> None:
+        assert self.error(self.weights, "importance") == self.error(None, "importance")
+
+    def test_every_block_has_the_weights_of_its_own(self) -> None:
+        clip = torch.zeros(1, 4, 4, 8, 8)
+        weights = torch.arange(4.0).view(1, 1, 4, 1, 1)
+        search = Search(ScalingConfig(bits=400), clip, seed=5, num_steps=20, weights=weights, block=3)
+        assert search.heed is not None
+        assert [part.shape[2] for part in search.heed] == [3, 1]
+        assert (search.heed[1] == 3**0.5).all()
