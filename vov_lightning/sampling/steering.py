@@ -18,7 +18,7 @@ from vov_lightning.sampling.kernels import divergence_bits, transition
 KEY_BLOCK = 2.0
 """Bits of the first block of a segment, relative to those of the others: it has no past, and is the past of others.
 ``tools/studies/key_block.py`` measures others."""
-WEIGHT_POWER = 0.5
+WEIGHT_POWER = 0.4
 """How much more an error in a latent counts that costs more in pixels, where the best candidate is chosen: the power of
 `BaseModel.latent_weights`. 0 counts latents alike, 1 minimises what the step alone leaves."""
 

@@ -8,7 +8,7 @@ import torch
 from vov_lightning.bitstream.indices import check_indices, encode_indices
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import integrate
-from vov_lightning.sampling.steering import KEY_BLOCK, Replay, Search, Steering
+from vov_lightning.sampling.steering import KEY_BLOCK, WEIGHT_POWER, Replay, Search, Steering
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (1, 4, 1, 8, 8)
@@ -197,4 +197,4 @@ class TestWeights:
         search = Search(ScalingConfig(bits=400), clip, seed=5, num_steps=20, weights=weights, block=3)
         assert search.heed is not None
         assert [part.shape[2] for part in search.heed] == [3, 1]
-        assert (search.heed[1] == 3**0.5).all()
+        assert (search.heed[1] == 3**WEIGHT_POWER).all()
