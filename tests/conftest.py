@@ -2,10 +2,14 @@
 
 import json
 import math
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores have workers of their own; PyTorch reads it on import
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch

@@ -139,11 +139,15 @@ TABLES: dict[str, Callable[[], Data]] = {
             "costs",
             "editing",
             "hardware_model",
+            "index_bits",
             "one_window_bd_rate",
             "one_window_codecs",
             "prior",
             "revisions",
             "startup",
+            "steps",
+            "vector",
+            "weight_power",
         )
     },
 }

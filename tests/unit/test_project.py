@@ -29,7 +29,7 @@ def test_a_workflow_has_jobs_with_steps_and_few_rights(path):
 
 
 def test_ci_runs_what_readme_and_contributing_say():
-    wanted = ["pytest", "pytest -m slow"]
+    wanted = ["pytest -n auto", "pytest -m slow"]
     run = (ROOT / ".ci" / "run").read_text()
     assert re.findall("^pytest.*", run, re.MULTILINE) == wanted
     for name in ("README.md", "CONTRIBUTING.md", ".github/workflows/test.yml"):

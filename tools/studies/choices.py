@@ -4,7 +4,7 @@
     python tools/studies/choices.py index_bits 8 12 14 --clips DIR
     python tools/studies/choices.py weight_power 0 0.4 1 --clips DIR
 
-The other choices are those of `instant.yaml`. LPIPS wants AlexNet's weights, which torchvision downloads to $TORCH_HOME.
+The other choices are those of `instant.yaml`. LPIPS wants AlexNet's weights, which torchvision downloads.
 """
 
 import argparse
