@@ -76,7 +76,7 @@ class SteeringConfig:
         SettingError: If a setting is out of range.
     """
 
-    index_bits: int = 8
+    index_bits: int = 14
     """Bits of one index: 2^this candidates a group."""
     codebook: CodebookName = "hadamard"
     """``hadamard``: columns of a randomised Hadamard transform, fast; ``iid``: independent normals, as in the paper."""
@@ -87,7 +87,7 @@ class SteeringConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.index_bits <= 24:
-            raise SettingError(f"index_bits={self.index_bits} is outside 1 .. 24; use 8, or 12 to 18 as the paper does")
+            raise SettingError(f"index_bits={self.index_bits} is outside 1 .. 24; use 14, or 12 to 18 as the paper does")
         object.__setattr__(self, "eta", float(np.float32(self.eta)))  # as the file will hold it
         if not 0 < self.eta <= 1:
             raise SettingError(f"eta={self.eta} is outside (0, 1]; 1 is the posterior's noise")

@@ -1,6 +1,6 @@
 """Indices: within their budget, the same steps on both sides, and samples of the right distribution."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from vov_lightning.sampling.steering import KEY_BLOCK, WEIGHT_POWER, Replay, Sea
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (1, 4, 1, 8, 8)
 TIMES = SamplerConfig(steps=20).times().tolist()
+SHORT: Any = {"index_bits": 8}
 
 
 def standard_normal_data(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -44,7 +45,7 @@ def test_the_decoder_takes_the_encoders_steps(codebook, kernel, selection):
 
 @pytest.mark.parametrize("bits", [0, 7, 64, 1000])
 def test_indices_keep_to_their_budget(bits):
-    _, search = searched(ScalingConfig(bits=bits))
+    _, search = searched(ScalingConfig(bits=bits, **SHORT))
     spent = 8 * sum(map(len, search.indices))
     assert spent <= bits
     assert spent > bits - 8 * 20
@@ -95,7 +96,9 @@ class TestBlocks:
 
     @pytest.mark.parametrize("bits", [600, 3000])
     def test_a_budget_is_shared_by_size_and_the_first_block_gets_more(self, bits: int) -> None:
-        search = Search(ScalingConfig(bits=bits, allocation="even"), self.clip, seed=5, num_steps=20, block=1)
+        search = Search(
+            ScalingConfig(bits=bits, index_bits=8, allocation="even"), self.clip, seed=5, num_steps=20, block=1
+        )
         self.sampled(search, block=1)
         spent = [8 * sum(map(len, search.indices[20 * block :][:20])) for block in range(4)]
         assert bits - 8 * 20 < sum(spent) <= bits
@@ -103,7 +106,7 @@ class TestBlocks:
             assert spent[block] == pytest.approx(share * bits / (KEY_BLOCK + 3), abs=170)
 
     def test_what_a_block_leaves_goes_to_the_next(self) -> None:
-        search = Search(ScalingConfig(bits=400), self.clip, seed=5, num_steps=20, block=2)
+        search = Search(ScalingConfig(bits=400, **SHORT), self.clip, seed=5, num_steps=20, block=2)
         known, _ = self.clip.split(2, dim=2)
         first, second = self.noise.split(2, dim=2)
         integrate(lambda x_t, t: (x_t - known) / t.view(-1, 1, 1, 1, 1), first, TIMES, steering=search)
@@ -113,7 +116,7 @@ class TestBlocks:
 
     @pytest.mark.parametrize("bits", [400, 2000])
     def test_a_budget_that_pays_for_counts_is_met_by_the_bytes_of_the_file(self, bits: int) -> None:
-        search = Search(ScalingConfig(bits=bits), self.clip, seed=5, num_steps=20, block=1, with_counts=True)
+        search = Search(ScalingConfig(bits=bits, **SHORT), self.clip, seed=5, num_steps=20, block=1, with_counts=True)
         self.sampled(search, block=1)
         indices = check_indices([step.numpy() for step in search.indices], 8)
         size = 8 * (len(encode_indices(indices, 8, block_steps=20)) - 2)  # without the numbers of steps and blocks
