@@ -1,5 +1,7 @@
 """What every registered base model costs by the operations counted: the data of the documentation's hardware table.
 
+Distilled siblings are left out: an evaluation costs what one of the model costs that they come from.
+
     python tools/hardware_model.py --out results/hardware_model.json
 
 Nothing is measured: operations are counted on PyTorch's meta device, times assume 40 % of the makers' peak, as
@@ -8,10 +10,11 @@ Nothing is measured: operations are counted on PyTorch's meta device, times assu
 
 import argparse
 import json
+from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from vov_lightning.bases import class_of
+from vov_lightning.bases import BaseModel, class_of
 from vov_lightning.bases.estimate import GPUS, UTILISATION, choose_checkpointing, estimate
 from vov_lightning.cli.costs import duration
 
@@ -26,11 +29,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/hardware_model.json"))
     options = parser.parse_args()
     names = sorted(entry.name for entry in entry_points(group="vov_lightning.bases") if entry.name != "nano")
-    rows = [row for name in names for row in rows_of(name)]
+    classes = {name: class_of(name) for name in names}
+    rows = [row for name in names if not derived(classes[name], classes.values()) for row in rows_of(name)]
     about = {"model": f"operations counted, {UTILISATION:.0%} of the peak assumed; not measured"}
     columns = [{"name": name} for name in rows[0]]
     content = {**about, "command": "python tools/hardware_model.py", "columns": columns, "rows": rows}
     options.out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def derived(base: type[BaseModel], classes: Iterable[type[BaseModel]]) -> bool:
+    """Whether ``base`` is another of ``classes`` under its own name and weights."""
+    return any(issubclass(base, other) and base is not other for other in classes)
 
 
 def rows_of(name: str) -> list[dict[str, str]]:

@@ -124,13 +124,30 @@ def drift() -> Data:
     return {**about(data), "columns": columns, "rows": rows, "file": "drift"}
 
 
+def full_size() -> Data:
+    """What parts of a fit and a decode cost at real size, counted on a pretended GPU."""
+    data = json.loads((ROOT / "tests/fake_cuda/expected.json").read_text())
+    shown = {"draw": "draw-attention", "step": "step", "encode": "encode", "decode": "decode"}
+    rows = []
+    for base, parts in sorted(data.items()):
+        costs = [parts.get(part) for part in shown.values()]
+        figures = ["" if cost is None else f"{cost['tflop']:,.0f} / {cost['peak_gb']:.1f}" for cost in costs]
+        rows.append({"base model": base.replace("@", ", "), **dict(zip(shown, figures, strict=True))})
+    columns = [{"name": name} for name in rows[0]]
+    source = {"model": "counted on a pretended GPU; not measured"}
+    return {**source, "columns": columns, "rows": rows, "path": "tests/fake_cuda/expected.json"}
+
+
 def plain(name: str) -> Callable[[], Data]:
     """A result that is a table already."""
     return lambda: {"file": name, **read(name)}
 
 
 TABLES: dict[str, Callable[[], Data]] = {
-    **{function.__name__: function for function in (whole_clips, whole_clips_psnr, memory, encode_ratio, joins, drift)},
+    **{
+        function.__name__: function
+        for function in (whole_clips, whole_clips_psnr, memory, encode_ratio, joins, drift, full_size)
+    },
     **{
         name: plain(name)
         for name in (
@@ -176,7 +193,8 @@ def table(name: str) -> str:
     source = ", ".join(str(data[key]) for key in ("model", "machine", "date") if key in data)
     command = f"`{data['command']}`; " if data.get("command", "").startswith("python ") else ""
     kept = f" {data['kept']}" if "kept" in data else ""
-    return "\n".join([*lines, "", f"*{source}; {command}data: `results/{data['file']}.json`.{kept}*"])
+    path = data.get("path") or f"results/{data['file']}.json"
+    return "\n".join([*lines, "", f"*{source}; {command}data: `{path}`.{kept}*"])
 
 
 def cell(data: Data, row: Data, column: Data) -> str:

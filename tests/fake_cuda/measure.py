@@ -1,6 +1,7 @@
 """Runs a base model of the hub at its real size on a pretended CUDA device, and prints what each part costs as JSON.
 
     python tests/fake_cuda/measure.py wan2.1-t2v-1.3b draw-attention step decode
+    python tests/fake_cuda/measure.py wan2.2-ti2v-5b@81x480x832 step    # frames, height and width, not the default size
 
 In a process of its own: it patches what PyTorch asks of a driver.
 """
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
-from vov_lightning.bases import base_class
+from vov_lightning.bases import ClipSize, base_class
 from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.running import KEEPING
 from vov_lightning.codec.decode import velocity_field
@@ -60,13 +61,13 @@ def apply(module: nn.Module, function: Callable[[Tensor], Tensor], recurse: bool
 
 
 class Measured:
-    """A model, a clip of its default size and a vector on the pretended device."""
+    """A model, a clip of ``size`` and a vector on the pretended device."""
 
-    def __init__(self, family: type[HubModel]) -> None:
+    def __init__(self, family: type[HubModel], size: ClipSize) -> None:
         with torch.device("cuda"):
             self.base = family.untrained(family.sizes, torch.bfloat16)
         self.base.vae.cpu()
-        self.size = family.default_size
+        self.size = size
         self.shape = (1, *self.base.latent_shape(self.size))
         self.adapter = HashedLoRA(self.base.adapted_layers(self.base.default_targets), RANK, K, 0)
         self.adapter.projection.to("cuda")
@@ -105,11 +106,13 @@ class Measured:
         indices = [torch.zeros(INDICES, dtype=torch.int64)]
         self.steered(Replay(config, 0, indices))
 
-    def encode(self) -> None:
+    def encode(self, tiled: bool = False) -> None:
+        self.base.use_vae_tiling(tiled)
         frames = torch.zeros(self.size.frames, 3, self.size.height, self.size.width, dtype=torch.uint8)
         assert self.base.encode(frames).shape == self.shape
 
-    def decode(self) -> None:
+    def decode(self, tiled: bool = False) -> None:
+        self.base.use_vae_tiling(tiled)
         frames = self.base.decode(self.latents(), self.size.frames)
         assert frames.shape == (self.size.frames, 3, self.size.height, self.size.width)
 
@@ -125,14 +128,17 @@ def pretended_cuda() -> Iterator[None]:
 
 
 def measure(base: str, parts: list[str]) -> dict[str, Any]:
-    """Figures of each of ``parts`` of base model ``base``."""
-    family: Any = base_class(base)
+    """Figures of each of ``parts`` of base model ``base``, ``NAME`` or ``NAME@FRAMESxHEIGHTxWIDTH``."""
+    name, _, size = base.partition("@")
+    family: Any = base_class(name)
     found = {}
     with pretended_cuda():
-        model = Measured(family)
+        model = Measured(family, ClipSize(*map(int, size.split("x"))) if size else family.default_size)
         calls: dict[str, Callable[[], None]] = {
             **{f"draw-{keeping}": partial(model.draw, keeping) for keeping in KEEPING},
             **{name: getattr(model, name) for name in ("step", "search", "replay", "encode", "decode")},
+            "encode-tiled": partial(model.encode, tiled=True),
+            "decode-tiled": partial(model.decode, tiled=True),
         }
         for part in parts:
             recorder = Recorder(model.base)

@@ -1,4 +1,8 @@
-"""FLUX.2-klein-4B (Black Forest Labs 2026): single frames. The many-step base, and its sibling distilled to 4 steps."""
+"""FLUX.2-klein-4B (Black Forest Labs 2026): single frames. The many-step base, and its sibling distilled to 4 steps.
+
+Sizes are those of diffusers' own conversion of the published weights
+(``scripts/convert_flux2_to_diffusers.py``, ``klein-4b``).
+"""
 
 from typing import Any, ClassVar
 

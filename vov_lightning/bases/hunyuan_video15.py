@@ -4,7 +4,10 @@ Diffusers sorts the tokens of a batch by its masks and hides the invalid ones by
 a mask of all tokens squared. Here a batch has one caption, so the invalid
 tokens (padding, and the picture that text to video does not have) are left out:
 the same velocity, by attention without a mask, at shapes that do not depend on
-values.
+values. The autoencoder's mask of that size, filled row by row, goes likewise.
+
+Sizes are the classes' defaults: those of diffusers' own conversion of the
+published weights (its ``scripts/convert_hunyuan_video1_5_to_diffusers.py``, ``480p_t2v``).
 """
 
 from typing import Any, ClassVar, cast
@@ -14,6 +17,7 @@ from diffusers import AutoencoderKLHunyuanVideo15, HunyuanVideo15Transformer3DMo
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vov_lightning.bases.base import ClipSize
 from vov_lightning.bases.hub import HubModel, Sizes
@@ -74,6 +78,8 @@ class HunyuanVideo15(HubModel):
         super()._build(transformer, vae)
         for block in transformer.transformer_blocks:
             block.attn.set_processor(UnmaskedAttention())
+        for part in (vae.encoder, vae.decoder):
+            part.mid_block.attentions = nn.ModuleList(map(FrameCausalAttention, part.mid_block.attentions))
 
     def _other_parts(self) -> dict[str, Any]:
         return {**super()._other_parts(), "vae": self.vae, "guider": None}  # it asks the autoencoder for its channels
@@ -143,3 +149,30 @@ class UnmaskedAttention:
     ) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = (layer(states).unflatten(2, (heads, -1)) for layer in layers)
         return norms[0](query), norms[1](key), value
+
+
+class FrameCausalAttention(nn.Module):
+    """The autoencoder's attention, in which a frame sees itself and those before it: one attention a frame.
+
+    Args:
+        block: Diffusers' block, whose layers are taken over under their names.
+    """
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.norm, self.proj_out = block.norm, block.proj_out
+        self.to_q, self.to_k, self.to_v = block.to_q, block.to_k, block.to_v
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm(x)
+        query, key, value = (
+            layer(normed).flatten(2).mT.unsqueeze(1).contiguous() for layer in (self.to_q, self.to_k, self.to_v)
+        )  # [B, 1, T h w, C]
+        positions = x.shape[3] * x.shape[4]
+        mixed = [
+            F.scaled_dot_product_attention(frame, key[:, :, :seen], value[:, :, :seen])
+            for seen, frame in zip(
+                range(positions, query.shape[2] + 1, positions), query.split(positions, dim=2), strict=True
+            )
+        ]
+        return x + self.proj_out(torch.cat(mixed, dim=2).squeeze(1).mT.unflatten(2, x.shape[2:]))

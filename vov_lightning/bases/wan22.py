@@ -2,6 +2,9 @@
 
 Its autoencoder reduces 16 x 16 x 4, and its transformer takes a time for each
 token: latent frames at t = 0 are a known beginning.
+
+Sizes are those of the authors' ``wan/configs/wan_ti2v_5B.py``, and of the
+autoencoder in diffusers' conversion of it (``scripts/convert_wan_to_diffusers.py``).
 """
 
 from typing import ClassVar

@@ -1,4 +1,7 @@
-"""Z-Image (Tongyi 2025), 6 B: single frames. The many-step model, and its sibling that was distilled to 8 steps."""
+"""Z-Image (Tongyi 2025), 6 B: single frames. The many-step model, and its sibling that was distilled to 8 steps.
+
+The transformer's sizes are the defaults of diffusers' class, which was written for these weights.
+"""
 
 from typing import Any, ClassVar
 

@@ -161,7 +161,7 @@ class TestAgainstPipelines:
         elif isinstance(base, ZImage):  # the inverse of what the pipeline does before it decodes
             theirs = (raw - config.shift_factor) * config.scaling_factor
         elif isinstance(base, Flux2KleinBase4B):
-            pipeline = diffusers.Flux2KleinPipeline(None, base.vae, None, None, None)
+            pipeline: Any = diffusers.Flux2KleinPipeline(None, base.vae, None, None, None)
             theirs = pipeline._encode_vae_image(pixels[:, :, 0], None).unsqueeze(2)
         else:
             mean, std = (
@@ -200,7 +200,7 @@ class TestAdapted:
         config = LoraConfig(r=2, lora_alpha=2, lora_dropout=0.0, target_modules=list(paths))
         inject_adapter_in_model(config, base.transformer)
         for path, (lora_a, lora_b) in paths.items():
-            layer = base.transformer.get_submodule(path)
+            layer: Any = base.transformer.get_submodule(path)
             layer.lora_A["default"].weight.data, layer.lora_B["default"].weight.data = lora_a.clone(), lora_b.clone()
         torch.testing.assert_close(predict(), ours, rtol=1e-4, atol=1e-5)
         assert (ours - plain).abs().max() > 0.03
@@ -252,9 +252,10 @@ class TestAdapted:
 
         expected, calls = gradient(), []
         blocks = list(base.blocks().values())
+        transformer: Any = base.transformer
         for block in (blocks[0], blocks[-1]):
             block.register_forward_pre_hook(lambda *_: calls.append("forward"))
-        base.transformer.enable_gradient_checkpointing()
+        transformer.enable_gradient_checkpointing()
         torch.testing.assert_close(gradient(), expected, rtol=1e-4, atol=1e-5)
         assert len(calls) == 4  # once more during backward
 

@@ -38,10 +38,10 @@ def base(tmp_path: Path, cache: Path, save_weights) -> Wan22TI2V5B:
 
 
 def pipeline_of(base: Wan22TI2V5B, folder: Path) -> Any:
-    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
     original, sigmas = scheduler.set_timesteps, SAMPLER.times()[:-1].double().numpy()
     scheduler.set_timesteps = lambda *_, device=None, **__: original(sigmas=sigmas.copy(), device=device)
-    pipeline = diffusers.WanImageToVideoPipeline(
+    pipeline: Any = diffusers.WanImageToVideoPipeline(
         tokenizer=transformers.AutoTokenizer.from_pretrained(folder / "tokenizer"),
         text_encoder=transformers.UMT5EncoderModel.from_pretrained(folder / "text_encoder"),
         vae=base.vae,
@@ -92,6 +92,7 @@ class TestInTheCodec:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             base = Wan22TI2V5B.untrained()
+        assert isinstance(base, Wan22TI2V5B)
         base.context = 1
         base.window = Windows(frames=2, rows=4, columns=4, overlap_frames=1, overlap_space=2)
         return base

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vov_lightning.bases import ClipSize, windows
 from vov_lightning.bases.flux2 import Flux2KleinBase4B
+from vov_lightning.bases.hub import HubModel
 from vov_lightning.bases.hunyuan_video15 import HunyuanVideo15
 from vov_lightning.bases.ltx_video import LTXVideo
 from vov_lightning.bases.nano.model import Nano
@@ -16,7 +17,7 @@ from vov_lightning.bases.wan import Wan13B
 from vov_lightning.bases.windows import Windows, blend_weights, origins, windowed
 from vov_lightning.bases.z_image import ZImage
 from vov_lightning.errors import BaseModelError, SettingError
-from vov_lightning.flow import guide
+from vov_lightning.flow import Velocity, guide
 
 HUB = [Wan13B, LTXVideo, QwenImage, HunyuanVideo15, ZImage, Flux2KleinBase4B]
 SMALL = Windows(frames=2, rows=4, columns=5, overlap_frames=1, overlap_space=2)
@@ -178,7 +179,7 @@ class TestVelocity:
         factor = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
         target = torch.linspace(0, 1, x_t.numel()).view_as(x_t)
 
-        def loss(velocity: object) -> Tensor:
+        def loss(velocity: Velocity) -> Tensor:
             return ((velocity(x_t, TIMES[:1]) - target) ** 2).sum()
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
@@ -191,8 +192,9 @@ class TestVelocity:
 
 class TestModels:
     @pytest.mark.parametrize("family", [*HUB, Nano], ids=lambda family: family.name)
-    def test_a_models_own_window_is_its_default_size(self, family: type, tiny_nano: Nano) -> None:
-        base = tiny_nano if family is Nano else family.untrained()
+    def test_a_models_own_window_is_its_default_size(self, family: type[HubModel | Nano], tiny_nano: Nano) -> None:
+        base = tiny_nano if issubclass(family, Nano) else family.untrained()
+        assert base.window is not None
         _, *lengths = base.latent_shape(base.default_size)
         assert (base.window.frames, base.window.rows, base.window.columns) == tuple(lengths)
         assert base.window.count(lengths) == 1
@@ -209,7 +211,7 @@ class TestModels:
                 base.check_windows(Windows(*values))
 
     @pytest.mark.parametrize("family", HUB, ids=lambda family: family.name)
-    def test_models_of_the_hub_take_windows(self, family: type) -> None:
+    def test_models_of_the_hub_take_windows(self, family: type[HubModel]) -> None:
         base = family.untrained()
         frames = 1 if base.max_frames == 1 else 1 + 2 * base.temporal_factor
         shape = base.latent_shape(ClipSize(frames, 3 * base.size_multiple[0], 4 * base.size_multiple[1]))

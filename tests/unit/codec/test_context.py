@@ -16,6 +16,7 @@ from vov_lightning.bases.context import with_context
 from vov_lightning.bases.nano.model import Nano, NanoConfig
 from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream.header import Scheduler
 from vov_lightning.codec.build import build_file, context_of, for_clip, window_of
 from vov_lightning.codec.decode import decode, sample
 from vov_lightning.codec.steer import with_indices
@@ -84,7 +85,7 @@ def test_a_block_is_sampled_given_the_last_latent_frames_before_it(base: Nano, w
 
 
 @pytest.mark.parametrize("scheduler", ["flow_euler", "unipc"])
-def test_progress_counts_the_steps_of_all_blocks(base: Nano, scheduler: str) -> None:
+def test_progress_counts_the_steps_of_all_blocks(base: Nano, scheduler: Scheduler) -> None:
     counted: list[int] = []
     bars: list[int] = []
 

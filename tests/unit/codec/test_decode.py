@@ -4,8 +4,9 @@ import dataclasses
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,8 +105,9 @@ def test_decoding_equals_the_steps_written_out(
 ) -> None:
     file = make_file(tiny_nano)
     found = decoded_latents(file, tiny_nano)
+    transformer: Any = tiny_nano.transformer
     layers = {
-        f"{block}.{kind}": tiny_nano.transformer.blocks[block].get_submodule(kind)
+        f"{block}.{kind}": transformer.blocks[block].get_submodule(kind)
         for block in (0, 1)
         for kind in ("attn1.to_q", "attn1.to_out.0", "ffn.net.2")
     }
@@ -180,9 +182,10 @@ def test_padding_is_cut_off(tiny_nano: Nano) -> None:
 
 
 def test_stopping_early_reaches_the_sampler(tiny_nano: Nano) -> None:
-    file, steps = make_file(tiny_nano), []
+    file = make_file(tiny_nano)
+    steps: list[tuple[float, float]] = []
 
-    def progress(pairs: list) -> list:
+    def progress(pairs: Iterable) -> Iterable:
         steps.extend(pairs)
         return pairs
 
@@ -246,7 +249,7 @@ class TestTheModelAfterwards:
     def test_an_interrupted_decode_restores_the_weights(self, tiny_nano: Nano) -> None:
         before = weights_of(tiny_nano)
 
-        def interrupt(_: list) -> list:
+        def interrupt(_: Iterable) -> Iterable:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):

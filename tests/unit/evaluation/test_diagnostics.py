@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ class LinearBase(BaseModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = nn.Module()
+        self.network: Any = nn.Module()
         self.network.blocks = nn.ModuleList([nn.Module()])
         self.network.blocks[0].mix = nn.Linear(3, 3, bias=False)
         with torch.no_grad():

@@ -16,12 +16,12 @@ and depends on their number, so values compare only between equal numbers and pr
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
 from vov_lightning.errors import MetricError, SettingError
-from vov_lightning.evaluation.metrics.i3d import I3D, MIN_FRAMES, NUM_FEATURES, SIDE
+from vov_lightning.evaluation.metrics.i3d import MIN_FRAMES, NUM_FEATURES, SIDE
 from vov_lightning.evaluation.metrics.precision import exact_arithmetic
 
 PixelRange = Literal["unit", "signed"]
@@ -39,7 +39,7 @@ class FrechetVideoDistance(Metric):
     the distance is that of one process over all clips, up to rounding.
 
     Args:
-        network: Where the features come from; `weights.load_i3d` makes one. Several metrics may share it.
+        network: Gives 400 features a sample; `weights.load_i3d` makes one. Several metrics may share it.
         protocol: ``fvd`` or ``fvd_upscaled``: what `samples` cuts.
         pixel_range: ``unit`` ([0, 1]) or ``signed`` ([-1, 1]); the protocol's own if ``None``.
         batch_size: Samples that pass through the network at once.
@@ -62,7 +62,7 @@ class FrechetVideoDistance(Metric):
 
     def __init__(
         self,
-        network: I3D,
+        network: nn.Module,
         protocol: str = "fvd",
         pixel_range: PixelRange | None = None,
         batch_size: int = 4,

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -67,8 +68,9 @@ class TestSizes:
 
     def test_the_last_clip_that_is_taken_fills_the_positions_of_the_transformer(self, tiny_nano: Nano) -> None:
         size = ClipSize(Nano.max_frames, 8 * Nano.max_positions, 64)
+        transformer: Any = tiny_nano.transformer
         tiny_nano.check_size(size)
-        assert tiny_nano.latent_shape(size)[1:3] == (1024, 1024) == 2 * (tiny_nano.transformer.rope.max_seq_len,)
+        assert tiny_nano.latent_shape(size)[1:3] == (1024, 1024) == 2 * (transformer.rope.max_seq_len,)
 
 
 class TestPositions:
@@ -220,7 +222,7 @@ class TestLayers:
         layers = tiny_nano.adapted_layers(tuple(reversed(kinds)))
         assert list(layers) == [f"{block}.{kind}" for block in (0, 1) for kind in kinds]
         for name, layer in layers.items():
-            assert layer is tiny_nano.transformer.blocks.get_submodule(name)
+            assert layer is tiny_nano.transformer.get_submodule(f"blocks.{name}")
             assert isinstance(layer, torch.nn.Linear)
 
     def test_all_but_the_attention_to_the_caption_is_adapted_by_default(self, tiny_nano: Nano) -> None:
