@@ -87,7 +87,9 @@ class SteeringConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.index_bits <= 24:
-            raise SettingError(f"index_bits={self.index_bits} is outside 1 .. 24; use 14, or 12 to 18 as the paper does")
+            raise SettingError(
+                f"index_bits={self.index_bits} is outside 1 .. 24; use 14, or 12 to 18 as the paper does"
+            )
         object.__setattr__(self, "eta", float(np.float32(self.eta)))  # as the file will hold it
         if not 0 < self.eta <= 1:
             raise SettingError(f"eta={self.eta} is outside (0, 1]; 1 is the posterior's noise")
