@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vov_lightning.bases.dictionary import Dictionary
+from vov_lightning.bases.parallel import SharedTokens
 from vov_lightning.bases.windows import Windows
 from vov_lightning.errors import BaseModelError
 from vov_lightning.flow import Velocity
@@ -89,6 +90,10 @@ class BaseModel(nn.Module, ABC):
     """Version of the weights, written into files."""
     text_device: torch.device | None = None
     """Where captions are embedded, of a model that needs a large part for it; None: where the transformer is."""
+    context_parallel: int = 1
+    """Processes of a fit that share the tokens of one draw."""
+    shared_tokens: SharedTokens | None = None
+    """How they do it, after `prepare_fit`; None where every process evaluates all tokens."""
     vae_tiling: bool = False
     """Whether clips are encoded and decoded in tiles; written into files."""
 

@@ -7,6 +7,7 @@ Nothing but safetensors is read, and no code that comes with the weights runs.
 
 import gc
 import hashlib
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,8 +33,9 @@ from vov_lightning.bases.hub_files import (
     settings_of,
     text_identity,
 )
-from vov_lightning.bases.hub_text import check_caption, import_text_libraries
+from vov_lightning.bases.hub_text import check_caption, import_text_libraries, random_embedding
 from vov_lightning.bases.memory import check_gpu_memory, free_bytes, true_float32
+from vov_lightning.bases.parallel import SharedTokens, check_model, check_shares, shares_captions
 from vov_lightning.bases.running import (
     Attention,
     Checkpointing,
@@ -64,6 +66,7 @@ class HubModel(BaseModel):
         attention: Attention backend, under diffusers' name. A fit takes one that has a backward.
         compile: Compile the transformer's block once (`torch.compile`): a minute at first, then faster.
         vae_tiling: Encode and decode in tiles, in less memory; files say which, since frames differ slightly.
+        context_parallel: Processes of a fit (``trainer.devices``) that share the tokens of one draw.
 
     Raises:
         BaseModelError: If the weights are not to be had, or do not fit into memory.
@@ -93,6 +96,8 @@ class HubModel(BaseModel):
     """Length of a caption's embedding: the most, where captions are padded to it."""
     embedding_width: ClassVar[str]
     """Name of the transformer's setting that holds the width of a caption's embedding."""
+    shares_tokens: ClassVar[bool] = False
+    """Whether diffusers' plan for context parallelism works for the transformer, forwards and backwards."""
 
     def __init__(
         self,
@@ -103,7 +108,9 @@ class HubModel(BaseModel):
         attention: Attention = "native",
         compile: bool = False,
         vae_tiling: bool = False,
+        context_parallel: int = 1,
     ) -> None:
+        check_model(context_parallel, self.shares_tokens, compile, self.name)
         super().__init__()
         import_text_libraries()
         self.revision = revision or ("local" if weights else self.pinned_revision)
@@ -119,6 +126,7 @@ class HubModel(BaseModel):
             self._load("vae", self.vae_class, torch_dtype=torch.float32),
         )
         self.checkpointing: Checkpointing = checkpointing
+        self.context_parallel = context_parallel
         if attention != "native":
             self.use_attention(attention)
         if compile:
@@ -166,6 +174,7 @@ class HubModel(BaseModel):
 
     @classmethod
     def stand_in(cls, **settings: Any) -> "HubModel":
+        check_model(settings.get("context_parallel", 1), cls.shares_tokens, settings.get("compile", False), cls.name)
         model = cls.untrained()
         model.checkpointing = settings.get("checkpointing", model.checkpointing)
         model.use_vae_tiling(settings.get("vae_tiling", False))
@@ -233,10 +242,21 @@ class HubModel(BaseModel):
         use_checkpointing(self._transformer, keeping, self._compile_options)
 
     def prepare_fit(self, latents: tuple[int, ...], evaluations: int) -> None:
+        if self.context_parallel > 1:
+            self.shared_tokens = self._share_tokens(latents)
         if self.attention != "native":
-            check_backward(*self._attention_inputs(), self.attention, self.name)
+            exchange = self.shared_tokens and self.shared_tokens.config
+            check_backward(*self._attention_inputs(), self.attention, self.name, exchange)
         keeping = self.checkpointing
         self.use_checkpointing(self._fitting_checkpointing(latents, evaluations) if keeping == "auto" else keeping)
+
+    def _share_tokens(self, latents: tuple[int, ...]) -> SharedTokens:
+        _, _, rows, columns = self.latent_shape(ClipSize(1, *self.size_multiple))  # of a token
+        tokens = math.prod(latents[1:]) // (rows * columns)
+        embeddings = self._embeddings if shares_captions(self._transformer) else {}
+        captions = {caption: found["states"].shape[1] for caption, found in embeddings.items()}
+        check_shares(self.context_parallel, self._attention_shape()[0], tokens, captions)
+        return SharedTokens(self._transformer, self.context_parallel, self.device)
 
     def _fitting_checkpointing(self, latents: tuple[int, ...], evaluations: int) -> Keeping:
         """The least that fits the GPU's memory; none on a CPU."""
@@ -247,7 +267,7 @@ class HubModel(BaseModel):
         size = ClipSize(1 + (frames - 1) * self.temporal_factor, rows * factor, columns * factor)
         sizes = {"transformer": settings_of(self._transformer), "vae": settings_of(self.vae)}
         costs = estimate(self._pretended(sizes, self.dtype), size, 1)
-        return choose_checkpointing(free_bytes(self.device), costs, evaluations)
+        return choose_checkpointing(self.context_parallel * free_bytes(self.device), costs, evaluations)
 
     def _attention_inputs(self) -> tuple[Tensor, Tensor | None]:
         """A small query [1, N, heads, channels] of the model's own, and its caption's mask, where it has one."""
@@ -320,19 +340,12 @@ class HubModel(BaseModel):
 
     def embed(self, caption: str) -> dict[str, Tensor]:
         if caption not in self._embeddings:
-            found = self._random_embedding(caption) if self._folder is None else self._stored_embedding(caption)
-            self._embeddings[caption] = found
+            self._embeddings[caption] = (
+                random_embedding(caption, self.embedding_shapes(), self.dtype)
+                if self._folder is None
+                else self._stored_embedding(caption)
+            )
         return {name: tensor.to(self.device) for name, tensor in self._embeddings[caption].items()}
-
-    def _random_embedding(self, caption: str) -> dict[str, Tensor]:
-        seed = int.from_bytes(hashlib.blake2b(caption.encode(), digest_size=7).digest(), "little")
-        generator = torch.Generator().manual_seed(seed)
-        return {
-            name: torch.ones(shape, dtype=torch.bool)
-            if name.endswith("mask")
-            else torch.randn(shape, generator=generator).to(self.dtype)
-            for name, shape in self.embedding_shapes().items()
-        }
 
     def embedding_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of what `embed` returns for a caption of typical length; names that end in ``mask`` are boolean."""

@@ -1,6 +1,10 @@
 """What embeds the captions of the hub's models: the libraries, and how long a caption may be."""
 
+import hashlib
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from vov_lightning.errors import BaseModelError
 
@@ -30,3 +34,15 @@ def import_text_libraries() -> tuple[Any, Any]:
             'this base model needs transformers; pip install "transformers>=5" ftfy sentencepiece'
         ) from error
     return diffusers, transformers
+
+
+def random_embedding(caption: str, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Random numbers in ``shapes``, always the same for ``caption``; names that end in ``mask`` are boolean."""
+    seed = int.from_bytes(hashlib.blake2b(caption.encode(), digest_size=7).digest(), "little")
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.ones(shape, dtype=torch.bool)
+        if name.endswith("mask")
+        else torch.randn(shape, generator=generator).to(dtype)
+        for name, shape in shapes.items()
+    }

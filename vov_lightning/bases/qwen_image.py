@@ -51,6 +51,7 @@ class QwenImage(HubModel):
     max_caption_tokens = 1024
     typical_caption_tokens = 100
     embedding_width = "joint_attention_dim"
+    shares_tokens = True
 
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
         states, _ = pipeline.encode_prompt(caption, max_sequence_length=self.max_caption_tokens)

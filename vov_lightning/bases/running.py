@@ -72,7 +72,9 @@ def use_attention(transformer: Any, backend: Attention, name: str) -> None:
         ) from error
 
 
-def check_backward(query: Tensor, mask: Tensor | None, backend: Attention, name: str) -> None:
+def check_backward(
+    query: Tensor, mask: Tensor | None, backend: Attention, name: str, exchange: Any | None = None
+) -> None:
     """Refuse an attention that cannot be fitted through.
 
     Args:
@@ -80,6 +82,7 @@ def check_backward(query: Tensor, mask: Tensor | None, backend: Attention, name:
         mask: Of the attention to the caption, where the model has one.
         backend: Under diffusers' name.
         name: Of the base model.
+        exchange: Diffusers' configuration of processes that share the tokens; all of them call this.
 
     Raises:
         SettingError: If it takes no such tensors, has no backward, or one that is not attention's.
@@ -88,7 +91,9 @@ def check_backward(query: Tensor, mask: Tensor | None, backend: Attention, name:
 
     def gradient(backend: Attention) -> Tensor:
         leaf = query.detach().clone().requires_grad_()
-        output = dispatch_attention_fn(leaf, leaf, leaf, attn_mask=mask, backend=AttentionBackendName(backend))
+        output = dispatch_attention_fn(
+            leaf, leaf, leaf, attn_mask=mask, backend=AttentionBackendName(backend), parallel_config=exchange
+        )
         return torch.autograd.grad(output.float().square().sum(), leaf)[0].float()
 
     try:

@@ -62,6 +62,7 @@ class Wan(HubModel):
     }
     max_caption_tokens = typical_caption_tokens = 512
     embedding_width = "text_dim"
+    shares_tokens = True
 
     def _pipeline_embedding(self, pipeline: Any, caption: str) -> dict[str, Tensor]:
         states, _ = pipeline.encode_prompt(

@@ -64,8 +64,13 @@ def check_siblings(base: BaseModel, fit_base: BaseModel, targets: tuple[str, ...
     """Refuse a pair of models that one vector cannot adapt alike.
 
     Raises:
-        SettingError: If their latents or adapted layers differ in shape.
+        SettingError: If their latents or adapted layers differ in shape, or the processes that share their tokens.
     """
+    if base.context_parallel != fit_base.context_parallel:
+        raise SettingError(
+            f"fit_base.context_parallel={fit_base.context_parallel} differs from "
+            f"base.context_parallel={base.context_parallel}; give one number to both"
+        )
     shapes = [
         {name: (layer.in_features, layer.out_features) for name, layer in one.adapted_layers(targets).items()}
         for one in (base, fit_base)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vov_lightning.bases import BaseModel, ClipSize
+from vov_lightning.bases.parallel import SharedTokens
 from vov_lightning.bitstream import Limits, VovFile, short_float32
 from vov_lightning.codec.build import build_file, context_of, for_clip, without_vector
 from vov_lightning.codec.decode import decode, guided_velocity
@@ -134,6 +135,10 @@ class VOVModule(RateControlled):
         for adapter in self.adapters:
             adapter.detach()
 
+    @property
+    def _shared_tokens(self) -> list[SharedTokens]:
+        return [base.shared_tokens for base in self.bases if base.shared_tokens is not None]
+
     # Lightning saves and loads only what is fitted; the base model is named in the file instead.
     strict_loading = False
 
@@ -245,7 +250,8 @@ class VOVModule(RateControlled):
         return loss
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        generator = self._generator(batch_idx * self.trainer.world_size + self.global_rank)
+        sharing = self.base.context_parallel
+        generator = self._generator((batch_idx * self.trainer.world_size + self.global_rank) // sharing)
         bits = torch.zeros((), device=self.device)
         vector: Tensor = self.vector
         if self.rate_constrained:
@@ -253,6 +259,8 @@ class VOVModule(RateControlled):
             scaled = self.quantizer.relax(self.vector / self.quantizer.step, uniform)
             vector, bits = scaled * self.quantizer.step, self.rate.bits(scaled)
         self._attach(vector)
+        for shared in self._shared_tokens:
+            shared.begin()
         distortion = self.objective.loss(self._targets, generator)
         bits_per_entry = bits / len(self.vector)
         loss = distortion + self.lmbda * bits_per_entry
@@ -268,10 +276,13 @@ class VOVModule(RateControlled):
         self.log("train/loss", loss, sync_dist=True)
         self.log("train/lmbda", self.lmbda)
         self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
-        return loss
+        # A process has the distortion's gradient of its own tokens, a share of ``sharing``; DDP takes the mean.
+        return sharing * distortion + self.lmbda * bits_per_entry
 
     def on_train_batch_end(self, *_: Any) -> None:
         self._detach()
+        for shared in self._shared_tokens:
+            shared.end()
 
     def on_validation_start(self) -> None:
         self.previews = []

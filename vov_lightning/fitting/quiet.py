@@ -5,7 +5,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric")
+LOGGERS = {
+    **dict.fromkeys(("lightning", "lightning.pytorch", "lightning.fabric"), logging.WARNING),
+    "diffusers.hooks.context_parallel": logging.ERROR,  # that a time for all tokens is not shared out
+}
 ADVICE = (
     ".*in eval mode at the start of training",  # the base model is frozen
     ".*does not have many workers",  # there is nothing to load
@@ -17,17 +20,18 @@ ADVICE = (
     "`torch.jit.script` is deprecated",  # CompressAI's and torchmetrics' own code
     ".*LeafSpec",  # Lightning's
     "Mismatch dtype between input and weight",  # autocast's own doing
+    ".*all_gather_tensor` is deprecated",  # diffusers' own code
 )
 
 
 @contextmanager
 def without_chatter() -> Iterator[None]:
-    """Within the block, Lightning's loggers pass warnings only, and none of `ADVICE`."""
+    """Within the block, `LOGGERS` pass what their levels say, and Python no warnings of `ADVICE`."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
+        for logger, level in zip(loggers, LOGGERS.values(), strict=True):
+            logger.setLevel(level)
         with warnings.catch_warnings():
             for message in ADVICE:
                 warnings.filterwarnings("ignore", message=message)
