@@ -1,6 +1,6 @@
 """What every registered base model costs by the operations counted: the data of the documentation's hardware table.
 
-Distilled siblings are left out: an evaluation costs what one of the model costs that they come from.
+Distilled siblings are left out: an evaluation costs as much as one of the model that they were distilled from.
 
     python tools/hardware_model.py --out results/hardware_model.json
 

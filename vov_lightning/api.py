@@ -126,7 +126,8 @@ def scale(
     source = source_of(opened, chosen, clip, start, fit)
     with ClipBar("scale", source.num_frames, progress) as bar:
         segments = bar.over(source.segments(), lambda segment: segment.num_frames)
-        return scale_file(keep_steps(opened, 0), chosen, segments, wanted, progress=bar)
+        longest = source.shape.longest
+        return scale_file(keep_steps(opened, 0), chosen, segments, wanted, longest=longest, progress=bar)
 
 
 def compress(

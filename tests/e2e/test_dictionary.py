@@ -48,9 +48,9 @@ def account(saved_bytes: float):
     return lambda self, files: Worth(1.0, 1 - saved_bytes / 1000, 1000.0, 40)
 
 
-def trial(gained_db: float):
+def trial(gain_db: float):
     """Stands in for the trial."""
-    return lambda *_: gained_db
+    return lambda *_: gain_db
 
 
 def test_a_vector_that_pays_is_written_and_decoded(run, weights, clip, monkeypatch, capsys):
@@ -69,10 +69,10 @@ def test_a_vector_that_pays_is_written_and_decoded(run, weights, clip, monkeypat
     assert metrics["psnr_db"] == pytest.approx(psnr_db(decode(file, model), source.signal), abs=1e-6)
 
 
-@pytest.mark.parametrize(("saved_bytes", "gained_db"), [(39, 0.1), (41, -0.1)])
-def test_a_vector_that_does_not_pay_is_left_out(run, monkeypatch, capsys, saved_bytes, gained_db):
+@pytest.mark.parametrize(("saved_bytes", "gain_db"), [(39, 0.1), (41, -0.1)])
+def test_a_vector_that_does_not_pay_is_left_out(run, monkeypatch, capsys, saved_bytes, gain_db):
     monkeypatch.setattr(fitted.VOVModule, "worth", account(saved_bytes))
-    monkeypatch.setattr(tried, "trial_gain_db", trial(gained_db))
+    monkeypatch.setattr(tried, "trial_gain_db", trial(gain_db))
     file, metrics = run()
     assert f"vector   left out: 40 bytes would save about {saved_bytes} of 1,000" in capsys.readouterr().out
     assert (file.header.k, file.header.hash_scheme, metrics["vector"]["written"]) == (0, "v1", False)
@@ -90,9 +90,9 @@ def test_the_trial_codes_with_and_without_the_vector_and_its_better_half_is_the_
     monkeypatch.setattr(scale, "steered", noted)
     file, metrics = run(*budget)
     assert [bool(one.header.k) for one in coded[:2]] == [True, False]
-    gained_db = metrics["vector"]["trial_gained_db"]
-    assert gained_db != 0
-    assert bool(file.header.k) == metrics["vector"]["written"] == (gained_db > 0)
+    gain_db = metrics["vector"]["trial_gain_db"]
+    assert gain_db != 0
+    assert bool(file.header.k) == metrics["vector"]["written"] == (gain_db > 0)
     assert len(coded) <= 3
     if "--scaling.target_bpp=0.4" in budget:  # as many bytes, so the trial's file is the file
         assert len(coded) == 2

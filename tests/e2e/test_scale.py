@@ -13,16 +13,18 @@ import torch
 
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.nano.model import Nano
-from vov_lightning.bitstream import BitstreamError, VovFile
+from vov_lightning.bitstream import BitstreamError, Limits, VovFile
 from vov_lightning.bitstream.indices import decode_indices, encode_indices
 from vov_lightning.cli import fit, scale
 from vov_lightning.codec.decode import decode as decode_file
 from vov_lightning.codec.decode import replay_of, sample
+from vov_lightning.codec.scale import scale as scale_clip
 from vov_lightning.codec.settings import steering_of
 from vov_lightning.codec.steer import keep_steps, scale_to_quality, steer, with_indices
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.runs.source import source_of
+from vov_lightning.sampling import config as config_module
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.sampling.steering import Search
 from vov_lightning.video import Signal, read_signal
@@ -69,7 +71,9 @@ def test_a_scaled_file_decodes_elsewhere_to_the_encoders_frames(fitted, clip, ti
 def encoder_latents(plain: VovFile, base: Nano, source: Signal, scaled: VovFile) -> torch.Tensor:
     """Latents where the encoder's own search ended."""
     config = ScalingConfig.like(steering_of(scaled.header), bits=400)
-    search = Search(config, base.encode(source.frames), plain.header.seed, plain.header.steps)
+    clean = base.encode(source.frames)
+    weights = base.latent_weights(clean)
+    search = Search(config, clean, plain.header.seed, plain.header.steps, weights=weights)
     latents = sample(plain, base, search)
     assert [step.tolist() for step in search.indices][: len(scaled.indices)] == [s.tolist() for s in scaled.indices]
     return latents
@@ -207,3 +211,15 @@ def test_without_a_vector_nothing_is_fitted(fit_arguments, tmp_path, capsys):
     assert "encode" in capsys.readouterr().out
     assert fit.main([*arguments, "--name=instant"]) == 0
     assert "is finished and intact" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("through", [steer, scale_clip])
+def test_indices_are_so_short_that_decoders_take_them(fitted, clip, tiny_weights, monkeypatch, through):
+    base, file = Nano(str(tiny_weights)), VovFile.open(fitted)
+    whole = source_of(file, base, str(clip)).whole()
+    source = whole.signal if through is steer else whole
+    monkeypatch.setattr(config_module, "DEFAULT_LIMITS", Limits(candidates=2**10))
+    header = through(file, base, source, ScalingConfig(bits=400)).header
+    assert header.index_bits == 2  # indices of 3 bits: 128 of them hold 384
+    with pytest.raises(SettingError, match="700 bits of indices for a segment are more than decoders take by default"):
+        through(file, base, source, ScalingConfig(bits=700))

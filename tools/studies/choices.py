@@ -28,7 +28,7 @@ from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import Signal, fit_signal, read_signal
 from vov_lightning.video.compare import psnr_db
 
-STEPS, INDEX_BITS = 25, 14
+STEPS = 25
 """Of `instant.yaml`."""
 BATCH = 9
 """Frames at once through AlexNet."""
@@ -83,7 +83,8 @@ def code(
     )
     caption = base.describe(source.signal.frames)
     sampler = SamplerConfig(steps=int(value) if options.choice == "steps" else STEPS)
-    scaling = ScalingConfig(target_bpp=bpp, index_bits=int(value) if options.choice == "index_bits" else INDEX_BITS)
+    lengths = {"index_bits": int(value)} if options.choice == "index_bits" else {}
+    scaling = ScalingConfig(target_bpp=bpp, **lengths)
     if options.choice == "weight_power":
         steering.WEIGHT_POWER = value
     plain = build_file(base, source, caption, torch.zeros(0, dtype=torch.int32), 1.0, AdapterConfig(k=0), sampler)

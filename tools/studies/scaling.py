@@ -136,14 +136,14 @@ def rate() -> Iterator[Setting]:
     """More and more bits, by 25 and 50 steps and both selections."""
     for count, selection, bits in product((25, 50), SELECTIONS[::-1], (0, 500, 1000, 2000, 4000, 8000)):
         label: Row = {"steps": count, "selection": selection, "bits": bits}
-        yield Setting(label, count, ScalingConfig(bits=bits, selection=selection))
+        yield Setting(label, count, ScalingConfig(bits=bits, index_bits=8, selection=selection))
 
 
 def ordered() -> Iterator[Setting]:
     """Fixed-length indices, and ordered random coding with as many candidates and with more than the bits can use."""
     for selection, bits in product(SELECTIONS[::-1], (500, 1000, 2000, 4000, 8000)):
         fixed: Row = {"coding": "fixed", "selection": selection, "candidates": "2^8", "allocation": "divergence"}
-        yield Setting(fixed | {"budget": bits}, 25, ScalingConfig(bits=bits, selection=selection))
+        yield Setting(fixed | {"budget": bits}, 25, ScalingConfig(bits=bits, index_bits=8, selection=selection))
     shares: tuple[tuple[int, Allocation], ...] = ((8, "divergence"), (8, "even"), (12, "even"), (16, "even"))
     for (index_bits, allocation), bits in product(shares, (1000, 2000, 4000)):
         label: Row = {"coding": "ordered", "selection": "importance", "candidates": f"2^{index_bits}"}

@@ -267,7 +267,8 @@ class HubModel(BaseModel):
         size = ClipSize(1 + (frames - 1) * self.temporal_factor, rows * factor, columns * factor)
         sizes = {"transformer": settings_of(self._transformer), "vae": settings_of(self.vae)}
         costs = estimate(self._pretended(sizes, self.dtype), size, 1)
-        return choose_checkpointing(self.context_parallel * free_bytes(self.device), costs, evaluations)
+        free = free_bytes(self.device) if self.shared_tokens is None else self.shared_tokens.least_free_bytes()
+        return choose_checkpointing(self.context_parallel * free, costs, evaluations)
 
     def _attention_inputs(self) -> tuple[Tensor, Tensor | None]:
         """A small query [1, N, heads, channels] of the model's own, and its caption's mask, where it has one."""

@@ -4,7 +4,8 @@ Diffusers sorts the tokens of a batch by its masks and hides the invalid ones by
 a mask of all tokens squared. Here a batch has one caption, so the invalid
 tokens (padding, and the picture that text to video does not have) are left out:
 the same velocity, by attention without a mask, at shapes that do not depend on
-values. The autoencoder's mask of that size, filled row by row, goes likewise.
+values. The autoencoder's mask of that size is left out too: each frame attends to
+itself and those before it.
 
 Sizes are the classes' defaults: those of diffusers' own conversion of the
 published weights (its ``scripts/convert_hunyuan_video1_5_to_diffusers.py``, ``480p_t2v``).
@@ -152,7 +153,7 @@ class UnmaskedAttention:
 
 
 class FrameCausalAttention(nn.Module):
-    """The autoencoder's attention, in which a frame sees itself and those before it: one attention a frame.
+    """The autoencoder's attention, in which a frame sees itself and those before it, computed frame by frame.
 
     Args:
         block: Diffusers' block, whose layers are taken over under their names.

@@ -11,6 +11,7 @@ import torch
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 
+from vov_lightning.bases.memory import free_bytes
 from vov_lightning.errors import SettingError
 
 
@@ -33,8 +34,8 @@ def check_model(degree: int, can_share: bool, compiled: bool, name: str) -> None
             f"context_parallel={degree} does not suit base model {name}, whose tokens diffusers cannot share out in a "
             "fit; leave context_parallel at 1, or use a Wan model or qwen-image"
         )
-    if degree > 1 and compiled:  # the first block's forward is another one in every step: it would be compiled anew
-        raise SettingError(f"context_parallel={degree} cannot be had with compile=true; leave one of them out")
+    if degree > 1 and compiled:  # each step hooks the blocks anew, so they would be compiled again
+        raise SettingError(f"context_parallel={degree} does not work with compile=true; leave one of them out")
 
 
 def check_shares(degree: int, heads: int, tokens: int, captions: dict[str, int]) -> None:
@@ -86,7 +87,7 @@ class SharedTokens:
         mesh = init_device_mesh(
             device.type, (processes // degree, 1, degree), mesh_dim_names=("group", "ring", "ulysses")
         )
-        self.transformer = transformer
+        self.transformer, self.device = transformer, device
         exchange = ContextParallelConfig(ulysses_degree=degree)
         self.config = cast(Any, ParallelConfig(context_parallel_config=exchange))  # typed as a plain object
         self.config.setup(distributed.get_rank(), processes, device, mesh=mesh)
@@ -105,6 +106,12 @@ class SharedTokens:
 
         self._let_attention_exchange(None)
         remove_context_parallel(self.transformer, self.transformer._cp_plan)
+
+    def least_free_bytes(self) -> int:
+        """Free memory of the GPU that has least; all must choose the same checkpointing, or their exchanges differ."""
+        least = torch.tensor(free_bytes(self.device), device=self.device)
+        distributed.all_reduce(least, distributed.ReduceOp.MIN)
+        return int(least)
 
     def _let_attention_exchange(self, config: Any) -> None:
         for module in self.transformer.modules():

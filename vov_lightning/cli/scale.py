@@ -58,7 +58,8 @@ def main(args: list[str] | None = None) -> None:
     error, parts = SquaredError(), []
     with ClipBar("scale", source.num_frames) as bar:
         segments = bar.over(source.segments(), lambda segment: segment.num_frames)
-        for coded in code_clip(plain, base, segments, options.scaling, progress=bar):
+        longest = source.shape.longest
+        for coded in code_clip(plain, base, segments, options.scaling, longest=longest, progress=bar):
             error.add(coded.decoded, remove_padding(coded.source.signal, coded.source.padding))
             parts.append(coded.part)
     scaled = assemble(plain, parts)

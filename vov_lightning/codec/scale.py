@@ -18,10 +18,10 @@ from vov_lightning.bitstream.segments import segment_seed, without_indices
 from vov_lightning.bitstream.wire import write_varint
 from vov_lightning.codec.decode import checked_size, decode_latents, sample
 from vov_lightning.codec.settings import sampler_of, steering_of, with_steering
-from vov_lightning.codec.steer import scale_to_quality, steered, with_indices
+from vov_lightning.codec.steer import MOST_BITS, scale_to_quality, steered, with_indices
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import Progress
-from vov_lightning.sampling.config import ScalingConfig, check_scaling
+from vov_lightning.sampling.config import ScalingConfig, check_scaling, longest_index, most_bits
 from vov_lightning.video import Fitted, Signal, remove_padding
 from vov_lightning.video.compare import psnr_db
 
@@ -36,6 +36,10 @@ class SegmentStore(Protocol):
         """Keep segment ``number``."""
 
 
+LEFT_OVER = 2.0
+"""Bits that a segment may take, relative to an even share: others may leave theirs."""
+MOST_BPP = 0.25
+"""Bits per pixel for which a quality is searched, before indices are shorter."""
 SEGMENT_BYTES = 9
 """What a segment costs besides its indices, at most in all but odd clips: its line in the table, and a checksum."""
 
@@ -83,6 +87,7 @@ def scale(
     source: Fitted | Iterable[Fitted],
     config: ScalingConfig,
     *,
+    longest: int | None = None,
     progress: Progress = iter,
 ) -> VovFile:
     """``file`` with indices that lead its decoder towards ``source``; vector, caption and sound stay as they are.
@@ -92,6 +97,7 @@ def scale(
         base: The model that it was fitted on.
         source: The clip at the file's size, or its segments.
         config: How many index bits, or what is to be reached with them, and what they choose from.
+        longest: Frames of the longest segment; all frames if left out.
         progress: Wraps the sampler's steps, e.g. in a progress bar; a search samples more than once.
 
     Raises:
@@ -99,7 +105,8 @@ def scale(
         SettingError: If ``source`` is not of the file's size, no step can carry an index, or a target is out of reach.
     """
     segments = [source] if isinstance(source, Fitted) else source
-    return assemble(file, (coded.part for coded in code_clip(file, base, segments, config, progress=progress)))
+    coded = code_clip(file, base, segments, config, longest=longest, progress=progress)
+    return assemble(file, (one.part for one in coded))
 
 
 def code_clip(
@@ -108,6 +115,7 @@ def code_clip(
     segments: Iterable[Fitted],
     config: ScalingConfig,
     *,
+    longest: int | None = None,
     store: "SegmentStore | None" = None,
     progress: Progress = iter,
 ) -> Iterator[Coded]:
@@ -119,14 +127,16 @@ def code_clip(
         segments: The clip, at the size of ``file``.
         config: How many index bits, or what is to be reached with them. ``bits`` and ``target_bpp`` are of the whole
             clip, and the sound does not count; ``target_psnr`` is reached by every segment.
+        longest: Frames of the longest segment; all frames if left out.
         store: Keeps each segment as soon as it is done; what it holds already is not coded again.
         progress: Wraps the sampler's steps of each segment.
 
     Raises:
-        SettingError: If a target is out of reach.
+        SettingError: If a target is out of reach, or decoders do not take as many indices by default.
     """
     check_scaling(sampler_of(file.header), config)
     file = file.keep_steps(0)
+    config = _with_fitting_indices(file, config, file.header.frames if longest is None else longest)
     budget = Budget(_index_bits(file, config), file.header.frames)
     parts: list[VovFile] = []
     for number, source in enumerate(segments):
@@ -134,7 +144,7 @@ def code_clip(
         size = checked_size(template.header, base)
         kept = None if store is None else store.get(number, template)
         if kept is None:
-            bits = _bits_for(template, parts, file, config, budget)
+            bits = min(_bits_for(template, parts, file, config, budget), most_bits(config.index_bits))
             kept = _code(template, base, size, source, config, bits, progress)
             if store is not None:
                 store.put(number, *kept)
@@ -144,6 +154,17 @@ def code_clip(
         shown = decode_latents(base, latents, size, part.header)
         yield Coded(part, source, remove_padding(shown, source.padding))
         del source, kept, latents, shown  # frames of two segments at once would be twice the memory
+
+
+def _with_fitting_indices(file: VovFile, config: ScalingConfig, longest: int) -> ScalingConfig:
+    """``config`` with indices so short that decoders take those of a segment of ``longest`` frames by default."""
+    share = min(1.0, longest / file.header.frames)
+    if config.target_psnr is not None:
+        bits = min(MOST_BITS, MOST_BPP * share * _num_pixels(file))
+    else:
+        whole = config.bits if config.target_bpp is None else config.target_bpp * _num_pixels(file)
+        bits = min(1.0, LEFT_OVER * share) * whole
+    return replace(config, index_bits=longest_index(config.index_bits, bits))
 
 
 def segment_file(file: VovFile, number: int, source: Fitted) -> VovFile:

@@ -13,7 +13,7 @@ from vov_lightning.codec.decode import blocks_of, checked_size, sample
 from vov_lightning.codec.settings import sampler_of, with_steering
 from vov_lightning.errors import SettingError
 from vov_lightning.progress import Progress
-from vov_lightning.sampling.config import ScalingConfig, SteeringConfig, check_scaling
+from vov_lightning.sampling.config import ScalingConfig, SteeringConfig, check_scaling, longest_index, most_bits
 from vov_lightning.sampling.steering import Search
 from vov_lightning.video import Signal
 
@@ -37,9 +37,11 @@ def steer(
 
     Raises:
         BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
-        SettingError: If ``source`` is not of the file's size, or no step can carry an index.
+        SettingError: If ``source`` is not of the file's size, no step can carry an index, or decoders do not take as
+            many indices by default.
     """
-    return steered(file, base, source, config, progress=progress)[0]
+    fitting = replace(config, index_bits=longest_index(config.index_bits, config.bits))
+    return steered(file, base, source, fitting, progress=progress)[0]
 
 
 @torch.no_grad()
@@ -139,7 +141,7 @@ def scale_to_quality(
         found = quality(*best)
         if found >= wanted:
             break
-        if 2 * high > MOST_BITS or len(best[0].to_bytes()) <= size:
+        if 2 * high > min(MOST_BITS, most_bits(config.index_bits)) or len(best[0].to_bytes()) <= size:
             raise SettingError(f"a quality of {wanted} is out of reach: {high} index bits reach {found:.2f}; lower it")
         low, high = high, 2 * high
     while high > max(PRECISION * low, config.index_bits) + config.index_bits:

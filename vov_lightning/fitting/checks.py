@@ -64,7 +64,7 @@ def check_siblings(base: BaseModel, fit_base: BaseModel, targets: tuple[str, ...
     """Refuse a pair of models that one vector cannot adapt alike.
 
     Raises:
-        SettingError: If their latents or adapted layers differ in shape, or the processes that share their tokens.
+        SettingError: If their latents or adapted layers differ in shape, or their context_parallel differs.
     """
     if base.context_parallel != fit_base.context_parallel:
         raise SettingError(

@@ -279,10 +279,12 @@ class VOVModule(RateControlled):
         # A process has the distortion's gradient of its own tokens, a share of ``sharing``; DDP takes the mean.
         return sharing * distortion + self.lmbda * bits_per_entry
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        self._detach()
+    def on_after_backward(self) -> None:
         for shared in self._shared_tokens:
             shared.end()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._detach()
 
     def on_validation_start(self) -> None:
         self.previews = []

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 LOGGERS = {
     **dict.fromkeys(("lightning", "lightning.pytorch", "lightning.fabric"), logging.WARNING),
-    "diffusers.hooks.context_parallel": logging.ERROR,  # that a time for all tokens is not shared out
+    "diffusers.hooks.context_parallel": logging.ERROR,  # a single time is not split among processes
 }
 ADVICE = (
     ".*in eval mode at the start of training",  # the base model is frozen
@@ -26,7 +26,7 @@ ADVICE = (
 
 @contextmanager
 def without_chatter() -> Iterator[None]:
-    """Within the block, `LOGGERS` pass what their levels say, and Python no warnings of `ADVICE`."""
+    """Hide, within the block, what is below the level of each logger in `LOGGERS`, and warnings that match `ADVICE`."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,5 +1,6 @@
 """A whole fit: train, write the file, decode it, measure what the decoder shows."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from vov_lightning.fitting.processes import answer_signals_alone, first_process_
 from vov_lightning.fitting.progress import FitProgress
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import RateConstrained, Stage, check_same_stages, stages_of, total_iterations
-from vov_lightning.fitting.trial import settle
+from vov_lightning.fitting.trial import choose_vector
 from vov_lightning.fitting.worth import check_budget
 from vov_lightning.runs.encode import encode
 from vov_lightning.runs.folder import RunFolder
@@ -152,15 +153,17 @@ def train_and_finish(
     shown = trainer.progress_bar_callback is not None
     parts = run.parts([source.name for source in module.sources])
     files = [module.to_file(number) for number in range(len(module.sources))]
+    if scaling.seeks:  # nothing is lost if a target turns out to be beyond reach
+        save_unfinished(files, parts, {"stopped": "index bits are not added yet"})
     if module.adapter_config.k and module.index_bits and isinstance(module.objective, FlowMatching):
         if is_priced_by_budget(trainer):
+            started_s = time.perf_counter()
             with locating("while the vector was tried"):
-                files, more["vector"] = settle(module, files, parts, scaling, shown)
+                files, more["vector"] = choose_vector(module, files, parts, scaling, shown)
+            seconds["trial"] = time.perf_counter() - started_s
         else:
             more["vector"] = module.worth(files).figures(written=True)
     history = read_history(run.path) if module.adapter_config.k else FitHistory()
-    if scaling.seeks:  # nothing is lost if a target turns out to be beyond reach
-        save_unfinished(files, parts, {"stopped": "index bits are not added yet"})
     if len(parts) == 1:
         return replace(finish(module, 0, files[0], run, scaling, seconds, more, shown), history=history)
     results = [finish(module, number, files[number], part, scaling, {}, {}, shown) for number, part in enumerate(parts)]

@@ -29,7 +29,7 @@ class RateControlled(L.LightningModule):
         raise NotImplementedError  # abstract
 
     def exchange_rate(self) -> float:
-        """``lmbda`` at which a bit of vector saves a bit of indices."""
+        """``lmbda`` at which the last bit of vector pays (`vov_lightning.fitting.worth`)."""
         raise NotImplementedError  # abstract
 
 
@@ -128,7 +128,7 @@ class RateConstrained(Stage):
     Args:
         *args: As for every stage.
         lmbda: Weight of the rate in ``L = distortion + lmbda * bits / k``; larger makes smaller vectors. ``budget``:
-            so that a bit of vector is spent where it saves a bit of indices (`vov_lightning.fitting.worth`).
+            so that a bit of vector is spent where it saves two bits of indices (`vov_lightning.fitting.worth`).
         lmbda_warmup: Steps over which ``lmbda`` rises from zero.
         **options: As for every stage.
     """

@@ -15,22 +15,22 @@ from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video.compare import SquaredError
 
 
-def settle(
+def choose_vector(
     module: VOVModule, files: list[VovFile], runs: Sequence[RunFolder], scaling: ScalingConfig, shown: bool
 ) -> tuple[list[VovFile], dict[str, Any]]:
-    """``files`` with the vector, or without it where it does not pay; and what ``metrics.json`` says of that.
+    """``files`` with the vector, or without it if it does not pay; and the entry for ``metrics.json``.
 
     Args:
         module: With its vector fitted, on the device that decodes.
         files: Of all sources, with the vector and without indices.
         runs: Folders of the sources; what the trial has coded is kept there and not coded again.
         scaling: Index bits.
-        shown: Whether progress is.
+        shown: Whether progress is shown.
     """
     worth = module.worth(files)
-    gained_db = trial_gain_db(module, files, runs, scaling, worth, shown) if worth.pays else None
-    written = gained_db is not None and gained_db > 0
-    figures = worth.figures(written) | {"trial_gained_db": None if gained_db is None else finite(gained_db)}
+    gain_db = trial_gain_db(module, files, runs, scaling, worth, shown) if worth.pays else None
+    written = gain_db is not None and gain_db > 0
+    figures = worth.figures(written) | {"trial_gain_db": None if gain_db is None else finite(gain_db)}
     return (files if written else [without_vector(file) for file in files]), figures
 
 
@@ -42,8 +42,8 @@ def trial_gain_db(
     worth: Worth,
     shown: bool,
 ) -> float:
-    """PSNR in dB of the first segments with the vector, less that without it at the same bytes; as `settle`."""
-    plain = scaling  # a number of index bits does not count the vector
+    """PSNR in dB of the first segments with the vector, minus that without it at the same bytes; as `choose_vector`."""
+    plain = scaling  # target_bpp counts the vector's bytes, bits does not
     if scaling.target_bpp is None:
         plain = replace(scaling, bits=scaling.bits + 8 * worth.vector_bytes // len(files))
     errors = SquaredError(), SquaredError()

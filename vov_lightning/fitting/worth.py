@@ -58,11 +58,11 @@ def format_worth(figures: dict[str, Any]) -> str:
         '60 bytes in place of about 500 of 5,000 bytes of indices (error of the model -10.0 %)'
         >>> format_worth(Worth(1.0, 0.999, 5000.0, 60).figures(written=False))
         'left out: 60 bytes would save about 5 of 5,000 bytes of indices (error of the model -0.1 %)'
-        >>> format_worth(Worth(1.0, 0.9, 500.0, 6).figures(written=False) | {"trial_gained_db": -0.126})
+        >>> format_worth(Worth(1.0, 0.9, 500.0, 6).figures(written=False) | {"trial_gain_db": -0.126})
         'left out: 6 bytes would save about 50 of 500 bytes of indices (error of the model -10.0 %; tried: -0.13 dB)'
     """
-    gained_db = figures.get("trial_gained_db")
-    tried = "" if gained_db is None else f"; tried: {gained_db:+.2f} dB"
+    gain_db = figures.get("trial_gain_db")
+    tried = "" if gain_db is None else f"; tried: {gain_db:+.2f} dB"
     change = 100 * (figures["loss_with"] / figures["loss_without"] - 1)
     words = ("", "in place of") if figures["written"] else ("left out: ", "would save")
     return (

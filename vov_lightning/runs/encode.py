@@ -65,7 +65,7 @@ def encode(
     with ExitStack() as stack:
         bar = stack.enter_context(ClipBar("encode", clip.num_frames, shown))
         sources = bar.over(clip.segments(), lambda segment: segment.num_frames)
-        coded = code_clip(file, base, sources, scaling, store=store, progress=bar)
+        coded = code_clip(file, base, sources, scaling, longest=clip.shape.longest, store=store, progress=bar)
         writers: list[ClipWriter] = []
         for one in coded:
             target = remove_padding(one.source.signal, one.source.padding)
@@ -123,7 +123,7 @@ def try_first_segment(
     with ClipBar("try", clip.first.num_frames, shown) as bar:
         sources = bar.over(islice(clip.segments(), 1), lambda segment: segment.num_frames)
         store = run.segments(_key(file, source, scaling))
-        (one,) = code_clip(file, base, sources, scaling, store=store, progress=bar)
+        (one,) = code_clip(file, base, sources, scaling, longest=clip.shape.longest, store=store, progress=bar)
     return one.decoded, remove_padding(one.source.signal, one.source.padding)
 
 

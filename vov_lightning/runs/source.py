@@ -251,7 +251,7 @@ def source_of(
             width if found in ("resize", "crop") else None,
             base.size_multiple,
             None if base.max_frames == 1 else base.temporal_factor,
-            header.frames,
+            max(frames for frames, _ in known),
             known=known,
         )
         if isinstance(source, Signal):

@@ -77,7 +77,8 @@ class SteeringConfig:
     """
 
     index_bits: int = 14
-    """Bits of one index: 2^this candidates a group."""
+    """Bits of one index: 2^this candidates a group. The encoder takes shorter ones where a segment would have more
+    candidates than decoders take by default."""
     codebook: CodebookName = "hadamard"
     """``hadamard``: columns of a randomised Hadamard transform, fast; ``iid``: independent normals, as in the paper."""
     kernel: SteeredKernel = "ancestral"
@@ -131,12 +132,6 @@ class ScalingConfig(SteeringConfig):
             )
         if self.target_bpp is not None and not self.target_bpp > 0:
             raise SettingError(f"target_bpp={self.target_bpp} is not above 0; use 0.01 to 0.3")
-        count = self.bits // self.index_bits
-        if count > DEFAULT_LIMITS.indices or count << self.index_bits > DEFAULT_LIMITS.candidates:
-            raise SettingError(
-                f"bits={self.bits} with index_bits={self.index_bits} is {count} indices into 2^{self.index_bits} "
-                "candidates, more than decoders take by default; use index_bits of 8 to 12, or fewer bits"
-            )
 
     @classmethod
     def like(cls, steering: SteeringConfig, **wishes: Any) -> "ScalingConfig":
@@ -158,6 +153,35 @@ class ScalingConfig(SteeringConfig):
     def seeks(self) -> bool:
         """Whether their number follows from a target, which may be out of reach."""
         return self.target_bpp is not None or self.target_psnr is not None
+
+
+def most_bits(index_bits: int) -> int:
+    """Bits of the indices of a segment that decoders take by default, in indices of ``index_bits``.
+
+    Example:
+        >>> most_bits(14), most_bits(8)
+        (229376, 8388608)
+    """
+    return index_bits * min(DEFAULT_LIMITS.indices, DEFAULT_LIMITS.candidates >> index_bits)
+
+
+def longest_index(index_bits: int, bits: float) -> int:
+    """Bits of an index, at most ``index_bits``, of which decoders take ``bits`` a segment by default.
+
+    Raises:
+        SettingError: If they take none that many.
+
+    Example:
+        >>> longest_index(14, 1000), longest_index(14, 300_000)
+        (14, 13)
+    """
+    fitting = [length for length in range(1, index_bits + 1) if most_bits(length) >= bits]
+    if not fitting:
+        raise SettingError(
+            f"{bits:,.0f} bits of indices for a segment are more than decoders take by default; use fewer "
+            "(scaling.bits, scaling.target_bpp), or shorter segments (data.segment)"
+        )
+    return fitting[-1]
 
 
 def check_scaling(sampler: SamplerConfig, scaling: ScalingConfig) -> None:

@@ -19,8 +19,8 @@ KEY_BLOCK = 2.0
 """Bits of the first block of a segment, relative to those of the others: it has no past, and is the past of others.
 ``tools/studies/key_block.py`` measures others."""
 WEIGHT_POWER = 0.4
-"""How much more an error in a latent counts that costs more in pixels, where the best candidate is chosen: the power of
-`BaseModel.latent_weights`. 0 counts latents alike, 1 minimises what the step alone leaves."""
+"""The best candidate is chosen by errors that are weighted by `BaseModel.latent_weights` to this power. 0 weighs all
+latents alike; 1 weighs them by the error in pixels of this step alone."""
 
 
 class Steering(ABC):
@@ -112,10 +112,10 @@ class Search(Steering):
         super().__init__(config, seed)
         self.num_steps, self.with_counts = num_steps, with_counts
         self.clean = _blocks(clean, block)
-        self.heed: list[Tensor] | None = None
-        """Factors of the wish of each block."""
+        self.weights: list[Tensor] | None = None
+        """Of the latents of each block, where the best candidate is chosen by them."""
         if weights is not None and config.selection == "argmax":
-            self.heed = _blocks((weights**WEIGHT_POWER).expand_as(clean), block)
+            self.weights = _blocks((weights**WEIGHT_POWER).expand_as(clean), block)
         self.indices: list[Tensor] = []
         self.divergences: list[float] = []
         """KL divergence of each step in bits: from the model's step to the one that leads to the clip."""
@@ -141,8 +141,8 @@ class Search(Steering):
         self._bits_left, self._block_bits_left = self._bits_left - cost, self._block_bits_left - cost
         chosen = torch.zeros(0, dtype=torch.int64)
         if count:
-            heeded = wish if self.heed is None else self.heed[block] * wish
-            scores = self.codebook.scores(self.groups(wish.numel()).split(heeded, count), number)
+            weighted = wish if self.weights is None else self.weights[block] * wish
+            scores = self.codebook.scores(self.groups(wish.numel()).split(weighted, count), number)
             chosen = self._select(scores)
         # The last step of a block, which takes none, does not come here.
         self.indices += [torch.zeros(0, dtype=torch.int64)] * (number - len(self.indices))

@@ -82,7 +82,7 @@ def test_a_model_that_cannot_share_is_refused_by_name(name: str) -> None:
     ("settings", "error"),
     [
         ({"context_parallel": 0}, "context_parallel=0 is below 1; use 1"),
-        ({"context_parallel": 2, "compile": True}, "context_parallel=2 cannot be had with compile=true; leave one"),
+        ({"context_parallel": 2, "compile": True}, "context_parallel=2 does not work with compile=true; leave one"),
     ],
 )
 def test_settings_that_no_model_takes_are_refused(settings: dict[str, Any], error: str) -> None:

@@ -198,6 +198,6 @@ class TestWeights:
         clip = torch.zeros(1, 4, 4, 8, 8)
         weights = torch.arange(4.0).view(1, 1, 4, 1, 1)
         search = Search(ScalingConfig(bits=400), clip, seed=5, num_steps=20, weights=weights, block=3)
-        assert search.heed is not None
-        assert [part.shape[2] for part in search.heed] == [3, 1]
-        assert (search.heed[1] == 3**WEIGHT_POWER).all()
+        assert search.weights is not None
+        assert [part.shape[2] for part in search.weights] == [3, 1]
+        assert (search.weights[1] == 3**WEIGHT_POWER).all()

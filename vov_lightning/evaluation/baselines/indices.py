@@ -11,7 +11,7 @@ from vov_lightning.codec.decode import decode, tiling
 from vov_lightning.codec.scale import scale
 from vov_lightning.codec.settings import sampler_of, steering_of
 from vov_lightning.evaluation.baselines.base import Baseline, Coded, Task, UnreachableError
-from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig, SteeringConfig
 from vov_lightning.vector.adapter import AdapterConfig
 from vov_lightning.video import fit_signal
 
@@ -30,7 +30,7 @@ class Indices(Baseline):
     description = (
         "The same base model and caption without any adaptation: index bits alone steer its sampler (plain Diff-C), in "
         "a .vov file of at most as many bytes. Steps and candidates are the file's own where it has indices, else "
-        f"{STEPS} steps and groups of 8-bit indices."
+        f"{STEPS} steps and indices of {SteeringConfig().index_bits} bits."
     )
 
     def code(self, task: Task) -> Coded:
