@@ -207,7 +207,7 @@ def test_without_a_vector_nothing_is_fitted(fit_arguments, tmp_path, capsys):
     assert fit.main([*arguments, "--name=instant"]) == 0
     file = VovFile.open(next((tmp_path / "runs" / "instant").glob("*.vov")))
     assert file.header.k == 0
-    assert 100 < 8 * sum(map(len, file.indices)) <= 200
+    assert 100 < 14 * sum(map(len, file.indices)) <= 200
     assert "encode" in capsys.readouterr().out
     assert fit.main([*arguments, "--name=instant"]) == 0
     assert "is finished and intact" in capsys.readouterr().out
