@@ -30,44 +30,34 @@ FIGURES = {
     "vmaf": ("VMAF", 1, "more"),
     "tlp": ("tLP x 100", 2, "less"),
 }
-COMPARED = [{"name": label, "digits": digits, "better": better} for label, digits, better in FIGURES.values()]
-WHOLE_CLIPS = "144 rows, 18 frames"
-"""The study of whole clips that pages show."""
 
 
-def whole_clips() -> Data:
-    """Means over the clips; a codec that did not reach all of them is never bold."""
-    data = read("whole_clips")[WHOLE_CLIPS]
+def whole_clips(study: str = "144 rows, 18 frames") -> Data:
+    """Means over the clips of a study; a codec that did not reach all of them is never bold."""
+    data = read("whole_clips")[study]
     most = max(row["clips"] for row in data["means"])
     rows = [
         means_of(row) | {"codec": CODECS[row["method"]], "clips": row["clips"], "partial": row["clips"] < most}
         for row in data["means"]
     ]
-    columns = [{"name": "bpp wanted"}, {"name": "codec"}, {"name": "clips"}, {"name": "bpp", "digits": 4}, *COMPARED]
-    return {**about(data), "columns": columns, "rows": rows, "group": "bpp wanted", "file": "whole_clips"}
+    columns = [{"name": "bpp wanted"}, {"name": "codec"}, {"name": "clips"}, {"name": "bpp", "digits": 4}]
+    compared = [
+        {"name": label, "digits": digits, "better": better}
+        for label, digits, better in FIGURES.values()
+        if label in rows[0]
+    ]
+    return {**about(data), "columns": [*columns, *compared], "rows": rows, "group": "bpp wanted", "file": "whole_clips"}
+
+
+def whole_clips_past() -> Data:
+    """The study with revision 3 of `nano`, on eight clips of 96 frames."""
+    return whole_clips("144 rows, 96 frames")
 
 
 def means_of(row: Data) -> Data:
     """Rate and figures of one mean over clips."""
-    figures = {label: row["figures"][key] for key, (label, _, _) in FIGURES.items()}
+    figures = {label: row["figures"][key] for key, (label, _, _) in FIGURES.items() if key in row["figures"]}
     return {"bpp wanted": row["rate"].rpartition("-")[2], "bpp": row["bpp"], **figures}
-
-
-def whole_clips_psnr() -> Data:
-    """PSNR of `whole_clips`, a row a codec and a column a rate."""
-    data = whole_clips()
-    rates = list(dict.fromkeys(row["bpp wanted"] for row in data["rows"]))
-    rows = []
-    for codec in CODECS.values():
-        own = {row["bpp wanted"]: row for row in data["rows"] if row["codec"] == codec}
-        cells = {
-            f"{rate} bpp": f"{own[rate]['PSNR, dB']:.1f}" + f" ({own[rate]['clips']} clips)" * own[rate]["partial"]
-            if rate in own
-            else "not reached"
-            for rate in rates
-        }
-        rows.append({"PSNR, dB": codec, **cells})
-    return {**data, "columns": [{"name": name} for name in rows[0]], "rows": rows, "group": None}
 
 
 def memory() -> Data:
@@ -146,7 +136,7 @@ def plain(name: str) -> Callable[[], Data]:
 TABLES: dict[str, Callable[[], Data]] = {
     **{
         function.__name__: function
-        for function in (whole_clips, whole_clips_psnr, memory, encode_ratio, joins, drift, full_size)
+        for function in (whole_clips, whole_clips_past, memory, encode_ratio, joins, drift, full_size)
     },
     **{
         name: plain(name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
-from support import random_dictionary
+from support import PowerCut, random_dictionary
 
 from vov_lightning.bases.nano.model import DICTIONARY, Nano
 from vov_lightning.bitstream import VovFile
@@ -96,6 +96,24 @@ def test_the_trial_codes_with_and_without_the_vector_and_its_better_half_is_the_
     assert len(coded) <= 3
     if "--scaling.target_bpp=0.4" in budget:  # as many bytes, so the trial's file is the file
         assert len(coded) == 2
+
+
+def test_a_trial_that_was_cut_off_goes_on_behind_what_it_has_coded(run, monkeypatch):
+    monkeypatch.setattr(fitted.VOVModule, "worth", account(saved_bytes=41))
+    coded = []
+
+    def noted(file, *args, **more):
+        coded.append(bool(file.header.k))
+        if len(coded) == 2:
+            raise PowerCut
+        return steered(file, *args, **more)
+
+    monkeypatch.setattr(scale, "steered", noted)
+    budget = ["--scaling.bits=0", "--scaling.target_bpp=0.4"]
+    with pytest.raises(PowerCut):
+        run(*budget)
+    run(*budget)
+    assert coded == [True, False, False]
 
 
 def test_a_vector_at_a_price_of_the_users_own_is_always_written(run, monkeypatch):
