@@ -153,7 +153,6 @@ TABLES: dict[str, Callable[[], Data]] = {
             "revisions",
             "startup",
             "steps",
-            "vector",
             "weight_power",
         )
     },
