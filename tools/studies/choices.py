@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -83,8 +84,9 @@ def code(
     )
     caption = base.describe(source.signal.frames)
     sampler = SamplerConfig(steps=int(value) if options.choice == "steps" else STEPS)
-    lengths = {"index_bits": int(value)} if options.choice == "index_bits" else {}
-    scaling = ScalingConfig(target_bpp=bpp, **lengths)
+    scaling = ScalingConfig(target_bpp=bpp)
+    if options.choice == "index_bits":
+        scaling = replace(scaling, index_bits=int(value))
     if options.choice == "weight_power":
         steering.WEIGHT_POWER = value
     plain = build_file(base, source, caption, torch.zeros(0, dtype=torch.int32), 1.0, AdapterConfig(k=0), sampler)
