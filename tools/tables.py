@@ -197,7 +197,8 @@ def cell(data: Data, row: Data, column: Data) -> str:
         return text
     group = data["group"]
     rivals = [one[column["name"]] for one in data["rows"] if one[group] == row[group] and not one.get("partial")]
-    return f"**{text}**" if value == (max if better == "more" else min)(rivals) else text
+    best = len(rivals) > 1 and value == (max if better == "more" else min)(rivals)
+    return f"**{text}**" if best else text
 
 
 def written(page: str) -> str:
