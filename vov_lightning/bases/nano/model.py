@@ -189,7 +189,7 @@ class Nano(BaseModel):
     default_size = ClipSize(frames=9, height=64, width=64)
     block_frames = BLOCK_FRAMES
     _dictionary: Dictionary | None = None
-    default_height = 144  # ten seconds of 256 x 144 take four minutes and more on two cores
+    default_height = 144  # ten seconds of 256 x 144 take some minutes on two cores
     segment_frames = 10 * BLOCK_FRAMES
     example_prompts = (
         "dark, contrasty, blue, smooth, slow, moving left",
