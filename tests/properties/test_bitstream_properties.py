@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from vov_lightning.bitstream import (
@@ -142,6 +142,7 @@ def files(draw) -> VovFile:
         scaling |= {"context": 0}
         if draw(st.booleans()):  # blocks of three steps, of which the last takes no indices
             segments = tuple(in_blocks(segment, 3) for segment in segments)
+            assume(any(len(step) for segment in segments for step in segment.indices))
             scaling |= {"steps": 3, "context": 1, "window": (2, 8, 8, 0, 2)}
     header = draw(headers(k=len(symbols), frames=frames, **scaling, **pads))
     times = draw(st.one_of(st.none(), times_of(frames))) if frames > 1 else None
