@@ -18,7 +18,7 @@ from machine import about
 from vov_lightning.runs.sets import read_set
 
 SHOWN = {"psnr_db": "PSNR, dB", "lpips_alex": "LPIPS", "dists": "DISTS", "vmaf": "VMAF", "tlp": "tLP x 100"}
-"""Metrics of the table, and what its columns are called."""
+"""Metrics of the table, where they were measured, and what its columns are called."""
 RD_CURVE = Path(__file__).parents[1] / "rd_curve.py"
 
 
@@ -96,16 +96,17 @@ def kept(found: dict) -> dict:
 
 def table(found: dict) -> str:
     """Means over clips in Markdown, the best figure of each rate bold among methods that could code all clips."""
+    shown = {key: label for key, label in SHOWN.items() if key in found["metrics"]}
     lines = [
-        f"| bpp wanted | codec | clips | bpp | {' | '.join(SHOWN.values())} |",
-        "| --- " * (4 + len(SHOWN)) + "|",
+        f"| bpp wanted | codec | clips | bpp | {' | '.join(shown.values())} |",
+        "| --- " * (4 + len(shown)) + "|",
     ]
     most = max(row["clips"] for row in found["sets"])
     for row in found["sets"]:
         others = [one for one in found["sets"] if one["rate"] == row["rate"] and one["clips"] == most]
         label = found["methods"][row["method"]]["label"]
         cells = [row["rate"].rpartition("-")[2], label, str(row["clips"]), f"{row['bpp']:.4f}"]
-        for key in SHOWN:
+        for key in shown:
             info = found["metrics"][key]
             best = (max if info["higher_is_better"] else min)(one["figures"][key] for one in others)
             cell = f"{row['figures'][key]:.{info['digits']}f}"

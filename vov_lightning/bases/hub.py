@@ -6,7 +6,6 @@ Nothing but safetensors is read, and no code that comes with the weights runs.
 """
 
 import gc
-import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -24,7 +22,6 @@ from vov_lightning.bases.base import BaseModel, ClipSize
 from vov_lightning.bases.estimate import choose_checkpointing, estimate
 from vov_lightning.bases.hub_files import (
     ENDINGS,
-    cache_folder,
     check_folder,
     check_memory,
     digest,
@@ -33,7 +30,7 @@ from vov_lightning.bases.hub_files import (
     settings_of,
     text_identity,
 )
-from vov_lightning.bases.hub_text import check_caption, import_text_libraries, random_embedding
+from vov_lightning.bases.hub_text import check_caption, import_text_libraries, kept_embedding, random_embedding
 from vov_lightning.bases.memory import check_gpu_memory, free_bytes, true_float32
 from vov_lightning.bases.parallel import SharedTokens, check_model, check_shares, shares_captions
 from vov_lightning.bases.running import (
@@ -47,7 +44,6 @@ from vov_lightning.bases.running import (
 )
 from vov_lightning.bitstream.header import FloatType
 from vov_lightning.errors import BaseModelError
-from vov_lightning.files import atomic_path
 
 Sizes = dict[str, dict[str, Any]]
 """Settings of ``transformer`` and ``vae``, as diffusers' configurations hold them."""
@@ -354,17 +350,7 @@ class HubModel(BaseModel):
 
     def _stored_embedding(self, caption: str) -> dict[str, Tensor]:
         where = f"{self.max_caption_tokens} {self.dtype} {self._text_device.type}"
-        key = f"{self.name} {self._text_identity()} {where} {caption}"
-        name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-        path = cache_folder() / "embeddings" / f"{name}.safetensors"
-        if not path.exists():
-            tensors = {name: tensor.contiguous().cpu() for name, tensor in self._encode(caption).items()}
-            with atomic_path(path) as temporary:
-                save_file(tensors, temporary)
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise BaseModelError(f"the kept embedding {path} cannot be read ({error}); delete it") from error
+        return kept_embedding(f"{self.name} {self._text_identity()} {where} {caption}", lambda: self._encode(caption))
 
     @property
     def _text_device(self) -> torch.device:

@@ -185,7 +185,7 @@ class ClipMetrics(nn.Module):
         with backbone_at_hand(net, self.weights_dir):
             if name == "dists":
                 return DISTSNetwork().eval()
-            return LearnedPerceptualImagePatchSimilarity(net, sync_on_compute=False).net  # type: ignore[arg-type]  # a str of its three
+            return LearnedPerceptualImagePatchSimilarity(net, sync_on_compute=False).net  # type: ignore[arg-type]  # `net` is one of its three names
 
 
 def undefined_reason(name: str, clip: Signal) -> str | None:
