@@ -153,6 +153,7 @@ TABLES: dict[str, Callable[[], Data]] = {
             "revisions",
             "startup",
             "steps",
+            "vector",
             "weight_power",
         )
     },
