@@ -12,7 +12,6 @@ from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 UNUSED = ("accelerate", "peft", "scipy", "torch._dynamo", "torchvision", "transformers")
 """What diffusers does without where it is not installed. The compiler is for a model that is compiled."""
@@ -33,6 +32,8 @@ def own_process() -> None:
 def prepare_for(base_name: str) -> None:
     """Import what one of `TRANSFORMERS` needs of diffusers and no more, in a process that a command owns."""
     if _own_process and base_name in TRANSFORMERS:
+        from unittest.mock import patch  # asyncio comes with it: more than a file's description takes
+
         import torch
 
         marks = patch.object(torch.compiler, "disable", unmarked)
