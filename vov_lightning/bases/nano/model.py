@@ -37,8 +37,10 @@ MAX_POSITIONS = 1024
 """Latents along an axis that the transformer's rotary embedding counts."""
 FOLDERS = ("nano", "nano2")
 """Folders of bundled weights, below ``vov_lightning/assets``; the first one is the default."""
+WEIGHTS = "weights.safetensors"
+"""File of weights. ``config.json`` may name several under ``files``, later ones over earlier ones: revisions share."""
 DICTIONARY = "dictionary.safetensors"
-"""File of learned directions beside the weights, of a revision that has them."""
+"""File of learned directions beside the weights, of a revision that has them; ``dictionary`` may name another."""
 AT_ONCE = 4
 """Blocks that go through the autoencoder together, which bounds its memory."""
 
@@ -169,7 +171,7 @@ class Nano(BaseModel):
     """The bundled model: clips of any number of frames, sides multiples of 8; made for 9 x 64 x 64.
 
     Args:
-        weights: Folder with ``config.json``, ``weights.safetensors``; empty for a bundled one.
+        weights: Folder with ``config.json`` and ``weights.safetensors``; empty for a bundled one.
         revision: Which of the bundled ones; empty for the newest.
 
     Raises:
@@ -207,7 +209,9 @@ class Nano(BaseModel):
         folder = Path(weights) if weights else bundled_folder(revision)
         try:
             settings = json.loads((folder / "config.json").read_text())
-            tensors = load_file(folder / "weights.safetensors")
+            tensors: dict[str, Tensor] = {}
+            for name in settings.get("files", [WEIGHTS]):
+                tensors |= load_file(folder / name)
             self.revision = settings["revision"]
             self._build(NanoConfig(**{**settings["sizes"], "autoencoder": _autoencoder_config(settings)}))
             self.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
@@ -220,8 +224,9 @@ class Nano(BaseModel):
             ) from error
         self.eval().requires_grad_(False)
         self._fingerprint = _digest(tensors)
-        if (folder / DICTIONARY).exists():
-            self._dictionary = Dictionary.load(folder / DICTIONARY)
+        dictionary = folder / settings.get("dictionary", DICTIONARY)
+        if dictionary.exists():
+            self._dictionary = Dictionary.load(dictionary)
 
     @classmethod
     def options_for(cls, revision: str) -> dict[str, Any]:
@@ -257,13 +262,13 @@ class Nano(BaseModel):
         return sample(self.autoencoder, latents, generator)
 
     def save(self, folder: Path) -> None:
-        """Write ``config.json`` and ``weights.safetensors`` (float16) to ``folder``."""
+        """Write ``config.json`` and `WEIGHTS` (float16) to ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {
             name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
             for name, tensor in self.state_dict().items()
         }
-        save_file(tensors, folder / "weights.safetensors")
+        save_file(tensors, folder / WEIGHTS)
         settings = {"revision": self.revision, "sizes": dataclasses.asdict(self.config)}
         (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
@@ -291,8 +296,10 @@ class Nano(BaseModel):
     def decode(self, latents: Tensor, num_frames: int) -> Tensor:
         parts = []
         # Whole groups: in a smaller one, frames would be rounded otherwise.
-        for part in latents.split(AT_ONCE, dim=2)[: -(-num_frames // (AT_ONCE * BLOCK_FRAMES))]:
-            clip = self.autoencoder.decode(part.to(self.device).float())[0].transpose(0, 1)  # [t, 3, H, W]
+        for start in range(0, -(-num_frames // BLOCK_FRAMES), AT_ONCE):
+            past = min(start, self.config.autoencoder.past)
+            part = latents[:, :, start - past : start + AT_ONCE].to(self.device).float()
+            clip = self.autoencoder.decode(part, past)[0].transpose(0, 1)  # [t, 3, H, W]
             parts.append(((clip.clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
         return torch.cat(parts)[:num_frames]
 
