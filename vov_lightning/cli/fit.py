@@ -70,7 +70,13 @@ class FitCLI(LightningCLI):
     Only `fit` makes what the configuration names: a set has one configuration, and a fit for every clip.
     """
 
-    def __init__(self, args: list[str]) -> None:
+    def __init__(self, args: list[str], parser: LightningArgumentParser | None = None) -> None:
+        """
+        Args:
+            args: The command line.
+            parser: Of another one, which saves building it.
+        """
+        self._built = parser
         super().__init__(
             VOVModule,
             SignalData,
@@ -87,6 +93,12 @@ class FitCLI(LightningCLI):
                 "formatter_class": HelpFormatter,
             },
         )
+
+    def setup_parser(self, *args: Any) -> None:
+        if self._built is None:
+            super().setup_parser(*args)
+        else:
+            self.parser = self._built
 
     def init_parser(self, **options: Any) -> LightningArgumentParser:
         parser = FitParser(**options)

@@ -37,6 +37,8 @@ from vov_lightning.runs.source import SAMPLE
 from vov_lightning.runs.status import format_states, states_of
 
 if TYPE_CHECKING:
+    from lightning.pytorch.cli import LightningArgumentParser
+
     from vov_lightning.cli.fit import FitCLI
 
 
@@ -91,6 +93,7 @@ class Fitter:
     def __init__(self, cli_class: "type[FitCLI]", args: list[str], name: str, folder: Path, dry_run: bool) -> None:
         self.cli_class, self.args, self.name, self.folder = cli_class, args, name, folder
         self.bases = SharedBase(stand_in=dry_run)
+        self._parser: LightningArgumentParser | None = None
         self.started_s = time.time()
         self.costs: dict[str, ClipCost] = {}
         """Of a dry run, by clip."""
@@ -112,7 +115,9 @@ class Fitter:
             return Outcome("elsewhere", other)
         try:
             arguments = [*self.args, *member_arguments(member, self.name), f"--runs={self.folder.parent}"]
-            found = self.cli_class(arguments).fit(self.bases, member=True)
+            cli = self.cli_class(arguments, self._parser)
+            self._parser = cli.parser
+            found = cli.fit(self.bases, member=True)
             run.failure.unlink(missing_ok=True)
         except UnfinishedError as error:
             outcome = Outcome("stopped", str(error))
