@@ -13,7 +13,6 @@ from pathlib import Path
 import lightning as L
 from jsonargparse import auto_cli
 from lightning.pytorch.callbacks import EMAWeightAveraging
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -24,7 +23,7 @@ from nano.data import PackSize, pack
 from train_nano import Machine, Stage, stage_trainer
 
 from vov_lightning.bases.nano.autoencoder import LappedAutoencoder
-from vov_lightning.bases.nano.model import WEIGHTS, Nano
+from vov_lightning.bases.nano.model import Nano
 
 
 def train(
@@ -99,9 +98,6 @@ def train(
     exported.words.load_state_dict(base.words.state_dict())
     exported.autoencoder.load_state_dict(module.autoencoder.state_dict())
     exported.save(out / "export")
-    tensors = load_file(out / "export" / WEIGHTS)
-    network = {name: tensor for name, tensor in tensors.items() if name.startswith("autoencoder.network.")}
-    save_file(network, out / "export" / "network.safetensors")  # all that differs from the model it began with
 
 
 def widened(autoencoder: LappedAutoencoder, past: int) -> LappedAutoencoder:

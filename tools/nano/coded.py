@@ -37,16 +37,33 @@ class Coding:
     """Bits of indices a pixel, least and most; log-uniform between them."""
 
 
+GROUP = 8
+"""Clips for each process that are cut before they are coded."""
+
+
 def code_pool(pack: Path, weights: str, folder: Path, count: int, coding: Coding, photo_share: float) -> list[Path]:
-    """Files of ``count`` coded clips in ``folder``, by as many processes as there are cores; those there are kept."""
+    """Files of ``count`` coded clips in ``folder``, by as many processes as there are cores; those there are kept.
+
+    This process cuts the clips, a group at a time: an open pack takes gigabytes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{number:05}.pt" for number in range(count)]
     missing = [number for number, file in enumerate(files) if not file.exists()]
-    code = partial(_code_one, pack, weights, folder, coding, photo_share)
-    with ProcessPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for _ in tqdm(pool.map(code, missing), desc="code", unit="clip", total=len(missing)):
-            pass
+    cores = os.cpu_count() or 1
+    code = partial(_code_one, weights, folder, coding)
+    with ProcessPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for start in tqdm(range(0, len(missing), GROUP * cores), desc="code", unit="group"):
+            group = missing[start : start + GROUP * cores]
+            list(pool.map(code, group, [_clip(pack, coding, photo_share, number) for number in group]))
     return files
+
+
+def _clip(pack: Path, coding: Coding, photo_share: float, number: int) -> Tensor:
+    """Frames [T, 3, H, W] of clip ``number``."""
+    stream = ClipStream(
+        pack, frames=coding.frames, size=coding.side, photo_share=photo_share, whole_share=0.1, seed=number
+    )
+    return next(iter(stream)).contiguous()
 
 
 @cache
@@ -54,13 +71,9 @@ def _model(weights: str) -> Nano:
     return Nano(weights)
 
 
-def _code_one(pack: Path, weights: str, folder: Path, coding: Coding, photo_share: float, number: int) -> None:
-    """Write clip ``number``: its frames [T, 3, H, W], and the latents [z, T', h, w] at which its decoder arrives."""
+def _code_one(weights: str, folder: Path, coding: Coding, number: int, frames: Tensor) -> None:
+    """Write clip ``number``: its ``frames``, and the latents [z, T', h, w] at which its decoder arrives."""
     base = _model(weights)
-    stream = ClipStream(
-        pack, frames=coding.frames, size=coding.side, photo_share=photo_share, whole_share=0.1, seed=number
-    )
-    frames = next(iter(stream))
     source = fit_signal(
         Signal(frames, Fraction(25), str(number)), multiple=base.size_multiple, temporal_factor=base.temporal_factor
     )
@@ -72,7 +85,7 @@ def _code_one(pack: Path, weights: str, folder: Path, coding: Coding, photo_shar
     config = ScalingConfig(bits=int(bpp * frames[:, 0].numel()))
     _, latents = steered(file, base, source.signal, config)
     unfinished = folder / f"{number:05}.{os.getpid()}"
-    torch.save({"frames": frames.contiguous(), "latents": latents[0].half(), "bpp": bpp}, unfinished)
+    torch.save({"frames": frames, "latents": latents[0].half(), "bpp": bpp}, unfinished)
     unfinished.rename(folder / f"{number:05}.pt")
 
 

@@ -14,7 +14,7 @@ from vov_lightning.cli.bases import PARSER_MODE, SharedBase, with_class_paths
 from vov_lightning.cli.common import add_flag, class_path, command
 from vov_lightning.cli.configs import find_configs
 from vov_lightning.cli.launching import launch_set
-from vov_lightning.cli.parser import HelpFormatter, OneLine
+from vov_lightning.cli.parser import CommandParser, HelpFormatter
 from vov_lightning.cli.rehearsal import shortest, work_of
 from vov_lightning.cli.sets import fit_set, show_status
 from vov_lightning.cli.settings import FIT
@@ -55,7 +55,7 @@ NOT_OF_THE_RESULT = ("config", "ckpt_path", "overwrite", "name", "runs", "set", 
 Launcher = Literal["ray", "slurm"]
 
 
-class FitParser(OneLine, LightningArgumentParser):
+class FitParser(CommandParser, LightningArgumentParser):
     """Lightning's parser with errors of one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -28,34 +28,28 @@ class FullHelp(argparse.Action):
         parser.exit()
 
 
-class OneLine:
-    """Mixin for a parser: what is wrong is one line, and ``--help`` the first help of a `Command`."""
+class CommandParser(ArgumentParser):
+    """Parser that says what is wrong in one line; its ``--help`` is the first help of a `Command`."""
 
     command: Command | None = None
-    prog: str
-    exit_on_error: bool
 
     def speak_for(self, command: Command) -> None:
         """Take the first help from ``command``, and add ``--help_all``."""
         self.command = command
-        self.add_argument("--help_all", action=FullHelp)  # type: ignore[attr-defined]  # of the parser
+        self.add_argument("--help_all", action=FullHelp)
 
     def print_help(self, file: Any = None) -> None:
         if self.command is None:
-            super().print_help(file)  # type: ignore[misc]  # of the parser
+            super().print_help(file)
         else:
             print(first_help(self.command), end="", file=file or sys.stdout)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # a parser within: the outer one speaks
-            super().error(message, ex)  # type: ignore[misc]  # of the parser
+            super().error(message, ex)
         line = said(message, option_names(self), classes_of(self))
         print(f"{self.prog}: {line}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
-
-
-class CommandParser(OneLine, ArgumentParser):
-    """Parser of a command that is not Lightning's."""
 
 
 def command_parser(command: Command, **options: Any) -> CommandParser:

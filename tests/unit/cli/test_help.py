@@ -7,7 +7,7 @@ import pytest
 from vov_lightning.cli import app, decode, edit, export, fit, info, scale
 from vov_lightning.cli import eval as evaluation
 from vov_lightning.cli.help import Command, first_help
-from vov_lightning.cli.parser import OneLine
+from vov_lightning.cli.parser import CommandParser
 from vov_lightning.cli.settings import COMMANDS, FIT
 from vov_lightning.cli.start import start
 
@@ -39,7 +39,7 @@ def parser_of(monkeypatch):
             raise Made(parser)
 
         with monkeypatch.context() as patched:
-            patched.setattr(OneLine, "parse_args", stop, raising=False)
+            patched.setattr(CommandParser, "parse_args", stop)
             with pytest.raises(Made) as made:
                 MODULES[name].main(["x"])
         return made.value.parser

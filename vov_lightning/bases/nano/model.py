@@ -37,10 +37,8 @@ MAX_POSITIONS = 1024
 """Latents along an axis that the transformer's rotary embedding counts."""
 FOLDERS = ("nano", "nano2")
 """Folders of bundled weights, below ``vov_lightning/assets``; the first one is the default."""
-WEIGHTS = "weights.safetensors"
-"""File of weights. ``config.json`` may name several under ``files``, later ones over earlier ones: revisions share."""
 DICTIONARY = "dictionary.safetensors"
-"""File of learned directions beside the weights, of a revision that has them; ``dictionary`` may name another."""
+"""File of learned directions beside the weights, of a revision that has them."""
 AT_ONCE = 4
 """Blocks that go through the autoencoder together, which bounds its memory."""
 
@@ -209,9 +207,7 @@ class Nano(BaseModel):
         folder = Path(weights) if weights else bundled_folder(revision)
         try:
             settings = json.loads((folder / "config.json").read_text())
-            tensors: dict[str, Tensor] = {}
-            for name in settings.get("files", [WEIGHTS]):
-                tensors |= load_file(folder / name)
+            tensors = load_file(folder / "weights.safetensors")
             self.revision = settings["revision"]
             self._build(NanoConfig(**{**settings["sizes"], "autoencoder": _autoencoder_config(settings)}))
             self.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
@@ -224,9 +220,8 @@ class Nano(BaseModel):
             ) from error
         self.eval().requires_grad_(False)
         self._fingerprint = _digest(tensors)
-        dictionary = folder / settings.get("dictionary", DICTIONARY)
-        if dictionary.exists():
-            self._dictionary = Dictionary.load(dictionary)
+        if (folder / DICTIONARY).exists():
+            self._dictionary = Dictionary.load(folder / DICTIONARY)
 
     @classmethod
     def options_for(cls, revision: str) -> dict[str, Any]:
@@ -262,13 +257,13 @@ class Nano(BaseModel):
         return sample(self.autoencoder, latents, generator)
 
     def save(self, folder: Path) -> None:
-        """Write ``config.json`` and `WEIGHTS` (float16) to ``folder``."""
+        """Write ``config.json`` and ``weights.safetensors`` (float16) to ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {
             name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
             for name, tensor in self.state_dict().items()
         }
-        save_file(tensors, folder / WEIGHTS)
+        save_file(tensors, folder / "weights.safetensors")
         settings = {"revision": self.revision, "sizes": dataclasses.asdict(self.config)}
         (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
