@@ -1,7 +1,6 @@
 """Stages 1 and 2 of training `nano`: the autoencoder's transform, then the network that improves its pictures."""
 
 from abc import abstractmethod
-from typing import Any
 
 import lightning as L
 import torch
@@ -70,19 +69,26 @@ class TransformModule(ReconstructionModule):
         return (mse + ERROR_FLOOR).log().mean()
 
 
-class NetworkModule(ReconstructionModule):
-    """The decoder's network, by the logarithm of the squared error plus LPIPS."""
+class DecoderModule(ReconstructionModule):
+    """The decoder's network, by the logarithm of the squared error plus LPIPS, from exact and from coarse latents."""
 
-    def __init__(self, autoencoder: LappedAutoencoder, learning_rate: float, perceptual_weight: float) -> None:
+    def __init__(
+        self,
+        autoencoder: LappedAutoencoder,
+        learning_rate: float,
+        perceptual_weight: float,
+        exact_share: float = 0.5,
+    ) -> None:
         """
         Args:
             autoencoder: With its transform and scales set.
             learning_rate: As above.
-            perceptual_weight: Weight of LPIPS (SqueezeNet), on one random frame a block, beside the natural logarithm
-                of the mean squared error; 0 needs no LPIPS weights.
+            perceptual_weight: Weight of LPIPS (SqueezeNet), on one random frame a step, beside the natural logarithm of
+                the mean squared error; 0 needs no LPIPS weights.
+            exact_share: Fraction of clips that are decoded from their exact latents; the others see `reconstruction`.
         """
         super().__init__(autoencoder, learning_rate)
-        self.perceptual_weight = perceptual_weight
+        self.perceptual_weight, self.exact_share = perceptual_weight, exact_share
         # In a list, so that its weights are neither trained nor saved.
         self._lpips = [LearnedPerceptualImagePatchSimilarity("squeeze").net] if perceptual_weight else []
 
@@ -90,67 +96,22 @@ class NetworkModule(ReconstructionModule):
     def network(self) -> nn.Module:
         return self.autoencoder.network
 
-    def loss(self, latents: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of what the ``latents`` [B, z, T', h, w] of clips ``x`` decode to, and the squared error of each [B]."""
-        x_hat = self.autoencoder.decode(latents)[:, :, : x.shape[2]]
-        mse = squared_error(x_hat, x)
-        loss = (mse + ERROR_FLOOR).log().mean()
-        for lpips in self._lpips:
-            first = int(torch.randint(min(x.shape[2], BLOCK_FRAMES), ()))
-            seen, source = (clips[:, :, first::BLOCK_FRAMES].transpose(1, 2).flatten(0, 1) for clips in (x_hat, x))
-            distance = lpips.to(self.device)(seen, source).mean()
-            self.log("train/lpips", distance, prog_bar=True)
-            loss = loss + self.perceptual_weight * distance
-        return loss, mse
-
-
-class DecoderModule(NetworkModule):
-    """The network, from exact latents and from coarse ones."""
-
-    exact_share = 0.5
-    """Fraction of clips that are decoded from their exact latents; the others see `reconstruction`."""
-
     def training_step(self, clips: Tensor, _: int) -> Tensor:
         x = to_unit(clips)
         exact = torch.rand(len(x), device=x.device) < self.exact_share
         latents = self.autoencoder.encode(x)
         latents = torch.where(exact.view(-1, 1, 1, 1, 1), latents, reconstruction(self.autoencoder, latents))
-        loss, mse = self.loss(latents, x)
+        x_hat = self.autoencoder.decode(latents)[:, :, : x.shape[2]]
+        mse = squared_error(x_hat, x)
+        loss = (mse + ERROR_FLOOR).log().mean()
         self.log("train/psnr_db", psnr_db(mse[exact]).mean(), prog_bar=True)
         self.log("train/coarse_psnr_db", psnr_db(mse[~exact]).mean(), prog_bar=True)
+        for lpips in self._lpips:
+            number = torch.randint(x.shape[2], ())
+            distance = lpips.to(self.device)(x_hat[:, :, number], x[:, :, number]).mean()
+            self.log("train/lpips", distance, prog_bar=True)
+            loss = loss + self.perceptual_weight * distance
         return loss
-
-
-class CodedModule(NetworkModule):
-    """The network, from latents as the codec leaves them."""
-
-    exact_share = 0.2
-    """Fraction of clips that are decoded from their exact latents instead."""
-
-    def __init__(self, autoencoder: LappedAutoencoder, learning_rate: float, perceptual_weight: float) -> None:
-        """As above."""
-        super().__init__(autoencoder, learning_rate, perceptual_weight)
-        self._judge = [LearnedPerceptualImagePatchSimilarity("alex").net] if perceptual_weight else []
-
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
-        coded, clips = batch
-        x = to_unit(clips)
-        exact = torch.rand(len(x), device=x.device) < self.exact_share
-        latents = torch.where(exact.view(-1, 1, 1, 1, 1), self.autoencoder.encode(x), coded)
-        loss, mse = self.loss(latents, x)
-        self.log("train/coded_psnr_db", psnr_db(mse[~exact]).mean(), prog_bar=True)
-        return loss
-
-    def validation_step(self, batch: Any, _: int) -> None:
-        coded, clips = batch
-        x = to_unit(clips)
-        latents = {"coded": coded, "exact": self.autoencoder.encode(x)}
-        for name, given in latents.items():
-            x_hat = self.autoencoder.decode(given)[:, :, : x.shape[2]].clamp(-1, 1)
-            self.log(f"val/{name}_psnr_db", psnr_db(squared_error(x_hat, x)).mean(), prog_bar=True)
-            for judge in self._judge:
-                seen, source = (clip[:, :, ::BLOCK_FRAMES].transpose(1, 2).flatten(0, 1) for clip in (x_hat, x))
-                self.log(f"val/{name}_lpips", judge.to(self.device)(seen, source).mean(), prog_bar=True)
 
 
 def to_unit(clips: Tensor) -> Tensor:

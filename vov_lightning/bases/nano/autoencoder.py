@@ -28,8 +28,6 @@ class AutoencoderConfig:
     """Feature channels at 1/2, 1/4, 1/8 ... of the picture; the last is the latents' scale."""
     residual_blocks: int = 2
     """Residual blocks at each scale."""
-    past: int = 0
-    """Latent frames before the present one that the network sees; before a segment's first, it sees that again."""
 
     @property
     def spatial_factor(self) -> int:
@@ -116,7 +114,7 @@ class LappedAutoencoder(nn.Module):
         self.register_buffer("spread", torch.ones(coefficients))
         self.register_buffer("gain", torch.ones(coefficients))
 
-        layers: list[nn.Module] = [nn.Conv2d((1 + config.past) * coefficients, widths[-1], 3, padding=1)]
+        layers: list[nn.Module] = [nn.Conv2d(coefficients, widths[-1], 3, padding=1)]
         for index in reversed(range(len(widths))):
             layers += [ResidualBlock(widths[index]) for _ in range(config.residual_blocks)]
             if index:
@@ -132,22 +130,13 @@ class LappedAutoencoder(nn.Module):
         latents = coefficients * (self.gain / self.spread).view(-1, 1, 1)
         return latents.unflatten(0, blocks.shape[:2]).transpose(1, 2)
 
-    def decode(self, latents: Tensor, first: int = 0) -> Tensor:
-        """Frames ``[B, 3, 9 (T' - first), H, W]`` of latents ``[B, z, T', h, w]``; those before ``first`` are the past.
-
-        They are whole blocks, of which the caller keeps the clip's frames.
-        """
-        count = latents.shape[2]
-        delayed = [F.pad(latents, (0, 0, 0, 0, back, 0), mode="replicate") for back in range(1 + self.config.past)]
-        seen = [self._scaled(latents[:, :, first:count]) for latents in delayed]
-        pixels = self.transform.synthesise(seen[0] * self.spread.view(-1, 1, 1)) + self.network(torch.cat(seen, dim=1))
-        frames = pixels.float().unflatten(1, (BLOCK_FRAMES, 3)).unflatten(0, (len(latents), -1)).flatten(1, 2)
+    def decode(self, latents: Tensor) -> Tensor:
+        """Frames ``[B, 3, 9 T', H, W]``: whole blocks, of which the caller keeps the clip's."""
+        blocks = latents.transpose(1, 2)  # [B, n, z, h, w]
+        scaled = (blocks.flatten(0, 1) / self.gain.view(-1, 1, 1)).contiguous(memory_format=torch.channels_last)
+        pixels = self.transform.synthesise(scaled * self.spread.view(-1, 1, 1)) + self.network(scaled)
+        frames = pixels.float().unflatten(1, (BLOCK_FRAMES, 3)).unflatten(0, blocks.shape[:2]).flatten(1, 2)
         return frames.transpose(1, 2)
-
-    def _scaled(self, latents: Tensor) -> Tensor:
-        """Latents ``[B, z, T', h, w]`` as pictures ``[B T', z, h, w]`` of variance 1 in each channel."""
-        pictures = latents.transpose(1, 2).flatten(0, 1) / self.gain.view(-1, 1, 1)
-        return pictures.contiguous(memory_format=torch.channels_last)
 
     def latent_weights(self) -> Tensor:
         """Squared error in pixels that the transform makes of one in each latent: [1, z, 1, 1, 1], mean 1."""

@@ -291,10 +291,8 @@ class Nano(BaseModel):
     def decode(self, latents: Tensor, num_frames: int) -> Tensor:
         parts = []
         # Whole groups: in a smaller one, frames would be rounded otherwise.
-        for start in range(0, -(-num_frames // BLOCK_FRAMES), AT_ONCE):
-            past = min(start, self.config.autoencoder.past)
-            part = latents[:, :, start - past : start + AT_ONCE].to(self.device).float()
-            clip = self.autoencoder.decode(part, past)[0].transpose(0, 1)  # [t, 3, H, W]
+        for part in latents.split(AT_ONCE, dim=2)[: -(-num_frames // (AT_ONCE * BLOCK_FRAMES))]:
+            clip = self.autoencoder.decode(part.to(self.device).float())[0].transpose(0, 1)  # [t, 3, H, W]
             parts.append(((clip.clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
         return torch.cat(parts)[:num_frames]
 

@@ -1,56 +1,16 @@
 """`nano`'s autoencoder: a lapped transform and its principal components."""
 
-import dataclasses
-
 import pytest
 import torch
 from support import random_frames, random_tensor
-from torch import nn
 
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.nano.autoencoder import AutoencoderConfig, LappedAutoencoder, LappedTransform, to_blocks
-from vov_lightning.bases.nano.model import Nano, NanoConfig
+from vov_lightning.bases.nano.model import Nano
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIZES = [ClipSize(1, 8, 8), ClipSize(1, 24, 16), ClipSize(5, 16, 24), ClipSize(9, 16, 8)]
-
-
-class TestPast:
-    """A network that sees the latent frame before the present one."""
-
-    @pytest.fixture
-    def seeing(self, tiny_nano_config: NanoConfig) -> Nano:
-        autoencoder = dataclasses.replace(tiny_nano_config.autoencoder, past=1)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = Nano.untrained(dataclasses.replace(tiny_nano_config, autoencoder=autoencoder))
-            for parameter in model.autoencoder.network[-2].parameters():
-                nn.init.normal_(parameter, std=0.1)
-        return model
-
-    def test_a_latent_reaches_its_own_frames_and_those_of_the_next_block(self, seeing: Nano) -> None:
-        latents = random_tensor(1, 16, 6, 2, 2)
-        before = seeing.decode(latents, 54)
-        latents[:, :, 3] += 1
-        changed = (seeing.decode(latents, 54) != before).flatten(1).any(1)
-        assert changed.nonzero().flatten().tolist() == list(range(27, 45))
-
-    def test_the_first_frames_are_those_of_the_whole(self, seeing: Nano) -> None:
-        latents = random_tensor(1, 16, 11, 2, 3)
-        whole = seeing.decode(latents, 99)
-        for frames in (1, 9, 36, 37, 90):
-            assert torch.equal(seeing.decode(latents, frames), whole[:frames])
-
-    def test_groups_decode_as_all_at_once_but_for_rounding(self, seeing: Nano) -> None:
-        latents = random_tensor(1, 16, 10, 2, 3)
-        at_once = ((seeing.autoencoder.decode(latents)[0].transpose(0, 1).clamp(-1, 1) + 1) * 127.5).round()
-        assert (seeing.decode(latents, 90) - at_once).abs().max() <= 1
-
-    def test_before_the_first_block_its_own_latents_are_seen(self, seeing: Nano) -> None:
-        latents = random_tensor(1, 16, 1, 2, 2)
-        twice = latents.expand(-1, -1, 2, -1, -1)
-        assert torch.equal(seeing.decode(latents, 9), seeing.decode(twice, 18)[9:])
 
 
 class TestAutoencoder:
@@ -146,7 +106,7 @@ class TestAutoencoder:
         self, tiny_nano: Nano, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         values = torch.tensor([-7.0, -1.0, 0.0, 0.5, 1.0, 7.0]).view(1, 1, 1, 1, 6).expand(1, 3, 9, 2, 6)
-        monkeypatch.setattr(tiny_nano.autoencoder, "decode", lambda *_: values)
+        monkeypatch.setattr(tiny_nano.autoencoder, "decode", lambda _: values)
         # (0 + 1) * 127.5 = 127.5 rounds to even
         assert tiny_nano.decode(torch.zeros(1, 16, 1, 1, 1), 1)[0, 0, 0].tolist() == [0, 0, 128, 191, 255, 255]
 
