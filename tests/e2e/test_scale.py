@@ -19,7 +19,7 @@ from vov_lightning.cli import fit, scale
 from vov_lightning.codec.decode import decode as decode_file
 from vov_lightning.codec.decode import replay_of, sample
 from vov_lightning.codec.scale import scale as scale_clip
-from vov_lightning.codec.settings import steering_of
+from vov_lightning.codec.settings import sampler_of, steering_of
 from vov_lightning.codec.steer import keep_steps, scale_to_quality, steer, with_indices
 from vov_lightning.errors import SettingError
 from vov_lightning.fitting.data import SignalData
@@ -73,7 +73,8 @@ def encoder_latents(plain: VovFile, base: Nano, source: Signal, scaled: VovFile)
     config = ScalingConfig.like(steering_of(scaled.header), bits=400)
     clean = base.encode(source.frames)
     weights = base.latent_weights(clean)
-    search = Search(config, clean, plain.header.seed, plain.header.steps, weights=weights)
+    times = sampler_of(plain.header).times().tolist()
+    search = Search(config, clean, plain.header.seed, times, weights=weights)
     latents = sample(plain, base, search)
     assert [step.tolist() for step in search.indices][: len(scaled.indices)] == [s.tolist() for s in scaled.indices]
     return latents

@@ -99,7 +99,7 @@ class Measured:
     def search(self) -> None:
         config = ScalingConfig(bits=INDICES * INDEX_BITS, index_bits=INDEX_BITS, allocation="even")
         with mock.patch.object(steering, "divergence_bits", return_value=1.0):  # a number that is not there
-            self.steered(Search(config, self.latents(), 0, 2))
+            self.steered(Search(config, self.latents(), 0, [1.0, 0.96, 0.0]))
 
     def replay(self) -> None:
         config = ScalingConfig(bits=INDICES * INDEX_BITS, index_bits=INDEX_BITS)

@@ -118,7 +118,7 @@ def code(base: Nano, velocity: Velocity, frames: Tensor, bpp: float, method: Met
     for number, block in enumerate(frames.split(BLOCK_FRAMES * method.blocks_at_once)):
         latents = base.encode(block)
         bits = round(bpp * block.numel() / 3)
-        search = Search(ScalingConfig(bits=bits), latents, number, len(times) - 1)
+        search = Search(ScalingConfig(bits=bits), latents, number, times)
         field = velocity
         if decoded and method.past_time is not None:
             field = with_context(velocity, torch.cat(decoded[-base.context :], dim=2), method.past_time)

@@ -14,6 +14,7 @@ from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
 from vov_lightning.bitstream.indices import check_indices
 from vov_lightning.codec.decode import sample
+from vov_lightning.codec.settings import sampler_of
 from vov_lightning.codec.steer import with_indices
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.sampling.steering import Search
@@ -36,7 +37,8 @@ class OrderedSearch(Search):
 @torch.no_grad()
 def ordered_file(file: VovFile, base: BaseModel, source: Signal, config: ScalingConfig) -> tuple[VovFile, float]:
     """``file`` with such indices (at fixed length, so that it decodes), and the bits that Zipf's law would take."""
-    search = OrderedSearch(config, base.encode(source.frames), file.header.seed, file.header.steps)
+    times = sampler_of(file.header).times().tolist()
+    search = OrderedSearch(config, base.encode(source.frames), file.header.seed, times)
     sample(file, base, search)
     indices = check_indices([step.numpy() for step in search.indices], config.index_bits)
     bits = sum(zipf_bits(step, 2**config.index_bits) + EXPONENT_BITS for step in indices if len(step))

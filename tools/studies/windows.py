@@ -125,7 +125,7 @@ def measure(base: Nano, source: Signal, caption: str, size: ClipSize, setting: S
     """Quality of one clip that indices of 0.03 bits per pixel lead the sampler to."""
     scaling = ScalingConfig(bits=int(BPP * source.num_pixels))
     sampler = SamplerConfig(steps=setting.steps, compute_dtype=setting.dtype)
-    search = Search(scaling, base.encode(source.frames), sampler.seed, sampler.steps)
+    search = Search(scaling, base.encode(source.frames), sampler.seed, sampler.times().tolist())
     velocity, seconds, evaluated = velocity_field(base, caption, sampler), [], []
 
     def counted(x_t: Tensor, t: Tensor) -> Tensor:
@@ -229,7 +229,8 @@ def measure_step(base: Nano) -> list[Row]:
     took_s: dict[str, float] = {}
     took_s["noise, once"] = seconds(lambda: initial_noise(0, base.latent_shape(size)), 5)
     took_s["order of entries, once"] = seconds(lambda: Groups(noise.numel(), 0), 5)
-    search = Search(ScalingConfig(bits=8 * count, index_bits=8), noise, 0, 25)
+    times = SamplerConfig(steps=25).times().tolist()
+    search = Search(ScalingConfig(bits=8 * count, index_bits=8), noise, 0, times)
     wish = search.groups(noise.numel()).split(noise, count)
     indices = search.codebook.scores(wish, 0).argmax(1)
     drawn = search.codebook.draw(indices, wish.shape[1], 0)
@@ -237,7 +238,8 @@ def measure_step(base: Nano) -> list[Row]:
     took_s["scores"] = seconds(lambda: search.codebook.scores(wish, 0), 5)
     took_s["draw"] = seconds(lambda: search.codebook.draw(indices, wish.shape[1], 0), 5)
     took_s["groups joined"] = seconds(lambda: search.groups(noise.numel()).join(drawn, noise), 5)
-    clip = Search(ScalingConfig(bits=24 * 8 * count, index_bits=8), initial_noise(1, noise.shape[1:]), 0, 25)
+    config = ScalingConfig(bits=24 * 8 * count, index_bits=8, allocation="even")
+    clip = Search(config, initial_noise(1, noise.shape[1:]), 0, times)
     took_s["all of an encoder's steering"] = seconds(lambda: clip.step(0, noise, 0 * noise, 0.9, 0.8), 5)
     assert len(clip.indices[0]) == count
     blended = windowed(base.velocity("dim"), Nano.window)

@@ -66,7 +66,8 @@ def steered(
     blocks, header = blocks_of(plain.header), plain.header
     block = None if blocks is None else blocks.length
     weights = base.latent_weights(clean)
-    search = Search(config, clean, header.seed, header.steps, weights=weights, block=block, with_counts=with_counts)
+    times = sampler_of(header).times().tolist()
+    search = Search(config, clean, header.seed, times, weights=weights, block=block, with_counts=with_counts)
     latents = sample(plain, base, search, progress=progress)
     indices = check_indices([step.cpu().numpy() for step in search.indices], config.index_bits)
     return with_indices(plain, indices, config), latents

@@ -7,6 +7,7 @@ an encoder would like to take.
 
 import math
 
+import torch
 from torch import Tensor
 
 from vov_lightning.bitstream.header import SteeredKernel
@@ -47,3 +48,17 @@ def transition(
 def divergence_bits(shift: Tensor) -> float:
     """KL divergence of two steps of the same gamma whose means lie ``shift`` gammas apart, ``|shift|^2 / 2`` nats."""
     return float(shift.double().square().sum()) / (2 * math.log(2))
+
+
+def error_growth(kernel: SteeredKernel, eta: float, t: float, s: float) -> float:
+    """Divergence of a step from t to s, as of `divergence_bits`, relative to the squared error of the clean latents.
+
+    The arguments are those of `transition`. What a model gets wrong costs the more the later it is put right.
+
+    Example:
+        >>> [round(error_growth("ancestral", 1.0, t, t - 0.1), 1) for t in (0.9, 0.5, 0.2)]
+        [0.1, 1.2, 80.9]
+    """
+    nothing = torch.zeros(1)
+    (without, gamma), (with_it, _) = (transition(kernel, eta, nothing, clean, t, s) for clean in (nothing, nothing + 1))
+    return divergence_bits((with_it - without) / gamma)

@@ -6,6 +6,7 @@ once the indices are known, so their latents are the same at every step.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from vov_lightning.bitstream.indices import count_bits, likely_count
 from vov_lightning.sampling.candidates import Codebook, Groups
 from vov_lightning.sampling.config import ScalingConfig, SteeringConfig
-from vov_lightning.sampling.kernels import divergence_bits, transition
+from vov_lightning.sampling.kernels import divergence_bits, error_growth, transition
 
 KEY_BLOCK = 2.0
 """Bits of the first block of a segment, relative to those of the others: it has no past, and is the past of others.
@@ -21,6 +22,10 @@ KEY_BLOCK = 2.0
 WEIGHT_POWER = 0.4
 """The best candidate is chosen by errors that are weighted by `BaseModel.latent_weights` to this power. 0 weighs all
 latents alike; 1 weighs them by the error in pixels of this step alone."""
+SPARE = 2.0
+"""Indices end with the first step by which the steps of a block can take this many times its bits. The noise of a step
+whose bits are few beside its divergence is grain, and near the end of sampling nothing takes it away again.
+``tools/studies/choices.py spare`` measures others."""
 
 
 class Steering(ABC):
@@ -82,8 +87,9 @@ class Search(Steering):
     """The encoder: knows the clip, and spends at most ``config.bits`` where the model is wrong.
 
     By divergence, a step of KL divergence K (bits) gets K, but no more than an
-    even share of what is left. Since K grows from noise to clean, that is
-    water-filling in one pass. Bits come in groups of ``config.index_bits``.
+    even share of what is left for the steps up to the last one that carries
+    indices (`SPARE`). Since K grows from noise to clean, that is water-filling
+    in one pass. Bits come in groups of ``config.index_bits``.
     Every block gets as many bits, the first one `KEY_BLOCK` times those; what
     a block leaves goes to those that follow.
 
@@ -91,7 +97,7 @@ class Search(Steering):
         config: Budget, kernel and codebook.
         clean: Latents of the clip.
         seed: The sampler's.
-        num_steps: Of the sampler.
+        times: Of the sampler, from 1 to 0.
         weights: What a squared error in a latent costs (`BaseModel.latent_weights`), broadcastable to ``clean``; the
             same for all when left out. ``selection=importance`` ignores them, and keeps the model's statistics.
         block: Latent frames that are sampled together; nothing for all of them.
@@ -103,14 +109,16 @@ class Search(Steering):
         config: ScalingConfig,
         clean: Tensor,
         seed: int,
-        num_steps: int,
+        times: Sequence[float],
         *,
         weights: Tensor | None = None,
         block: int | None = None,
         with_counts: bool = False,
     ) -> None:
         super().__init__(config, seed)
-        self.num_steps, self.with_counts = num_steps, with_counts
+        self.num_steps, self.with_counts = len(times) - 1, with_counts
+        # The last step takes no noise.
+        self._growth = [error_growth(config.kernel, config.eta, t, s) for t, s in pairwise(times[:-1])]
         self.clean = _blocks(clean, block)
         self.weights: list[Tensor] | None = None
         """Of the latents of each block, where the best candidate is chosen by them."""
@@ -131,7 +139,8 @@ class Search(Steering):
         wanted, _ = transition(self.config.kernel, self.config.eta, x_t, self.clean[block], t, s)
         wish = (wanted - mean) / gamma
         bits = divergence_bits(wish)
-        share = max(0, self._block_bits_left // (self.num_steps - 1 - step))
+        last = self._last_step(step, bits) if self.allocation == "divergence" else self.num_steps - 2
+        share = max(0, self._block_bits_left // (last + 1 - step))
         count = min(share // self.config.index_bits, wish.numel())
         if self.allocation == "divergence":
             count = min(count, round(bits / self.config.index_bits))
@@ -149,6 +158,15 @@ class Search(Steering):
         self.indices.append(chosen)
         self.divergences.append(bits)
         return chosen
+
+    def _last_step(self, step: int, bits: float) -> int:
+        """The last step with indices, where ``step`` has a divergence of ``bits`` and later ones what it grows to."""
+        wanted = SPARE * self._block_bits_left
+        for later in range(step, len(self._growth)):
+            wanted -= bits * self._growth[later] / self._growth[step]
+            if wanted <= 0:
+                return later
+        return len(self._growth) - 1
 
     def _share(self, block: int) -> int:
         """Bits for ``block``, of those that are left."""

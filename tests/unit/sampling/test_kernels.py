@@ -5,7 +5,7 @@ import torch
 
 from vov_lightning.errors import SettingError
 from vov_lightning.flow import ode_step
-from vov_lightning.sampling.kernels import transition
+from vov_lightning.sampling.kernels import divergence_bits, error_growth, transition
 
 
 def pair(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,3 +51,13 @@ def test_the_sde_starts_at_one_with_a_limited_coefficient():
 def test_other_eta_are_refused(eta):
     with pytest.raises(SettingError, match=rf"eta={eta} is outside \[0, 1\]"):
         transition("ancestral", eta, torch.zeros(1), torch.zeros(1), 0.5, 0.4)
+
+
+@pytest.mark.parametrize("kernel", ["ancestral", "euler_maruyama"])
+@pytest.mark.parametrize(("t", "s"), [(1.0, 0.9), (0.6, 0.55), (0.3, 0.1)])
+def test_an_error_of_the_clean_latents_costs_its_square_times_the_growth(kernel, t, s):
+    x_t, clean = pair(100)
+    error = 0.3 * torch.randn(100, generator=torch.Generator().manual_seed(2))
+    (wanted, gamma), (mean, _) = (transition(kernel, 1.0, x_t, one, t, s) for one in (clean, clean + error))
+    expected = error_growth(kernel, 1.0, t, s) * error.square().sum().item()
+    assert divergence_bits((wanted - mean) / gamma) == pytest.approx(expected, rel=1e-3)

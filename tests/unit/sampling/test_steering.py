@@ -8,7 +8,7 @@ import torch
 from vov_lightning.bitstream.indices import check_indices, encode_indices
 from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 from vov_lightning.sampling.sampler import integrate
-from vov_lightning.sampling.steering import KEY_BLOCK, WEIGHT_POWER, Replay, Search, Steering
+from vov_lightning.sampling.steering import KEY_BLOCK, SPARE, WEIGHT_POWER, Replay, Search, Steering
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (1, 4, 1, 8, 8)
@@ -29,7 +29,7 @@ def clip_and_noise(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 def searched(config: ScalingConfig, seed: int = 0) -> tuple[torch.Tensor, Search]:
     clip, noise = clip_and_noise(seed)
-    search = Search(config, clip, seed=5, num_steps=20)
+    search = Search(config, clip, seed=5, times=TIMES)
     return integrate(standard_normal_data, noise, TIMES, steering=search), search
 
 
@@ -52,15 +52,32 @@ def test_indices_keep_to_their_budget(bits):
     assert len(search.indices) == 19  # the last step carries none
 
 
-def test_steps_get_what_they_need_up_to_an_even_share():
-    _, search = searched(ScalingConfig(bits=600, index_bits=4))
-    left, capped = 600, 0
-    for number, (step, divergence) in enumerate(zip(search.indices, search.divergences, strict=True)):
-        share = left / (19 - number)
-        assert 4 * len(step) == pytest.approx(min(divergence, share), abs=4)
-        left -= 4 * len(step)
-        capped += divergence > share + 4
-    assert 0 < capped < 19
+@pytest.mark.parametrize("bits", [150, 300, 600])
+def test_the_earliest_steps_that_can_take_the_budget_share_it(bits):
+    _, search = searched(ScalingConfig(bits=bits, index_bits=4))
+    spent = [4 * len(step) for step in search.indices]
+    last = max(number for number, own in enumerate(spent) if own)
+    assert all(own <= divergence + 4 for own, divergence in zip(spent, search.divergences, strict=True))
+    capped = [
+        own for own, divergence in zip(spent[: last + 1], search.divergences, strict=False) if own < divergence - 4
+    ]
+    assert len(capped) > 1
+    assert max(capped) <= min(capped) + 8
+    assert sum(search.divergences[: last + 1]) > bits
+    assert sum(search.divergences[:last]) < SPARE * bits
+
+
+def test_a_larger_budget_reaches_later_steps():
+    last = []
+    for bits in (40, 150, 600):
+        _, search = searched(ScalingConfig(bits=bits, index_bits=4))
+        last.append(max(number for number, step in enumerate(search.indices) if len(step)))
+    assert last == sorted(set(last))
+
+
+def test_the_paper_gives_every_step_the_same():
+    _, search = searched(ScalingConfig(bits=608, index_bits=4, allocation="even"))
+    assert {len(step) for step in search.indices} == {8}
 
 
 class TestBlocks:
@@ -81,7 +98,7 @@ class TestBlocks:
     @pytest.mark.parametrize("block", [1, 2, 3])
     def test_the_decoder_takes_the_encoders_steps(self, block: int) -> None:
         config = ScalingConfig(bits=900)
-        search = Search(config, self.clip, seed=5, num_steps=20, block=block)
+        search = Search(config, self.clip, seed=5, times=TIMES, block=block)
         latents = self.sampled(search, block)
         assert torch.equal(self.sampled(Replay(config, 5, search.indices), block), latents)
         assert not any(map(len, search.indices[19::20]))
@@ -97,7 +114,7 @@ class TestBlocks:
     @pytest.mark.parametrize("bits", [600, 3000])
     def test_a_budget_is_shared_by_size_and_the_first_block_gets_more(self, bits: int) -> None:
         search = Search(
-            ScalingConfig(bits=bits, index_bits=8, allocation="even"), self.clip, seed=5, num_steps=20, block=1
+            ScalingConfig(bits=bits, index_bits=8, allocation="even"), self.clip, seed=5, times=TIMES, block=1
         )
         self.sampled(search, block=1)
         spent = [8 * sum(map(len, search.indices[20 * block :][:20])) for block in range(4)]
@@ -106,7 +123,7 @@ class TestBlocks:
             assert spent[block] == pytest.approx(share * bits / (KEY_BLOCK + 3), abs=170)
 
     def test_what_a_block_leaves_goes_to_the_next(self) -> None:
-        search = Search(ScalingConfig(bits=400, **SHORT), self.clip, seed=5, num_steps=20, block=2)
+        search = Search(ScalingConfig(bits=400, **SHORT), self.clip, seed=5, times=TIMES, block=2)
         known, _ = self.clip.split(2, dim=2)
         first, second = self.noise.split(2, dim=2)
         integrate(lambda x_t, t: (x_t - known) / t.view(-1, 1, 1, 1, 1), first, TIMES, steering=search)
@@ -116,7 +133,7 @@ class TestBlocks:
 
     @pytest.mark.parametrize("bits", [400, 2000])
     def test_a_budget_that_pays_for_counts_is_met_by_the_bytes_of_the_file(self, bits: int) -> None:
-        search = Search(ScalingConfig(bits=bits, **SHORT), self.clip, seed=5, num_steps=20, block=1, with_counts=True)
+        search = Search(ScalingConfig(bits=bits, **SHORT), self.clip, seed=5, times=TIMES, block=1, with_counts=True)
         self.sampled(search, block=1)
         indices = check_indices([step.numpy() for step in search.indices], 8)
         size = 8 * (len(encode_indices(indices, 8, block_steps=20)) - 2)  # without the numbers of steps and blocks
@@ -139,7 +156,7 @@ def test_importance_weights_draw_from_the_wanted_distribution(codebook):
     """With far more candidates than the divergence asks for, z is normal around the wish."""
     config = ScalingConfig(bits=1, index_bits=11, codebook=codebook, selection="importance")
     wish = torch.tensor([[1.0, -0.5, 0.0, 0.8]])
-    search = Search(config, torch.zeros(4), seed=0, num_steps=2)
+    search = Search(config, torch.zeros(4), seed=0, times=[1.0, 0.5, 0.0])
     drawn = []
     for step in range(800):
         chosen = search._select(search.codebook.scores(wish, step))
@@ -152,7 +169,7 @@ def test_importance_weights_draw_from_the_wanted_distribution(codebook):
 def test_a_clip_on_the_path_needs_no_bits():
     """Where the model already leads to the clip, the divergence is zero."""
     clip, noise = clip_and_noise()
-    search = Search(ScalingConfig(bits=800), clip, seed=0, num_steps=20)
+    search = Search(ScalingConfig(bits=800), clip, seed=0, times=TIMES)
     out = integrate(lambda x_t, t: (x_t - clip) / t.view(-1, 1, 1, 1, 1), noise, TIMES, steering=search)
     torch.testing.assert_close(out, clip, rtol=0, atol=1e-4)
     assert max(search.divergences) < 1e-3
@@ -165,7 +182,7 @@ def test_a_clip_on_the_path_needs_no_bits():
 def test_a_budget_that_pays_for_counts_is_met_by_the_bytes_of_the_file(bits, index_bits, allocation):
     clip, noise = clip_and_noise()
     config = ScalingConfig(bits=bits, index_bits=index_bits, allocation=allocation)
-    search = Search(config, clip, seed=5, num_steps=20, with_counts=True)
+    search = Search(config, clip, seed=5, times=TIMES, with_counts=True)
     integrate(standard_normal_data, noise, TIMES, steering=search)
     indices = check_indices([step.numpy() for step in search.indices], index_bits)
     size = 8 * (len(encode_indices(indices, index_bits)) - 1)  # without the number of steps
@@ -183,7 +200,7 @@ class TestWeights:
         errors = []
         for seed in range(3):
             clip, noise = clip_and_noise(seed)
-            search = Search(ScalingConfig(bits=400, selection=selection), clip, seed=5, num_steps=20, weights=weights)
+            search = Search(ScalingConfig(bits=400, selection=selection), clip, seed=5, times=TIMES, weights=weights)
             latents = integrate(standard_normal_data, noise, TIMES, steering=search)
             errors.append((self.weights * (latents - clip).square()).mean())
         return torch.stack(errors).mean().item()
@@ -197,7 +214,7 @@ class TestWeights:
     def test_every_block_has_the_weights_of_its_own(self) -> None:
         clip = torch.zeros(1, 4, 4, 8, 8)
         weights = torch.arange(4.0).view(1, 1, 4, 1, 1)
-        search = Search(ScalingConfig(bits=400), clip, seed=5, num_steps=20, weights=weights, block=3)
+        search = Search(ScalingConfig(bits=400), clip, seed=5, times=TIMES, weights=weights, block=3)
         assert search.weights is not None
         assert [part.shape[2] for part in search.weights] == [3, 1]
         assert (search.weights[1] == 3**WEIGHT_POWER).all()
