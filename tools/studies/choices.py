@@ -3,6 +3,7 @@
     python tools/studies/choices.py steps 8 12 25 --clips DIR --bpp 0.01 0.02 0.04
     python tools/studies/choices.py index_bits 8 12 14 --clips DIR
     python tools/studies/choices.py weight_power 0 0.4 1 --clips DIR
+    python tools/studies/choices.py spare 1 2 1e9 --clips DIR
 
 The other choices are those of `instant.yaml`. LPIPS wants AlexNet's weights, which torchvision downloads.
 """
@@ -37,7 +38,7 @@ BATCH = 9
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("choice", choices=["steps", "index_bits", "weight_power"], help="What is varied.")
+    parser.add_argument("choice", choices=["steps", "index_bits", "weight_power", "spare"], help="What is varied.")
     parser.add_argument("values", type=float, nargs="+", help="Its values.")
     parser.add_argument("--clips", type=Path, required=True, help="Folder of clips.")
     parser.add_argument("--only", nargs="*", default=[], help="Clips to measure; all when left out.")
@@ -89,6 +90,8 @@ def code(
         scaling = replace(scaling, index_bits=int(value))
     if options.choice == "weight_power":
         steering.WEIGHT_POWER = value
+    if options.choice == "spare":
+        steering.SPARE = value
     plain = build_file(base, source, caption, torch.zeros(0, dtype=torch.int32), 1.0, AdapterConfig(k=0), sampler)
     started_s = time.process_time()
     (coded,) = code_clip(plain, base, [source], scaling)
