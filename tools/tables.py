@@ -154,6 +154,7 @@ TABLES: dict[str, Callable[[], Data]] = {
             "startup",
             "steps",
             "vector",
+            "spare",
             "weight_power",
         )
     },

@@ -119,8 +119,8 @@ class ScalingConfig(SteeringConfig):
     selection: Literal["argmax", "importance"] = "argmax"
     """The best candidate, or one drawn by importance weights as in the paper, which keeps the model's statistics."""
     allocation: Literal["divergence", "even"] = "divergence"
-    """``divergence``: a step gets as many bits as the model is wrong by, up to an even share of what is left; ``even``:
-    every step gets that share, as in the paper."""
+    """``divergence``: a step gets as many bits as the model is wrong by, up to an even share of what is left, and the
+    last steps, where bits do least, get none; ``even``: every step gets that share, as in the paper."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
