@@ -1,4 +1,4 @@
-"""A choice of the encoder's, value by value: PSNR and LPIPS at equal bytes, and the time that encoding takes.
+"""A choice of the encoder's, value by value: PSNR and LPIPS at equal bytes, and the time of encoding where it differs.
 
     python tools/studies/choices.py steps 8 12 25 --clips DIR --bpp 0.01 0.02 0.04
     python tools/studies/choices.py index_bits 8 12 14 --clips DIR
@@ -32,6 +32,8 @@ from vov_lightning.video.compare import psnr_db
 
 STEPS = 25
 """Of `instant.yaml`."""
+TIMED = ("steps", "index_bits")
+"""Choices that cost time."""
 BATCH = 9
 """Frames at once through AlexNet."""
 
@@ -59,8 +61,10 @@ def main() -> None:
             row |= {f"{bpp} bpp, dB": mean(point[0] for point in points)}
             row |= {f"{bpp} bpp, LPIPS": mean(point[1] for point in points)}
             seconds += [point[2] / options.frames for point in points]
-        rows.append(row | {"CPU seconds a frame": mean(seconds)})
-        print(rows[-1], flush=True)
+        if options.choice in TIMED:
+            row["CPU seconds a frame"] = mean(seconds)
+        rows.append(row)
+        print(row, flush=True)
     columns = [{"name": name, "digits": 3 if "LPIPS" in name else 2} for name in rows[0] if name != options.choice]
     result = {
         **about(torch.get_num_threads()),
