@@ -25,8 +25,12 @@ RD_CURVE = Path(__file__).parents[1] / "rd_curve.py"
 def main() -> None:
     options, sources = study(__doc__, "whole_clips")
     evaluation = ["--eval", "--eval_config=eval/whole_clips.yaml"]
+    evaluated = options.runs / "evaluation" / "results.json"
+    evaluated.unlink(missing_ok=True)
     status = code(options, sources, "instant.yaml", options.runs, *evaluation)
-    found = json.loads((options.runs / "evaluation" / "results.json").read_text())
+    if not evaluated.exists():
+        sys.exit(status)
+    found = json.loads(evaluated.read_text())
     found["sets"].sort(key=lambda row: float(row["rate"].rpartition("-")[2]))
     print("\n" + table(found))
     size = f"{options.height} rows, {options.frames} frames"
