@@ -19,9 +19,10 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 
 from vov_lightning.errors import RunError
+from vov_lightning.fitting.callbacks import callbacks_of
 from vov_lightning.fitting.interruption import SIGNALS, Interrupted
 from vov_lightning.fitting.processes import agreed_signal
 
@@ -118,8 +119,7 @@ def validates_after(trainer: L.Trainer, batch_idx: int) -> bool:
 
 def timers_of(trainer: L.Trainer) -> list[Timer]:
     """Limits of time of ``trainer``: ``max_time`` is one of them."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning's connector
-    return [one for one in callbacks if isinstance(one, Timer)]
+    return [one for one in callbacks_of(trainer) if isinstance(one, Timer)]
 
 
 def is_plain(value: Any) -> bool:

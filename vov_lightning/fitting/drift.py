@@ -29,6 +29,7 @@ from vov_lightning.codec.build import build_file
 from vov_lightning.codec.decode import decode, sample
 from vov_lightning.errors import SettingError
 from vov_lightning.files import atomic_write
+from vov_lightning.fitting.callbacks import callbacks_of
 from vov_lightning.fitting.curves import draw_curves
 from vov_lightning.fitting.module import VOVModule
 from vov_lightning.fitting.stages import total_iterations
@@ -89,8 +90,7 @@ class DriftMonitor(L.Callback):
     @classmethod
     def of(cls, trainer: L.Trainer) -> "DriftMonitor | None":
         """The monitor among the callbacks of ``trainer``, if there is one."""
-        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning's connector
-        return next((one for one in callbacks if isinstance(one, cls) and one.enabled), None)
+        return next((one for one in callbacks_of(trainer) if isinstance(one, cls) and one.enabled), None)
 
     @property
     def enabled(self) -> bool:

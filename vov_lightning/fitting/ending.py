@@ -17,6 +17,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 
+from vov_lightning.fitting.callbacks import callbacks_of
 from vov_lightning.fitting.checkpoints import Checkpoints, timers_of
 from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.interruption import SIGNALS
@@ -66,7 +67,7 @@ class Ending(Callback):
 
     def __init__(self, trainer: L.Trainer) -> None:
         self.limit = take_limits(trainer)
-        trainer.callbacks.insert(0, self)  # type: ignore[attr-defined]  # set by Lightning's connector
+        callbacks_of(trainer).insert(0, self)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stop_at_limit(trainer)
@@ -102,7 +103,6 @@ class Ending(Callback):
 
     def _reason(self, trainer: L.Trainer) -> tuple[str, list[str]]:
         """What stopped the fit, and names of the callbacks that it may have been."""
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # likewise
         if self.limit is not None and trainer.global_step >= self.limit.iteration:
             return self.limit.setting, []
         for timer in timers_of(trainer):
@@ -110,11 +110,11 @@ class Ending(Callback):
             if left_s is not None and left_s <= 0:
                 assert timer._duration is not None
                 return f"trainer.max_time, or a Timer, of {timedelta(seconds=timer._duration)}", ["Timer"]
-        for one in callbacks:
+        for one in callbacks_of(trainer):
             if isinstance(one, EarlyStopping) and one.stopping_reason_message:
                 said = " ".join(one.stopping_reason_message.split()).partition(". ")[0].rstrip(".")
                 return f"{type(one).__name__} ({said})", [type(one).__name__]
-        others = [type(one).__name__ for one in callbacks if not type(one).__module__.startswith(OWN)]
+        others = [type(one).__name__ for one in callbacks_of(trainer) if not type(one).__module__.startswith(OWN)]
         return f"trainer.should_stop, set by a callback ({', '.join(others) or 'or the module'})", others
 
 

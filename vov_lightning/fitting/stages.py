@@ -14,6 +14,7 @@ from typing import Any, Literal
 import lightning as L
 
 from vov_lightning.errors import RunError, SettingError
+from vov_lightning.fitting.callbacks import callbacks_of
 
 
 class RateControlled(L.LightningModule):
@@ -182,8 +183,7 @@ def check_same_stages(states: dict[str, Any], stages: Sequence[Stage]) -> None:
 
 def stages_of(trainer: L.Trainer) -> list[Stage]:
     """Stages of ``trainer``, in the order in which they run."""
-    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning's connector
-    return [callback for callback in callbacks if isinstance(callback, Stage)]
+    return [callback for callback in callbacks_of(trainer) if isinstance(callback, Stage)]
 
 
 def stage_at(trainer: L.Trainer, step: int) -> Stage | None:

@@ -23,8 +23,8 @@ WEIGHT_POWER = 0.4
 """The best candidate is chosen by errors that are weighted by `BaseModel.latent_weights` to this power. 0 weighs all
 latents alike; 1 weighs them by the error in pixels of this step alone."""
 SPARE = 2.0
-"""Indices end with the first step by which the steps of a block can take this many times its bits. The noise of a step
-whose bits are few beside its divergence is grain, and near the end of sampling nothing takes it away again.
+"""Indices end with the first step by which the steps of a block can take this many times its bits. An index moves the
+latents ever less towards the end of sampling; bits that are spread to the last step leave a blurred picture.
 ``tools/studies/choices.py spare`` measures others."""
 
 
@@ -139,11 +139,11 @@ class Search(Steering):
         wanted, _ = transition(self.config.kernel, self.config.eta, x_t, self.clean[block], t, s)
         wish = (wanted - mean) / gamma
         bits = divergence_bits(wish)
-        last = self._last_step(step, bits) if self.allocation == "divergence" else self.num_steps - 2
-        share = max(0, self._block_bits_left // (last + 1 - step))
-        count = min(share // self.config.index_bits, wish.numel())
+        last, most = len(self._growth) - 1, wish.numel()
         if self.allocation == "divergence":
-            count = min(count, round(bits / self.config.index_bits))
+            last, most = self._last_step(step, bits), min(most, round(bits / self.config.index_bits))
+        share = max(0, self._block_bits_left // (last + 1 - step))
+        count = min(share // self.config.index_bits, most)
         while count and self._cost(count, likely) > share:
             count -= 1
         cost = self._cost(count, likely)
