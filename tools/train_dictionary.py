@@ -23,9 +23,9 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent))
 from nano.clips import ClipWindows, encode_clips
 
-from vov_lightning.bases.dictionary import PARTS
 from vov_lightning.bases.nano.model import DICTIONARY, Nano, transformer_velocity
 from vov_lightning.flow import interpolate, shift_time
+from vov_lightning.vector.dictionary import PARTS
 
 START_SCALE = 0.02
 """Standard deviation of the matrices before training."""
@@ -69,7 +69,7 @@ class Mixed(nn.Module):
 
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
-        """What `vov_lightning.bases.dictionary.Dictionary` loads; directions in the order of how far clips differ."""
+        """What `vov_lightning.vector.dictionary.Dictionary` loads; directions in the order of how far clips differ."""
         start = self.codes.weight.mean(0)
         _, _, axes = torch.linalg.svd(self.codes.weight - start, full_matrices=True)
         tensors: dict[str, Tensor] = {}

@@ -6,7 +6,8 @@ it stopped, on this machine or on another one to which the folder was copied
 
     python tools/train_nano.py --config configs/train_nano.yaml --data.source DIR --data.validation DIR
 
-``configs/train_nano3.yaml`` makes a model that takes the past as context, from an exported one without.
+``configs/train_nano3.yaml`` makes a model that takes the past as context, from an exported one without, and
+``configs/train_nano_few_steps.yaml`` one for a decoder of few steps.
 """
 
 import json
@@ -27,6 +28,7 @@ from torch.utils.data import DataLoader
 sys.path.insert(0, str(Path(__file__).parent))
 from nano.autoencoder_module import DecoderModule, TransformModule, to_unit
 from nano.data import ClipStream, PackSize, pack
+from nano.few_step_module import FewStepModule
 from nano.flow_module import FlowModule, start_from
 from nano.latents import LatentStream, encode_pool
 
@@ -95,6 +97,7 @@ def train(
     machine: Machine = Machine(),
     max_minutes: float | None = None,
     start: Path | None = None,
+    few_steps: int | None = None,
     revision: str = "untagged",
     seed: int = 0,
 ) -> None:
@@ -112,9 +115,13 @@ def train(
         max_minutes: Stop a stage after this time, with a checkpoint; the same command goes on from it.
         start: Folder of an exported model to go on from: its autoencoder is kept, so stages 1 and 2 are left out, and
             stage 3 begins with its transformer.
+        few_steps: Steps of a sibling of ``start`` to distil, in place of stage 3: each learns to do what several steps
+            of ``start`` do.
         revision: Version of the weights, written into every file that is fitted on them.
         seed: Seed of weights and data.
     """
+    if few_steps is not None and start is None:
+        raise SystemExit(f"few_steps={few_steps} follows a trained model; give its folder as start")
     packs = {"train": out / "train.pt", "validation": out / "validation.pt"}
     for source, target in zip((data.source, data.validation), packs.values(), strict=True):
         if not target.exists():
@@ -136,7 +143,8 @@ def train(
         """Train ``module`` unless ``folder`` says that it is done, and load the result; returns validation figures."""
         final, last = folder / "final.pt", folder / "last.ckpt"
         held_out = loader("validation", 8, 0)
-        trainer = stage_trainer(stage, machine, folder, max_minutes, list(callbacks))
+        val_batches = 8 if few_steps is None else 2  # the teacher's way is walked for every time
+        trainer = stage_trainer(stage, machine, folder, max_minutes, val_batches, list(callbacks))
         untrained = trainer.validate(module, held_out, verbose=False)[0]
         if not final.exists():
             if stage.compile:
@@ -185,6 +193,8 @@ def train(
         return DataLoader(LatentStream(out / f"{name}_latents", stream_seed), batch_size)
 
     third = FlowModule(model, autoencoder, transformer.learning_rate)
+    if start is not None and few_steps is not None:
+        third = FewStepModule(model, autoencoder, Nano(str(start)), few_steps, transformer.learning_rate)
     if start is not None:
         start_from(third, Nano(str(start)))
     report["transformer"] = run(third, transformer, out / "transformer", latents, average(transformer))
@@ -209,7 +219,12 @@ class ThisRunsTimer(Timer):
 
 
 def stage_trainer(
-    stage: Stage, machine: Machine, folder: Path, max_minutes: float | None, callbacks: list[L.Callback]
+    stage: Stage,
+    machine: Machine,
+    folder: Path,
+    max_minutes: float | None,
+    val_batches: int,
+    callbacks: list[L.Callback],
 ) -> L.Trainer:
     """Trainer of one stage: a checkpoint every three minutes, validation four times, a CSV log."""
     checkpoint = ModelCheckpoint(
@@ -227,7 +242,7 @@ def stage_trainer(
         gradient_clip_val=1.0,
         val_check_interval=max(1, stage.steps // 4),
         check_val_every_n_epoch=None,
-        limit_val_batches=8,
+        limit_val_batches=val_batches,
         logger=CSVLogger(folder, name="log"),
         callbacks=[checkpoint, ThisRunsTimer(max_minutes), TQDMProgressBar(refresh_rate=25), *callbacks],
     )

@@ -3,7 +3,8 @@
 Everything the package writes goes to a temporary name in the destination's own folder, is flushed to the disk
 (``fsync``) and is then renamed over the destination, which file systems do in one step. A full disk or an error
 half-way leaves an older file as it was and no fragment beside it. A killed process leaves a fragment, which
-`clear_fragments` removes.
+`clear_fragments` removes. A folder that is replaced steps aside between two renames; a kill at that moment leaves it as
+``.NAME-before-...`` beside its place, and nothing removes that.
 
 Errors of the operating system become a :class:`~vov_lightning.errors.VovError` that names the path; a caller with a
 more fitting subclass passes it as ``error``.
@@ -94,7 +95,7 @@ def atomic_folder(
             os.rename(temporary, target)
             return
         # A folder with entries cannot be replaced by a rename: the old one steps aside, and back on failure.
-        aside = _temporary_name(target)
+        aside = target.with_name(f".{target.name}-before-{secrets.token_hex(6)}")  # a kill right here leaves it there
         os.rename(target, aside)
         try:
             os.rename(temporary, target)

@@ -10,9 +10,9 @@ import torch
 from support import random_frames
 
 from vov_lightning.bases import ClipSize
-from vov_lightning.bases.dictionary import Dictionary
 from vov_lightning.bases.nano.model import DICTIONARY, Nano
 from vov_lightning.vector.adapter import HashedLoRA
+from vov_lightning.vector.dictionary import Dictionary
 from vov_lightning.video import Signal, write_signal
 
 pytestmark = pytest.mark.slow

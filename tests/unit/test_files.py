@@ -4,7 +4,9 @@ import os
 import time
 from pathlib import Path
 
-from vov_lightning.files import atomic_path, clear_fragments
+import pytest
+
+from vov_lightning.files import atomic_folder, atomic_path, clear_fragments
 from vov_lightning.runs.folder import RunFolder
 
 
@@ -32,3 +34,26 @@ def test_what_atomic_path_leaves_is_a_fragment(tmp_path: Path) -> None:
         assert not temporary.exists()
         temporary.write_text("whole")
     clear_fragments(tmp_path / "missing")
+
+
+def test_a_kill_while_a_folder_is_replaced_loses_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "a").write_text("old")
+    rename, calls = os.rename, []
+
+    def killed_second(source: Path, target: Path) -> None:
+        calls.append(source)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", killed_second)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        atomic_folder(tmp_path / "run", replaceable=lambda _: True) as temporary,
+    ):
+        (temporary / "a").write_text("new")
+    clear_fragments(tmp_path, age_s=-1)
+    (aside,) = tmp_path.iterdir()
+    assert aside.name.startswith(".run-before-")
+    assert (aside / "a").read_text() == "old"

@@ -1,5 +1,6 @@
 """Files that only others read: workflows, templates, citation. They are read here as they are there."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -37,6 +38,21 @@ def test_ci_runs_what_readme_and_contributing_say():
         assert all(command in text for command in [*wanted, "mkdocs build --strict"]), name
     for command in ("ruff check .", "ruff format --check .", "mypy", "mkdocs build --strict"):
         assert re.search(f"^{re.escape(command)}", run, re.MULTILINE), command
+
+
+def test_a_folder_imports_only_from_those_above_it():
+    text = (ROOT / "docs" / "how-it-works.md").read_text()
+    order = re.findall(r"^  (\w+)(?:/|\.py)  ", text, re.MULTILINE)
+    package = ROOT / "vov_lightning"
+    assert {path.name for path in package.iterdir() if (path / "__init__.py").exists()} <= set(order)
+    for path in package.rglob("*.py"):
+        own = path.relative_to(package).parts[0].removesuffix(".py")
+        if own not in order:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vov_lightning."):
+                other = node.module.split(".")[1]
+                assert other not in order or order.index(other) <= order.index(own), f"{path} imports {node.module}"
 
 
 def test_versions_agree():

@@ -24,7 +24,6 @@ Batch = tuple[Tensor, Tensor]
 """Latents ``[B, z, n, h, w]`` and the rows of their words ``[B, 7]``."""
 
 GRID = torch.linspace(0.05, 0.95, 10)
-"""Times at which the validation loss is measured."""
 
 EXACT_PAST, CODED_PAST, NOISY_PAST = 0.3, 0.4, 0.15
 """Fraction of clips that see the frames before exactly, as a decoder shows them, and with noise of random levels; the
@@ -58,9 +57,10 @@ class FlowModule(L.LightningModule):
             drop_attribute: Probability that an attribute of a caption is left out.
         """
         super().__init__()
-        self.save_hyperparameters(ignore=["config", "autoencoder"])
+        self.save_hyperparameters(ignore=["config", "autoencoder", "teacher"])
         self._autoencoder = [autoencoder]  # in a list, so that its weights are neither trained nor saved
         self.context = config.context
+        self.entry_rate = ENTRY_RATE if config.context else 1
         self.transformer = build_transformer(config)
         self.words = WordEmbedding(config.text_dim)
         self.register_buffer("unsaid", torch.tensor(caption_row({})), persistent=False)
@@ -70,9 +70,14 @@ class FlowModule(L.LightningModule):
         """The part that is trained."""
         return self.transformer
 
+    @property
+    def grid(self) -> Tensor:
+        """Times at which the validation loss is measured."""
+        return GRID
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         latents, rows = batch
-        t = shift_time(stratified(*self._times(latents)).to(latents), self.hparams["shift"])
+        t = self._draw_times(*self._times(latents)).to(latents)
         noise = torch.randn_like(latents)
         past: Tensor | None = None
         if self.context:
@@ -94,7 +99,7 @@ class FlowModule(L.LightningModule):
             pasts = {"val/loss": torch.zeros_like(known), "val/loss_given_past": known}
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(batch_index)).to(latents)
         for name, past in pasts.items():
-            times = [t.expand(self._times(latents)).to(latents) for t in GRID]
+            times = [t.expand(self._times(latents)).to(latents) for t in self.grid]
             losses = [self._losses(latents, t, noise, rows, past).mean() for t in times]
             self.log(name, torch.stack(losses).mean(), prog_bar=True, sync_dist=True)
 
@@ -106,7 +111,15 @@ class FlowModule(L.LightningModule):
         """Loss of each latent frame ``[B, T']``."""
         x_t = interpolate(x, noise, t)
         velocity = transformer_velocity(self.transformer, x_t, t, self.words(rows), past)
-        return (velocity - (noise - x)).square().mean((1, 3, 4))
+        return (velocity - self._target(x, noise, x_t, t, rows, past)).square().mean((1, 3, 4))
+
+    def _draw_times(self, *shape: int) -> Tensor:
+        """Times of ``shape`` to train at."""
+        return shift_time(stratified(*shape), self.hparams["shift"])
+
+    def _target(self, x: Tensor, noise: Tensor, x_t: Tensor, t: Tensor, rows: Tensor, past: Tensor | None) -> Tensor:
+        """Velocity to learn at ``x_t``."""
+        return noise - x
 
     def _drop(self, rows: Tensor) -> Tensor:
         """``rows`` [B, 7] with some attributes, and of some clips all, set to "not said"."""
@@ -119,7 +132,7 @@ class FlowModule(L.LightningModule):
         entry = [self.transformer.patch_embedding.weight]
         others = [weight for weight in self.parameters() if weight is not entry[0]]
         rate = self.hparams.learning_rate
-        groups = [{"params": others, "lr": rate}, {"params": entry, "lr": rate * (ENTRY_RATE if self.context else 1)}]
+        groups = [{"params": others, "lr": rate}, {"params": entry, "lr": rate * self.entry_rate}]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.98))
         return warmup_cosine(optimizer, self.trainer.max_steps)
 

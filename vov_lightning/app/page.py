@@ -67,29 +67,33 @@ def build(shop: Workshop) -> gr.Blocks:
             if path is None:
                 raise gr.Error("There is no clip yet; drop one.")
             scaling = ScalingConfig(target_bpp=bpp) if wished == RATE else ScalingConfig(target_psnr=db)
-            return show(told(lambda: shop.compress(path, scaling, length, int(height), text.strip())))
+            return told(lambda: show(shop.compress(path, scaling, length, int(height), text.strip())))
 
         def on_open(
             path: str, source: str | None, progress: gr.Progress = gr.Progress(track_tqdm=True)
         ) -> list[Any]:  # fmt: skip
-            return show(told(lambda: shop.open(path, source)))
+            return told(lambda: show(shop.open(path, source)))
 
         def on_edit(
             work: Work | None, text: str, much: float, progress: gr.Progress = gr.Progress(track_tqdm=True)
         ) -> list[Any]:
             if work is None:
                 raise gr.Error("There is no file any more; compress or open one.")
-            edited = told(lambda: shop.edit(work, text.strip(), much))
-            movie = shop.movie(work, edited)
-            return [frame_of(shop.comparison(work, edited)), gr.update(value=str(movie), visible=True)]
 
-        shown = [at_hand, said, player, take_file, take_movie, take_edited, words, prompt, strength]
+            def shown() -> list[Any]:
+                edited = shop.edit(work, text.strip(), much)
+                movie = gr.update(value=str(shop.movie(work, edited)), visible=True)
+                return [frame_of(shop.comparison(work, edited)), movie]
+
+            return told(shown)
+
+        outputs = [at_hand, said, player, take_file, take_movie, take_edited, words, prompt, strength]
         inputs = [clip, wish, rate, quality, seconds, rows, caption]
         wish.change(
             lambda value: [gr.update(visible=value == RATE), gr.update(visible=value == QUALITY)], wish, [rate, quality]
         )
-        compress.click(on_compress, inputs, shown, show_progress_on=said)
-        opened.upload(on_open, [opened, clip], shown, show_progress_on=said)
+        compress.click(on_compress, inputs, outputs, show_progress_on=said)
+        opened.upload(on_open, [opened, clip], outputs, show_progress_on=said)
         edit.click(on_edit, [at_hand, prompt, strength], [player, take_edited], show_progress_on=said)
     return page
 

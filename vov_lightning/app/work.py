@@ -14,13 +14,13 @@ from typing import Any
 import vov_lightning as vov
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import Limits, VovFile
-from vov_lightning.cli.writing import writer_of
+from vov_lightning.codec.writing import writer_of
 from vov_lightning.errors import SettingError
 from vov_lightning.evaluation.report.compare import build_comparison
 from vov_lightning.runs.figures import finite, format_db
 from vov_lightning.runs.source import source_of
 from vov_lightning.sampling.config import ScalingConfig
-from vov_lightning.video import Signal, open_clip
+from vov_lightning.video import Signal, open_clip, viewing_ending
 
 KEPT_S = 3600
 """Seconds after which a folder of work is removed."""
@@ -106,7 +106,7 @@ class Workshop:
 
     def movie(self, work: Work, shown: Signal) -> Path:
         """A movie of ``shown`` with the sound and times of the file of ``work``, or a picture of a single frame."""
-        ending = ".png" if shown.num_frames == 1 else ".mp4"
+        ending = viewing_ending(shown, work.file.sound) or ".mkv"
         path = Path(mkdtemp(dir=work.path.parent)) / f"{work.path.stem}{ending}"
         with writer_of(work.file, path, range(work.file.header.frames)) as writer:
             writer.write(shown.frames)

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vov_lightning.bases.dictionary import Dictionary
 from vov_lightning.bases.parallel import SharedTokens
 from vov_lightning.bases.windows import Windows
 from vov_lightning.errors import BaseModelError
 from vov_lightning.flow import Velocity
+from vov_lightning.vector.dictionary import Dictionary
 
 Condition = Any
 """What `BaseModel.embed` returns and `BaseModel.predict_velocity` takes; only the base model looks inside."""

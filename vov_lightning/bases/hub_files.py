@@ -48,21 +48,21 @@ def fetch(
         reason = f"it is gated: accept its terms at https://huggingface.co/{repository}, then run `hf auth login`"
         raise BaseModelError(f"base model {name} cannot be downloaded from {repository}: {reason}") from error
     except RepositoryNotFoundError as error:
-        reason = f"the hub knows no such repository, or none that you may read; {_remedy()}"
+        reason = f"the hub knows no such repository, or none that you may read; {_remedy(more)}"
         raise BaseModelError(f"base model {name} cannot be downloaded from {repository}: {reason}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise BaseModelError(
             f"base model {name} is neither on this machine nor to be had from {repository}@{revision} "
             f"({type(error).__name__}); on a machine with network run `hf download {repository} --revision {revision} "
-            f"--local-dir FOLDER`; {_remedy()}"
+            f"--local-dir FOLDER`; {_remedy(more)}"
         ) from error
 
 
-def _remedy() -> str:
-    return f"pass --base.weights FOLDER (vov-fit: --model.base.weights FOLDER), a folder of {_wanted()}"
+def _remedy(more: tuple[str, ...]) -> str:
+    return f"pass --base.weights FOLDER (vov-fit: --model.base.weights FOLDER), a folder of {_wanted(more)}"
 
 
-def _wanted(more: tuple[str, ...] = ()) -> str:
+def _wanted(more: tuple[str, ...]) -> str:
     return ", ".join(f"{part}/" for part in PARTS + _with_tokenizers(more))
 
 

@@ -7,9 +7,10 @@ from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import add_decoder_arguments, add_flag, command, load_decoder
 from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import DECODE
-from vov_lightning.cli.writing import writer_of
 from vov_lightning.codec.play import frames_between, play
+from vov_lightning.codec.writing import writer_of
 from vov_lightning.errors import BitstreamError
+from vov_lightning.sampling.sampler import check_stop_at
 
 
 @command
@@ -24,6 +25,7 @@ def main(args: list[str] | None = None) -> int:
     add_decoder_arguments(parser)
     options = parser.instantiate(parser.parse_args(with_class_paths(args)))
 
+    check_stop_at(options.stop_at)
     file = VovFile.open(options.file, options.limits, strict=options.strict)
     if all(segment.damage for segment in file.segments):
         raise BitstreamError(f"{options.file}: {'; '.join(file.damage)}")

@@ -14,9 +14,9 @@ from vov_lightning.cli.bases import with_class_paths
 from vov_lightning.cli.common import add_decoder_arguments, base_of, command, parse_size
 from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import EDIT
-from vov_lightning.cli.writing import writer_of
 from vov_lightning.codec.decode import generated_size, place
 from vov_lightning.codec.edit import EditConfig, check_request, edit, keeps_indices, negative_of, padding_of
+from vov_lightning.codec.writing import writer_of
 from vov_lightning.errors import SettingError, SignalError
 from vov_lightning.files import check_file
 from vov_lightning.progress import step_bar

@@ -50,14 +50,15 @@ def evaluate_on_ray(text: str, options: Namespace, entries: list[Entry], folder:
         memory_bytes = WORKER_BYTES if launch.memory_gb is None else int(1e9 * launch.memory_gb)
         need = Need(launch.cpus, gpus, memory_bytes)
         make = partial(worker_of, text, entries, folder, mark)
-        for jobs in ([[entry] for entry in entries], [entries]):
+        passes = (([[entry] for entry in entries], "files"), ([entries], "passes over all"))
+        for jobs, what in passes:
             bag = rays.Bag(ray, make, jobs, launch, need)
             done = 0
             for event in bag.events():
                 if event is not None:
                     done += 1
-                    print(f"{done} of {len(jobs)} {'files' if jobs[0] != entries else 'passes over all'}", flush=True)
-                    if event.lost is not None and event.job == entries:
+                    print(f"{done} of {len(jobs)} {what}", flush=True)
+                    if event.lost is not None and what == passes[-1][1]:
                         raise SettingError(f"the last pass over all files failed: {event.lost}")
                     found = event.result
     return dict(found)

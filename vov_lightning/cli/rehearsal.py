@@ -2,8 +2,9 @@
 
 from jsonargparse import Namespace
 
+from vov_lightning.fitting.objectives import Reconstruction
 from vov_lightning.runs.costs import Work
-from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig
 
 LARGEST_K = 64
 STEPS = 2
@@ -12,17 +13,29 @@ STEPS = 2
 def work_of(config: Namespace) -> Work:
     """What the fit that ``config`` describes does."""
     adapter, draws = config.model.adapter, config.model.objective.get("init_args") or Namespace()
+    base = config.model.base.get("init_args") or Namespace()
+    sampler = SamplerConfig(**config.model.sampler)
+    # A process draws a batch; Reconstruction keeps every evaluation of the sampler.
+    at_once = draws.get("batch_size") or Reconstruction().evaluations(sampler)
     iterations = config.stage1.iterations + config.stage2.iterations
-    at_once = draws.get("batch_size") or config.model.sampler.steps  # Reconstruction keeps every step of the sampler
+    batches = iterations * config.trainer.accumulate_grad_batches * _processes(config.trainer)
     return Work(
         rank=adapter.rank,
         targets=tuple(adapter.targets or ()),
-        draws=0 if adapter.k == 0 else iterations * at_once * config.trainer.accumulate_grad_batches,
+        draws=0 if adapter.k == 0 else batches * at_once // base.get("context_parallel", 1),
         draws_at_once=0 if adapter.k == 0 else at_once,
-        steps=config.model.sampler.steps,
-        evaluations_per_step=1 if config.model.sampler.guidance == 1 else 2,
-        checkpointing=(config.model.base.get("init_args") or Namespace()).get("checkpointing", "none"),
+        steps=sampler.steps,
+        evaluations_per_step=1 if sampler.guidance == 1 else 2,
+        checkpointing=base.get("checkpointing", "none"),
     )
+
+
+def _processes(trainer: Namespace) -> int:
+    """Of Lightning: one a device, as far as the settings say how many ("auto", a name of a group: one)."""
+    devices = trainer.devices
+    if isinstance(devices, list):
+        return len(devices)
+    return max(1, int(devices)) if str(devices).isdecimal() else 1
 
 
 def shortest(config: Namespace) -> Namespace:

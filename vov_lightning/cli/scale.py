@@ -8,13 +8,14 @@ from vov_lightning.cli.common import add_decoder_arguments, check_source, comman
 from vov_lightning.cli.parser import command_parser
 from vov_lightning.cli.settings import SCALE
 from vov_lightning.codec.scale import assemble, code_clip
+from vov_lightning.codec.settings import sampler_of
 from vov_lightning.codec.steer import keep_steps
 from vov_lightning.errors import BitstreamError, SettingError
 from vov_lightning.files import check_file
 from vov_lightning.progress import ClipBar
 from vov_lightning.runs.figures import finite, format_db
 from vov_lightning.runs.source import source_of
-from vov_lightning.sampling.config import ScalingConfig
+from vov_lightning.sampling.config import ScalingConfig, check_scaling
 from vov_lightning.video import remove_padding
 from vov_lightning.video.compare import SquaredError
 from vov_lightning.video.source import Fit
@@ -49,12 +50,13 @@ def main(args: list[str] | None = None) -> None:
             "bits, or --keep_steps to drop some"
         )
     check_source("--source", options.source)
-    base = load_decoder(file, options)
-    source = source_of(file, base, options.source, options.start, options.fit)
-
     plain = keep_steps(file, 0)
     if options.steps is not None:
         plain = replace(plain, header=replace(plain.header, steps=options.steps))
+    check_scaling(sampler_of(plain.header), options.scaling)
+    base = load_decoder(file, options)
+    source = source_of(file, base, options.source, options.start, options.fit)
+
     error, parts = SquaredError(), []
     with ClipBar("scale", source.num_frames) as bar:
         segments = bar.over(source.segments(), lambda segment: segment.num_frames)

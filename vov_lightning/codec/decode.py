@@ -13,7 +13,6 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize, load_revision
 from vov_lightning.bases.context import Blocks, with_context
-from vov_lightning.bases.dictionary import Dictionary
 from vov_lightning.bases.memory import check_device, check_gpu_memory
 from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.bitstream import Header, VovFile
@@ -27,6 +26,7 @@ from vov_lightning.sampling.sampler import check_stop_at, initial_noise, integra
 from vov_lightning.sampling.steering import Replay, Steering
 from vov_lightning.sampling.unipc import integrate_unipc
 from vov_lightning.vector.adapter import HashedLoRA
+from vov_lightning.vector.dictionary import Dictionary
 from vov_lightning.vector.quantizer import dequantize
 from vov_lightning.video import Padding, Signal, remove_padding
 

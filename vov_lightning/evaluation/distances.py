@@ -36,7 +36,7 @@ class SetDistances(nn.Module):
         weights_dir: Path | None,
     ) -> None:
         super().__init__()
-        self.protocols, self.cache = tuple(protocols), cache
+        self.protocols, self.cache, self.weights_dir = tuple(protocols), cache, weights_dir
         self.keys = list(product(self.protocols, methods, rates))
         if self.keys:
             network = load_i3d(weights_dir)
@@ -103,7 +103,7 @@ class SetDistances(nn.Module):
         return distance
 
     def _features(self, key: str, frames: Tensor, metric: FrechetVideoDistance) -> Tensor:
-        key = self.cache.key(clip=key, features=metric.protocol)
+        key = self.cache.key(clip=key, features=metric.protocol, weights=str(self.weights_dir))
         record = self.cache.load(key)
         if record is None:
             record = {"features": metric.features(metric.samples(frames)).cpu().tolist()}

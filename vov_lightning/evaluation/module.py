@@ -85,7 +85,7 @@ class EvaluationModule(L.LightningModule):
         self.metrics = ClipMetrics([name for name in names if name not in PROTOCOLS], weights_dir)
         rates = sorted({entry.rate for entry in entries})
         self.methods = {VOV: {"label": "vov_lightning", "description": DESCRIPTION}}
-        self.methods |= {one.key: {"label": one.label, "description": one.description} for one in baselines}
+        self.methods |= {one.key: {"label": one.label, "description": one.about} for one in baselines}
         protocols = [name for name in PROTOCOLS if name in names]
         self.distances = SetDistances(protocols, self.methods, rates, cache, weights_dir)
         self._base, self._base_given = [base], base is not None  # in a list: not a part that Lightning moves

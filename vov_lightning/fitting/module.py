@@ -23,7 +23,7 @@ from vov_lightning.fitting.checks import check_siblings, check_trainer
 from vov_lightning.fitting.data import SignalData
 from vov_lightning.fitting.objectives import FlowMatching, Objective, Target, flow_losses
 from vov_lightning.fitting.pool import latent_pool
-from vov_lightning.fitting.processes import share_draws
+from vov_lightning.fitting.processes import FROZEN, share_draws
 from vov_lightning.fitting.quiet import without_chatter
 from vov_lightning.fitting.stages import RateControlled
 from vov_lightning.fitting.worth import WORTH_DRAWS, Worth, exchange_rate, index_budget_bits
@@ -144,8 +144,7 @@ class VOVModule(RateControlled):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]
-        bases = ("base.", "fit_base.")
-        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(bases)}
+        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(FROZEN)}
         checkpoint["fitted_to"] = self._identity()
         checkpoint["rate_constrained"] = self.rate_constrained
 

@@ -33,6 +33,10 @@ MEETING = "VOV_MEETING"
 POLL_S = 0.05
 
 
+FROZEN = ("base.", "fit_base.")
+"""How names of a module's parameters that are never trained begin."""
+
+
 def starts_first() -> bool:
     """Whether this process is the first of its fit, as far as Lightning's launcher or torchrun has said."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK"))
@@ -45,7 +49,7 @@ def share_draws(trainer: L.Trainer, module: L.LightningModule) -> None:
     # Stage 1 has no gradient of the density; the base model is the same everywhere, and the processes leave it alone.
     trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
     named = [*module.named_parameters(), *module.named_buffers()]
-    frozen = [name for name, _ in named if name.startswith("base.")]
+    frozen = [name for name, _ in named if name.startswith(FROZEN)]
     module._ddp_params_and_buffers_to_ignore = frozen  # type: ignore[assignment]  # DistributedDataParallel's own name
 
 

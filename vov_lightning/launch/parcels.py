@@ -185,8 +185,10 @@ class Sender:
                 self._seen = state
 
     def _state(self) -> object:
-        segments = self._run.path / "segments"
+        """What changes with a checkpoint and with a segment; a fit may have either without the other."""
+        checkpoint = self._run.last_checkpoint
         try:
-            return os.stat(self._run.last_checkpoint).st_mtime_ns, len(list(segments.glob("*.vov")))
+            saved_ns = os.stat(checkpoint).st_mtime_ns
         except FileNotFoundError:
-            return None
+            saved_ns = 0
+        return saved_ns, sorted((self._run.path / "segments").rglob("[0-9]*.vov"))

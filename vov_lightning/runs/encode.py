@@ -14,7 +14,6 @@ from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import tiling
 from vov_lightning.codec.scale import Coded, assemble, code_clip
-from vov_lightning.errors import SignalError
 from vov_lightning.progress import ClipBar
 from vov_lightning.runs.figures import finite
 from vov_lightning.runs.folder import RunFolder
@@ -22,7 +21,6 @@ from vov_lightning.runs.source import Source
 from vov_lightning.sampling.config import ScalingConfig
 from vov_lightning.video import ClipWriter, Signal, remove_padding, side_by_side, viewing_ending
 from vov_lightning.video.compare import SquaredError
-from vov_lightning.video.movies import check_takes_sound
 
 
 @dataclass(frozen=True)
@@ -136,14 +134,8 @@ def _writer(run: RunFolder, name: str, picture: Signal, source: Source) -> ClipW
     """Writer of decoded pictures into the folder of ``run``, with the source's times and sound."""
     clip = source.clip
     whole = Signal(picture.frames[:1].expand(clip.num_frames, -1, -1, -1), clip.fps, name)
-    ending = viewing_ending(whole)
-    if ending == ".mp4":
-        try:
-            check_takes_sound(f"{name}{ending}", source.sound)
-        except SignalError:
-            ending = ".mkv"  # which takes every kind of sound
     return ClipWriter(
-        run.path / f"{name}{ending}",
+        run.path / f"{name}{viewing_ending(whole, source.sound)}",
         picture.height,
         picture.width,
         clip.fps,

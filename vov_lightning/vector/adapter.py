@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vov_lightning.bases.dictionary import Dictionary, DictionaryProjection
 from vov_lightning.errors import SettingError
+from vov_lightning.vector.dictionary import Dictionary, DictionaryProjection
 from vov_lightning.vector.hashing import HashProjection, HashScheme
 from vov_lightning.vector.layer import AdaptedLinear, Update
 

@@ -8,7 +8,7 @@ random words of the hash stream, equal words by position, and the ``p``-th
 entry takes slot ``p mod k``; ``unilora_numpy`` is the authors'
 (`vov_lightning.vector.unilora`); ``lora`` shares nothing: k = D and the vector
 is the entries, which is LoRA as it is known and draws no seed. Scheme
-``dictionary`` is no hash (`vov_lightning.bases.dictionary`).
+``dictionary`` is no hash (`vov_lightning.vector.dictionary`).
 """
 
 from collections.abc import Callable

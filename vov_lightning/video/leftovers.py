@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 
 from vov_lightning.video.images import IMAGE_ENDINGS
+from vov_lightning.video.videos import coded_video
 
 
 def left_behind(path: str | os.PathLike[str]) -> str:
@@ -23,7 +24,7 @@ def left_behind(path: str | os.PathLike[str]) -> str:
         return ""
     try:
         with av.open(str(path.absolute())) as container:
-            coded = {container.streams.best("video"), container.streams.best("audio")}
+            coded = {coded_video(container), container.streams.best("audio")}
             others = [stream for stream in container.streams if stream not in coded]
             descriptions = [_description(stream) for stream in others]
             chapters = len(container.chapters())

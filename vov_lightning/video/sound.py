@@ -21,6 +21,7 @@ import numpy as np
 from vov_lightning.errors import SignalError
 from vov_lightning.video.images import IMAGE_ENDINGS
 from vov_lightning.video.matroska import SoundTrack, read_track, write_track
+from vov_lightning.video.videos import coded_video
 
 SoundMode = Literal["copy", "opus", "none"]
 
@@ -140,7 +141,7 @@ def open_sound(sound: bytes) -> av.container.InputContainer:
 def _first_frame_time(path: Path) -> Fraction:
     """When the file shows its first frame, in its own clock; 0 where it shows none."""
     with av.open(str(path.absolute())) as container:
-        video = container.streams.best("video")
+        video = coded_video(container)
         if video is None or video.codec_context is None:
             return Fraction(0)
         frame = next(container.decode(video), None)

@@ -231,6 +231,11 @@ def _warn_of_other_videos(path: Path, container: av.container.InputContainer, st
         )
 
 
+def coded_video(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The video that is read, as ffmpeg chooses it among several; None if there is none."""
+    return max(_videos(container), key=_weight, default=None)
+
+
 def _videos(container: av.container.InputContainer) -> list[av.VideoStream]:
     """Video streams without cover pictures and thumbnails."""
     stills = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -249,11 +254,10 @@ def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStr
     try:
         # An absolute path, because libav takes "take:2.mp4" for a protocol named "take".
         with av.open(str(path.absolute()), metadata_errors="replace") as container:
-            videos = _videos(container)
-            if not videos:
+            stream = coded_video(container)
+            if stream is None:
                 what = "sound and a cover picture, but no video" if container.streams.video else "no video stream"
                 raise SignalError(f"{path} holds {what}; wanted a video, an image or a folder of frames")
-            stream = max(videos, key=_weight)
             if stream.codec_context is None:
                 raise SignalError(f"{path} uses a video codec that PyAV cannot decode; convert it to H.264 first")
             # Not by frames, where libav forgets now and then that a frame is damaged (measured: 10 times of 12).

@@ -258,15 +258,19 @@ def check_output(
         check_folder(path, replaceable=_is_ours, error=SignalError)
 
 
-def viewing_ending(signal: Signal) -> str:
-    """Ending under which ``signal`` can be written to look at: ``.png``, ``.mp4``, or none (a folder of PNG files)."""
+def viewing_ending(signal: Signal, sound: bytes = b"") -> str:
+    """Ending under which ``signal`` can be written to look at: ``.png``, the first of ``.mp4`` and ``.mkv`` that takes
+    it with its ``sound``, or none (a folder of PNG files)."""
     if signal.is_image:
         return ".png"
-    try:
-        _check_suits_movie(signal.name, ".mp4", signal.height, signal.width, signal.fps)
-    except SignalError:
-        return ""
-    return ".mp4"
+    for ending in FORMATS:
+        try:
+            _check_suits_movie(signal.name, ending, signal.height, signal.width, signal.fps)
+            check_takes_sound(f"{signal.name}{ending}", sound)
+        except SignalError:
+            continue
+        return ending
+    return ""
 
 
 def side_by_side(left: Signal, right: Signal) -> Signal:

@@ -1,5 +1,7 @@
 """Clips and runs that travel: what a worker gets, what comes back, and who owns the clip meanwhile."""
 
+import shutil
+
 import pytest
 import yaml
 
@@ -27,13 +29,13 @@ def fill(run, member, **files):
     run.config.write_text(yaml.safe_dump(settings, sort_keys=False))
     for name, text in files.items():
         path = run.path / name.replace("__", "/").replace("_dot_", ".")
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
 def test_a_run_goes_on_elsewhere_and_comes_back(member, tmp_path):
     keeper, home = Keeper(tmp_path / "runs" / "set"), RunFolder(tmp_path / "runs" / "set" / "a", "a")
-    fill(home, member, checkpoints__last_dot_ckpt="25", segments__0_dot_vov="s")
+    fill(home, member, checkpoints__last_dot_ckpt="25", segments__key__0_dot_vov="s")
     before = home.config.read_bytes()
     (home.path / ".vov-1234.ckpt").write_text("half")  # is being written
 
@@ -54,7 +56,7 @@ def test_a_run_goes_on_elsewhere_and_comes_back(member, tmp_path):
     assert home.last_checkpoint.read_text() == "50"
     assert keeper.send(member).run  # to the next worker, when this one has died: the claim is the keeper's
     away.metrics.write_text("{}")
-    (away.path / "segments" / "0.vov").unlink()
+    shutil.rmtree(away.path / "segments")
     keeper.end(member, pack({"run": away.path}), None)
     assert home.metrics.read_text() == "{}"
     assert home.config.read_bytes() == before
@@ -95,16 +97,20 @@ def test_workers_find_out_whether_they_see_the_folder(tmp_path):
         assert not mark.is_seen
 
 
-def test_a_new_checkpoint_is_sent(member, tmp_path, monkeypatch):
+@pytest.mark.parametrize("new", ["checkpoints/last.ckpt", "segments/key/00001.vov"])
+@pytest.mark.parametrize("before", [{}, {"checkpoints__last_dot_ckpt": "25"}], ids=["nothing yet", "a checkpoint"])
+def test_a_new_checkpoint_or_segment_is_sent(new, before, member, tmp_path, monkeypatch):
+    """A fit without a vector has segments and no checkpoint."""
     monkeypatch.setattr(parcels, "LOOK_S", 0.02)
     run = RunFolder(tmp_path / "set" / "a", "a")
-    fill(run, member, checkpoints__last_dot_ckpt="25")
+    fill(run, member, **before)
     sent = []
     with Sender(sent.append, run):
-        run.last_checkpoint.write_text("50")
+        (run.path / new).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / new).write_text("50")
         for _ in range(500):
             if sent:
                 break
             parcels.threading.Event().wait(0.02)
     unpack(sent[-1], tmp_path / "to", {})
-    assert (tmp_path / "to" / "run" / "checkpoints" / "last.ckpt").read_text() == "50"
+    assert (tmp_path / "to" / "run" / new).read_text() == "50"

@@ -22,7 +22,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vov_lightning.bases.base import BaseModel, ClipSize
-from vov_lightning.bases.dictionary import Dictionary
 from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES, AutoencoderConfig, LappedAutoencoder
 from vov_lightning.bases.nano.coarse import sample
 from vov_lightning.bases.nano.past import past_channels, past_planes
@@ -30,6 +29,7 @@ from vov_lightning.bases.nano.vocabulary import describe, parse
 from vov_lightning.bases.windows import Windows
 from vov_lightning.bitstream.vocabulary import ATTRIBUTES
 from vov_lightning.errors import BaseModelError
+from vov_lightning.vector.dictionary import Dictionary
 
 POSITION_WAVES = 4
 """Cosines along each axis whose products tell the transformer where a token lies."""

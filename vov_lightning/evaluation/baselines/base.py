@@ -72,6 +72,11 @@ class Baseline(ABC):
     description: ClassVar[str]
     """A sentence or two: what it is, in which configuration, and what is counted."""
 
+    @property
+    def about(self) -> str:
+        """`description`, with what was set where it was made."""
+        return self.description
+
     @abstractmethod
     def code(self, task: Task) -> Coded:
         """``task.source`` in about ``task.num_bytes`` bytes, by the rule above.

@@ -36,6 +36,10 @@ class StandardCodec(Baseline):
     def __init__(self, preset: str, timeout_s: float = 3600.0) -> None:
         self.preset, self.timeout_s = str(preset), timeout_s
 
+    @property
+    def about(self) -> str:
+        return f"{self.description} Preset {self.preset}."
+
     @abstractmethod
     def encoder(self, setting: int, num_frames: int) -> list[str]:
         """ffmpeg's arguments for the encoder at a quantiser setting."""
@@ -85,7 +89,7 @@ class X265(StandardCodec):
     key = "x265"
     label = "x265 (HEVC)"
     description = (
-        "HEVC by libx265, 8-bit 4:2:0, preset veryslow, one key frame, constant rate factor searched to the bytes; the "
+        "HEVC by libx265, 8-bit 4:2:0, one key frame, constant rate factor searched to the bytes; the "
         "Annex B stream counts, parameter sets included, without SEI, delimiters and timing."
     )
     muxer, num_settings, settings_per_octave = "hevc", 511, 60.0
@@ -119,7 +123,7 @@ class SvtAv1(StandardCodec):
     key = "svtav1"
     label = "SVT-AV1"
     description = (
-        "AV1 by SVT-AV1, 8-bit 4:2:0, preset 0, one key frame, constant rate factor searched to the bytes; the "
+        "AV1 by SVT-AV1, 8-bit 4:2:0, one key frame, constant rate factor searched to the bytes; the "
         "low-overhead stream counts, sequence header included, without temporal delimiters."
     )
     muxer, num_settings, settings_per_octave = "obu", 281, 40.0
@@ -144,7 +148,7 @@ class VVenC(StandardCodec):
     key = "vvenc"
     label = "VVenC (VVC)"
     description = (
-        "VVC by VVenC (not VTM), 4:2:0 of 8 bits coded internally with 10 as is its default, preset slow, perceptual "
+        "VVC by VVenC (not VTM), 4:2:0 of 8 bits coded internally with 10 as is its default, perceptual "
         "adaptation off, one key frame, quantiser searched to the bytes; the Annex B stream counts, parameter sets "
         "included, without SEI and delimiters."
     )

@@ -43,3 +43,14 @@ def test_chapters_and_cover(clips):
     )
     assert "a cover picture (png)" in left_behind(path)
     assert left_behind(path).endswith("1 chapter mark")
+
+
+def test_the_video_that_is_read_is_not_named(clips):
+    """libav's own choice is by the frames of a stream, ffmpeg's and ours by its pixels."""
+    path = clips.folder / "two.mkv"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "nullsrc=s=48x32:r=50:d=1,geq=random(1)*255:128:128"),
+        *("-f", "lavfi", "-i", "color=s=96x64:r=5:d=1", "-map", "0", "-map", "1", "-disposition:v", "0"),
+        *("-c:v:0", "mpeg4", "-b:v:0", "2M", "-c:v:1", "libx264", str(path)),
+    )
+    assert left_behind(path) == f"{path} also holds what is not coded: a video stream (mpeg4)"

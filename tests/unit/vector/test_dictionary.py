@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 from support import random_dictionary, random_tensor
 
-from vov_lightning.bases.dictionary import Dictionary
 from vov_lightning.bases.nano.model import DICTIONARY, Nano
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.bitstream.wire import write_varint
 from vov_lightning.codec.decode import adapted, decode
 from vov_lightning.errors import BaseModelError, BaseModelMismatchError, BitstreamError, SettingError
 from vov_lightning.vector.adapter import HashedLoRA
+from vov_lightning.vector.dictionary import Dictionary
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
