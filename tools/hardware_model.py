@@ -4,7 +4,7 @@ Distilled siblings are left out: an evaluation costs as much as one of the model
 
     python tools/hardware_model.py --out results/hardware_model.json
 
-Nothing is measured: operations are counted on PyTorch's meta device, times assume 40 % of the makers' peak, as
+Nothing is measured: operations are counted on tensors without memory, times assume 40 % of the makers' peak, as
 ``vov-info --base NAME`` says.
 """
 

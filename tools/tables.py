@@ -98,6 +98,27 @@ def joins() -> Data:
     return {**about(data), "columns": columns, "rows": data["rows"], "file": "joins"}
 
 
+def windows() -> Data:
+    """What overlap, taper and place of windows do at one size."""
+    data = read("windows")["quality"]
+    rows = [
+        {
+            "overlap": f"{8 - row['stride']}" if row["stride"] else "one window",
+            "taper": row["taper"],
+            "offsets": row["offsets"],
+            "windows": row["windows"],
+            "PSNR, dB": row["psnr_db"],
+            "LPIPS": row["lpips"],
+            "step at borders, relative to the source's": row["seam"],
+        }
+        for row in data["rows"]
+        if row["size"] == "256x144x9"
+    ]
+    digits = dict(zip(rows[0], (None, None, None, 1, 2, 3, 2), strict=True))
+    columns = [{"name": name} | ({} if digit is None else {"digits": digit}) for name, digit in digits.items()]
+    return {**about(data), "columns": columns, "rows": rows, "file": "windows"}
+
+
 def drift() -> Data:
     """What another processor, thread count or number type changes in decoded frames."""
     data = read("drift")
@@ -136,7 +157,7 @@ def plain(name: str) -> Callable[[], Data]:
 TABLES: dict[str, Callable[[], Data]] = {
     **{
         function.__name__: function
-        for function in (whole_clips, whole_clips_past, memory, encode_ratio, joins, drift, full_size)
+        for function in (whole_clips, whole_clips_past, memory, encode_ratio, joins, windows, drift, full_size)
     },
     **{
         name: plain(name)

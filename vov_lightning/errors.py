@@ -46,7 +46,7 @@ class MetricError(VovError, RuntimeError):
 
 
 class ExportError(VovError, ValueError):
-    """A ``.vov`` file cannot be exported as asked, or what was given is none."""
+    """A ``.vov`` file cannot be exported as asked, or the input is not a ``.vov`` file."""
 
 
 class UnfinishedError(VovError, RuntimeError):

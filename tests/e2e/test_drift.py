@@ -122,7 +122,7 @@ def test_a_finished_fit_that_was_not_watched_has_no_drift(run_fit, tmp_path, cap
 
 def test_without_a_vector_there_is_no_drift(run_fit, capsys):
     assert run_fit("--model.adapter.k=0", "--scaling.bits=40", ON) == 1
-    assert "drift is of a fitted vector and there is none with k = 0" in capsys.readouterr().err
+    assert "drift measures a fitted vector, and k = 0 fits none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("step", [3, 9])

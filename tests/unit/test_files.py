@@ -25,6 +25,16 @@ def test_a_run_that_goes_on_removes_fragments_and_nothing_else(tmp_path: Path) -
     assert not any(path.exists() for path in left)
 
 
+def test_a_run_that_begins_anew_is_removed_even_where_a_kill_stopped_that(tmp_path: Path) -> None:
+    run, killed = RunFolder(tmp_path / "run[1]", "a"), tmp_path / ".run[1]-discarded-7"
+    for folder in (run.path, killed):
+        folder.mkdir()
+        (folder / "old").touch()
+    run.begin({}, {"a": "dim"}, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["run[1]"]
+    assert not (run.path / "old").exists()
+
+
 def test_what_atomic_path_leaves_is_a_fragment(tmp_path: Path) -> None:
     with atomic_path(tmp_path / "a.txt") as temporary:
         temporary.write_text("half")

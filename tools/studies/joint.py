@@ -37,7 +37,7 @@ def main() -> None:
     paths = [str(path) for path in options.clips]
     arguments = [f"--config={options.config}", f"--data.paths={json.dumps(paths)}", f"--runs={options.out}"]
     if options.rotate:
-        captions = [SignalData(path).load(Nano()).caption for path in paths]
+        captions = [SignalData(path, frames=9, height=64, width=64).load(Nano()).caption for path in paths]
         arguments.append(f"--data.captions={json.dumps(captions[1:] + captions[:1])}")
     if fit.main([*arguments, "--trainer.logger=false", *options.more]):
         raise SystemExit(1)

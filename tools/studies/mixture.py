@@ -68,7 +68,7 @@ def main() -> None:
 
 def measure(clip: Path, mixture: Mixture) -> Row:
     """Figures of the file of ``mixture`` and of its decoded clip."""
-    base, data = Nano(), vov.SignalData(str(clip))
+    base, data = Nano(), window_of(clip)
     source = data.load(base).clip.whole()
     total_bytes = mixture.total_bpp * source.signal.num_pixels / 8
     wanted = (total_bytes - FIXED_BYTES) * (1 - mixture.index_share)
@@ -113,14 +113,19 @@ def fit_length(clip: Path, mixture: Mixture, k: int) -> VovFile:
         rate_learning_rate=3.0,
     )
     if not k:
-        module.prepare(vov.SignalData(str(clip)))
+        module.prepare(window_of(clip))
         return module.to_file()
     length, rate = (400, 4e-2) if plain else (120, 2e-2)
     first = vov.Unconstrained(length, rate, warmup=5)
     last = vov.RateConstrained(length, 0.75 * rate, "cosine", lmbda=mixture.lmbda, lmbda_warmup=length // 4)
     with TemporaryDirectory() as folder:
         options: dict[str, Any] = {"accelerator": "cpu", "enable_progress_bar": False, "limit_val_batches": 0}
-        return vov.fit(vov.SignalData(str(clip)), module, [first, last], folder, **options).file
+        return vov.fit(window_of(clip), module, [first, last], folder, **options).file
+
+
+def window_of(clip: Path) -> vov.SignalData:
+    """The first 9 frames of ``clip``, 64 x 64 pixels."""
+    return vov.SignalData(str(clip), frames=9, height=64, width=64)
 
 
 TOTALS = (0.07, 0.13, 0.25)

@@ -50,7 +50,7 @@ def main() -> None:
 
     base = Nano(options.weights)
     paths = sorted(options.clips.glob("*.mp4"))
-    clips = [SignalData(str(path)).load(base).clip.first.signal for path in paths]
+    clips = [SignalData(str(path), frames=9, height=64, width=64).load(base).clip.first.signal for path in paths]
     report_autoencoder(base, [path.stem for path in paths], clips)
     report_transformer(base, clips)
     with torch.no_grad():

@@ -68,7 +68,9 @@ def main() -> None:
     if options.clips is None:
         parser.error(f"{options.study} needs --clips")
     base = Nano()
-    clips = [SignalData(str(path)).load(base) for path in sorted(options.clips.glob("*.mp4"))]
+    clips = [
+        SignalData(str(path), frames=9, height=64, width=64).load(base) for path in sorted(options.clips.glob("*.mp4"))
+    ]
     conditions = {"base": base.fingerprint().hex(), "clips": len(clips), "seeds": options.seeds}
     rows: list[Row] = []
     for setting in STUDIES[options.study]():
@@ -161,7 +163,7 @@ def measure_time() -> None:
         f"{iid / hadamard:.0f} times less"
     )
     base = Nano()
-    loaded = SignalData("sample").load(base)
+    loaded = SignalData("sample", frames=9, height=64, width=64).load(base)
     source = loaded.clip.first
     file = build_file(base, source, loaded.caption, torch.zeros(0), 1.0, AdapterConfig(k=0), SamplerConfig(steps=50))
     scaling = ScalingConfig(bits=4000, allocation="even")

@@ -3,8 +3,7 @@
     python tools/studies/whole_clips.py --clips DIR --names akiyo_cif foreman_cif --frames 27 --bpp 0.02 0.08
 
 Clips are scaled to --height rows with square pixels and coded without sound. `tools/rd_curve.py` codes and measures
-them, and goes on where it was interrupted; here its results are kept without the frames, and shown as a table whose
-best figure of each rate is bold.
+them, and goes on where it was interrupted; here its results are kept without the frames.
 """
 
 import argparse
@@ -17,8 +16,6 @@ from machine import about
 
 from vov_lightning.runs.sets import read_set
 
-SHOWN = {"psnr_db": "PSNR, dB", "lpips_alex": "LPIPS", "dists": "DISTS", "vmaf": "VMAF", "tlp": "tLP x 100"}
-"""Metrics of the table, where they were measured, and what its columns are called."""
 RD_CURVE = Path(__file__).parents[1] / "rd_curve.py"
 
 
@@ -32,18 +29,17 @@ def main() -> None:
         sys.exit(status)
     found = json.loads(evaluated.read_text())
     found["sets"].sort(key=lambda row: float(row["rate"].rpartition("-")[2]))
-    print("\n" + table(found))
     size = f"{options.height} rows, {options.frames} frames"
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
     results[size] = {
         **about(threads=1),
         "versions": found["about"]["versions"],
         "presets": found["about"]["settings"]["baseline_settings"],
-        "table": table(found).splitlines(),
         **kept(found),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"written to {options.out}; tools/tables.py makes tables of it")
     sys.exit(status)
 
 
@@ -96,27 +92,6 @@ def kept(found: dict) -> dict:
         "autoencoder_alone": found["bounds"],
         "rows": [{key: point[key] for key in columns} for point in found["points"]],
     }
-
-
-def table(found: dict) -> str:
-    """Means over clips in Markdown, the best figure of each rate bold among methods that could code all clips."""
-    shown = {key: label for key, label in SHOWN.items() if key in found["metrics"]}
-    lines = [
-        f"| bpp wanted | codec | clips | bpp | {' | '.join(shown.values())} |",
-        "| --- " * (4 + len(shown)) + "|",
-    ]
-    most = max(row["clips"] for row in found["sets"])
-    for row in found["sets"]:
-        others = [one for one in found["sets"] if one["rate"] == row["rate"] and one["clips"] == most]
-        label = found["methods"][row["method"]]["label"]
-        cells = [row["rate"].rpartition("-")[2], label, str(row["clips"]), f"{row['bpp']:.4f}"]
-        for key in shown:
-            info = found["metrics"][key]
-            best = (max if info["higher_is_better"] else min)(one["figures"][key] for one in others)
-            cell = f"{row['figures'][key]:.{info['digits']}f}"
-            cells.append(f"**{cell}**" if row in others and row["figures"][key] == best else cell)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

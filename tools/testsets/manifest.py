@@ -18,7 +18,7 @@ from typing import Any
 from testsets.raw import CHROMA, EXACT
 from testsets.table import StandardSet
 from vov_lightning.errors import SignalError
-from vov_lightning.files import atomic_write
+from vov_lightning.files import atomic_write, sha256_of
 from vov_lightning.video import Signal
 
 VERSION = 1
@@ -101,11 +101,7 @@ def write_manifest(standard_set: StandardSet, out: Path, entries: dict[str, Entr
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return sha256_of(path)
     except OSError as cause:
         raise SignalError(f"{path} cannot be read ({cause.strerror}); check its permissions") from cause
-    return digest.hexdigest()

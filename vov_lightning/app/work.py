@@ -121,7 +121,7 @@ class Workshop:
         facts = {
             "name": work.path.stem,
             "bytes": work.path.stat().st_size,
-            "bpp": bits_per_pixel(work.file),
+            "bpp": work.file.bpp,
             "psnr_db": {} if work.source is None else {"decoded": psnr_db(work)},
         }
         return build_comparison(source.frames, shown or {"decoded": work.decoded.frames}, str(source.fps), facts)
@@ -137,12 +137,6 @@ class Workshop:
         return Path(mkdtemp(prefix="work-", dir=self.folder))
 
 
-def bits_per_pixel(file: VovFile) -> float:
-    """Rate of ``file``, every byte counted."""
-    header = file.header
-    return 8 * len(file.to_bytes()) / (header.frames * header.height * header.width)
-
-
 def psnr_db(work: Work) -> float | None:
     """PSNR of ``work`` against its source; None without loss."""
     assert work.source is not None
@@ -155,7 +149,7 @@ def describe(work: Work) -> str:
     parts = [
         f"{header.frames} frames of {header.width}x{header.height}",
         f"{size} bytes",
-        f"{bits_per_pixel(work.file):.4f} bpp",
+        f"{work.file.bpp:.4f} bpp",
         *([] if work.source is None else [format_db(psnr_db(work))]),
         *([work.said] if work.said else []),
     ]

@@ -7,14 +7,14 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import psutil
 import torch
 from torch import Tensor
 
 from vov_lightning.errors import BaseModelError
-from vov_lightning.files import atomic_write
+from vov_lightning.files import atomic_write, sha256_of
 
 MODELS = ("transformer", "vae", "text_encoder")
 PARTS = (*MODELS, "tokenizer")
@@ -173,16 +173,8 @@ def content_hash(path: Path) -> str:
     key = hashlib.blake2b(f"{target} {status.st_size} {status.st_mtime_ns}".encode(), digest_size=16).hexdigest()
     known = cache_folder() / "hashes" / key
     if not known.is_file():
-        with target.open("rb") as file:
-            atomic_write(known, _sha256(file).encode())
+        atomic_write(known, sha256_of(target).encode())
     return known.read_text()
-
-
-def _sha256(file: BinaryIO) -> str:
-    found = hashlib.sha256()
-    while block := file.read(2**24):
-        found.update(block)
-    return found.hexdigest()
 
 
 def cache_folder() -> Path:

@@ -109,6 +109,11 @@ class VovFile:
         return self.segments[0].indices
 
     @property
+    def bpp(self) -> float:
+        """Bits per pixel of the whole file: every byte counts."""
+        return 8 * len(self.to_bytes()) / self.header.num_pixels
+
+    @property
     def duration(self) -> Fraction:
         """Seconds; the last frame is shown for 1 / fps."""
         if self.times is None:

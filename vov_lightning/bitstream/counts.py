@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vov_lightning.bitstream.wire import Reader, write_varint
+from vov_lightning.bitstream.wire import Reader, fold, unfold, write_varint
 from vov_lightning.errors import BitstreamError
 
 MAX_SYMBOL = 2**15
@@ -68,7 +68,7 @@ class CountTable:
         A run of r symbols that do not occur is a zero byte and the varint r - 1.
         """
         low, high = int(self.alphabet[0]), int(self.alphabet[-1])
-        out = bytearray(write_varint(2 * low if low >= 0 else -2 * low - 1) + write_varint(high - low))
+        out = bytearray(write_varint(fold(low)) + write_varint(high - low))
         if low == high:
             return bytes(out)
         expected = low
@@ -82,8 +82,7 @@ class CountTable:
     @classmethod
     def read(cls, reader: Reader, k: int) -> "CountTable":
         """The table of a vector of ``k`` entries, from where ``reader`` stands."""
-        zigzag, span = reader.varint(), reader.varint()
-        low = zigzag // 2 if zigzag % 2 == 0 else -(zigzag // 2) - 1
+        low, span = unfold(reader.varint()), reader.varint()
         high = low + span
         if max(-low, high) > MAX_SYMBOL:
             raise BitstreamError(f"count table announces symbols {low} to {high}, wanted -32768 to 32768")

@@ -17,7 +17,7 @@ def describe(file: VovFile) -> dict[str, Any]:
     ``entropy_bits`` is what an ideal coder would need for the vector's symbols.
     """
     header, sizes = file.header, file.section_bytes()
-    total_bytes, num_pixels = sum(sizes.values()), header.frames * header.height * header.width
+    total_bytes = sum(sizes.values())
     words: dict[str, Any] = {
         "format_version": file.version,
         "header": {item.name: _plain(getattr(header, item.name)) for item in fields(header)},
@@ -26,13 +26,13 @@ def describe(file: VovFile) -> dict[str, Any]:
         "segments": [_segment(number, file) for number in range(len(file.segments))],
         "damage": list(file.damage),
         "bytes": {**sizes, "total": total_bytes},
-        "bpp": 8 * total_bytes / num_pixels,
+        "bpp": 8 * total_bytes / header.num_pixels,
         "rate_kbps": 8 * total_bytes / 1000 / float(file.duration),
     }
     if file.times is not None:
         words["time_base"] = str(file.times.time_base)
     if sizes["sound"]:
-        words["bpp_without_sound"] = 8 * (total_bytes - sizes["sound"]) / num_pixels
+        words["bpp_without_sound"] = 8 * (total_bytes - sizes["sound"]) / header.num_pixels
     if header.k:
         low, high = int(file.symbols.min()), int(file.symbols.max())
         words["bits_per_entry"] = {name: 8 * size / header.k for name, size in words["bytes"].items()}

@@ -1,4 +1,4 @@
-"""The header: whatever decoding needs besides caption, vector and indices (FORMAT.md, "Fields").
+"""The header: whatever decoding needs besides caption, vector and indices (FORMAT.md, "Head").
 
 Each field is declared once, below, with its wire type, its limits, its default and its words for ``vov-info``; writer,
 reader and ``describe`` walk that one list (as in Cool-Chic's header). How the fields are laid out in a file is said by
@@ -36,8 +36,8 @@ class Header:
     """All fields of a header, checked and in canonical form from the moment it exists.
 
     ``BitstreamError`` names the field, the value and what was wanted. Floats are rounded to float32 and fingerprints
-    cut to four bytes (read them back from the header before use). ``k = 0`` means that no vector is sent; the fields
-    that describe it stay at their defaults. The defaults below are part of the format: they can never change.
+    cut to four bytes (so use the header's values, not the ones given). ``k = 0`` means that no vector is sent; the
+    fields that describe it stay at their defaults. The defaults below are part of the format: they can never change.
 
     Example:
         >>> header = Header("nano", "2", bytes(8), frames=9, height=64, width=64, fps=Fraction(24), k=4096, step=0.5)
@@ -110,6 +110,11 @@ class Header:
                 f"header field context: {self.context}, but window is {self.window}; context wants windows of more "
                 "latent frames, without overlap in time"
             )
+
+    @property
+    def num_pixels(self) -> int:
+        """Of all frames, without padding."""
+        return self.frames * self.height * self.width
 
     @property
     def block_steps(self) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vov_lightning.bitstream.wire import Reader, write_varint
+from vov_lightning.bitstream.wire import Reader, fold, unfold, write_varint
 from vov_lightning.errors import BitstreamError
 
 Indices = tuple[np.ndarray, ...]
@@ -56,7 +56,7 @@ def encode_indices(indices: Indices, index_bits: int, block_steps: int | None = 
         return b"\0"
     counts = _table([len(step) for step in indices], block_steps)
     prefix = "".join(
-        _golomb(_folded(count - likely_count(row[:number], above)))
+        _golomb(fold(count - likely_count(row[:number], above)))
         for row, above in zip(counts, [None, *counts], strict=False)
         for number, count in enumerate(row)
     )
@@ -149,8 +149,7 @@ def _read_counts(bits: bytes, num_steps: int, num_blocks: int) -> tuple[list[lis
                 )
             folded = int(bits[first:end].translate(_DIGITS), 2) - 1
             position = end
-            difference = -(folded + 1) // 2 if folded % 2 else folded // 2
-            count = difference + likely_count(row, rows[-1] if rows else None)
+            count = unfold(folded) + likely_count(row, rows[-1] if rows else None)
             if count < 0:
                 raise BitstreamError(f"step {number} carries {count} indices; the file is damaged")
             row.append(count)
@@ -191,12 +190,7 @@ def count_bits(count: int, likely: int) -> int:
         >>> [count_bits(count, 10) for count in (10, 11, 8)]
         [1, 3, 5]
     """
-    return 2 * (_folded(count - likely) + 1).bit_length() - 1
-
-
-def _folded(difference: int) -> int:
-    """0, -1, 1, -2, 2 ... as 0, 1, 2, 3, 4 ..."""
-    return 2 * difference if difference >= 0 else -2 * difference - 1
+    return 2 * (fold(count - likely) + 1).bit_length() - 1
 
 
 def _golomb(value: int) -> str:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vov_lightning.bitstream.wire import Ratio, Reader, write_varint
+from vov_lightning.bitstream.wire import Ratio, Reader, fold, unfold, write_varint
 from vov_lightning.errors import BitstreamError
 
 _VARINT_BYTES = 10
@@ -67,7 +67,7 @@ def encode_times(times: FrameTimes) -> bytes:
     ticks = times.ticks.tolist()
     steps = [0, *(after - before for before, after in pairwise(ticks))]
     changes = [after - before for before, after in pairwise(steps)]
-    varints = b"".join(write_varint(2 * change if change >= 0 else -2 * change - 1) for change in changes)
+    varints = b"".join(write_varint(fold(change)) for change in changes)
     compressor = zlib.compressobj(level=9, wbits=-15)
     return Ratio().write(times.time_base) + compressor.compress(varints) + compressor.flush()
 
@@ -89,8 +89,7 @@ def decode_times(data: bytes, frames: int) -> FrameTimes:
         raise BitstreamError("the deflate stream of times does not end where it should; the file is damaged")
     reader, ticks, step = Reader(varints, "the part of times"), [0], 0
     for _ in range(frames - 1):
-        folded = reader.varint()
-        step += -(folded + 1) // 2 if folded % 2 else folded // 2
+        step += unfold(reader.varint())
         ticks.append(ticks[-1] + step)
         if step <= 0 or ticks[-1] >> 63:
             raise BitstreamError("times do not rise strictly, or pass 2^63 ticks; the file is damaged")

@@ -68,6 +68,21 @@ def write_varint(value: int) -> bytes:
     return bytes(out)
 
 
+def fold(value: int) -> int:
+    """A signed number as an unsigned one that is small where its size is (zigzag): 0, -1, 1, -2 ... as 0, 1, 2, 3 ...
+
+    Example:
+        >>> [fold(value) for value in (0, -1, 1, -2)]
+        [0, 1, 2, 3]
+    """
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
+def unfold(folded: int) -> int:
+    """The inverse of `fold`."""
+    return -(folded + 1) // 2 if folded % 2 else folded // 2
+
+
 @dataclass(frozen=True)
 class Text:
     """Short ASCII text behind its length byte."""

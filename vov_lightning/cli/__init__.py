@@ -1,5 +1,5 @@
-"""The commands: ``vov-fit``, ``vov-scale``, ``vov-eval``, and, without Lightning, ``vov-decode``, ``vov-edit``,
-``vov-info``, ``vov-export``.
+"""The commands: ``vov-fit``, ``vov-eval`` and ``vov-app``, and, without Lightning, ``vov-decode``, ``vov-edit``,
+``vov-info``, ``vov-scale`` and ``vov-export``.
 """
 
 import logging

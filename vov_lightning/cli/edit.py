@@ -51,7 +51,9 @@ def main(args: list[str] | None = None) -> None:
     several = len(prompts) * len(configs) > 1
     check_request(files, configs[0], options.weights or [1.0] * len(files))
     if options.strength != [1.0] and not any(file.header.k for file in files):
-        raise SettingError(f"strength={options.strength} is of a vector, and there is none (k = 0); leave it out")
+        raise SettingError(
+            f"strength={options.strength} has no effect on a file without a vector (k = 0); leave it out"
+        )
     check_destination(options.output, files[0].header, len(prompts), configs)
     size = configs[0].size
     assert size is not None

@@ -52,11 +52,14 @@ The result lies in runs/<name>/. The same command goes on with an interrupted ru
         Setting("--dry_run", "Check everything in a minute, keep nothing.", default="false"),
         Setting("--model.base", "Base model: nano, wan2.1-t2v-1.3b ..., or a class path.", "NAME"),
         Setting(
-            "--model.adapter.k", "Length of the vector: longer is better and larger; null for 131072.", "N", "null"
+            "--model.adapter.k",
+            "Length of the vector: longer is better and larger; null for 4096 under a hash.",
+            "N",
+            "null",
         ),
         Setting("--model.sampler.steps", "Denoising steps of the decoder.", "N", "25"),
         Setting("--stage1.iterations", "Iterations without regard to the rate.", "N", "1000"),
-        Setting("--stage2.iterations", "Iterations at a cost of the rate.", "N", "1000"),
+        Setting("--stage2.iterations", "Iterations with the rate in the loss.", "N", "1000"),
         Setting(
             "--stage2.lmbda",
             "Price of the vector's bits; budget: that of the indices.",
@@ -88,7 +91,7 @@ DECODE = Command(
   vov-decode x.vov -o part.mp4 --from 4 --to 6.5  decodes only what these seconds need
   vov-decode x.vov -o x.mp4 --device cuda
 
-A damaged segment is said, the last picture before it stands still, and the exit status is 1.""",
+A damaged segment is reported, the last picture before it is held, and the exit status is 1.""",
     (
         HELP,
         Setting("file", "The .vov file."),

@@ -103,7 +103,7 @@ def for_clip(first: VovFile, clip: Clip, base: BaseModel) -> VovFile:
         pad_frames=first.header.pad_frames if clip.is_one_segment else 0,
         sample_aspect_ratio=clip.sample_aspect_ratio,
     )
-    return VovFile(header, first.caption, first.symbols, times=frame_times(clip.times))
+    return VovFile(header, first.caption, first.symbols, times=coded_times(clip.times))
 
 
 def window_of(base: BaseModel, size: ClipSize) -> tuple[int, ...]:
@@ -123,7 +123,7 @@ def context_of(base: BaseModel, size: ClipSize) -> int:
     return base.context
 
 
-def frame_times(times: list[Fraction] | None) -> FrameTimes | None:
+def coded_times(times: list[Fraction] | None) -> FrameTimes | None:
     """Times of frames as the file holds them: whole ticks of the longest clock that has them all."""
     if times is None or len(times) < 2:
         return None

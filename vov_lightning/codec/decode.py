@@ -285,7 +285,7 @@ def windows_of(header: Header) -> Windows | None:
     """Windows in which the file's latents are evaluated; None for all at once.
 
     Raises:
-        BitstreamError: If they are none.
+        BitstreamError: If the header's numbers describe no windows.
     """
     if not header.window:
         return None

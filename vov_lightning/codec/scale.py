@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from vov_lightning.bases import BaseModel, ClipSize
-from vov_lightning.bitstream import Segment, VovFile
+from vov_lightning.bitstream import VovFile
 from vov_lightning.bitstream.segments import segment_seed, without_indices
 from vov_lightning.bitstream.wire import write_varint
 from vov_lightning.codec.decode import checked_size, decode_latents, sample
@@ -54,10 +54,6 @@ class Coded:
     """What it was made from."""
     decoded: Signal
     """What the decoder shows of it, without padding."""
-
-    @property
-    def segment(self) -> Segment:
-        return self.part.segments[0]
 
 
 class Budget:
@@ -160,9 +156,9 @@ def _with_fitting_indices(file: VovFile, config: ScalingConfig, longest: int) ->
     """``config`` with indices so short that decoders take those of a segment of ``longest`` frames by default."""
     share = min(1.0, longest / file.header.frames)
     if config.target_psnr is not None:
-        bits = min(MOST_BITS, MOST_BPP * share * _num_pixels(file))
+        bits = min(MOST_BITS, MOST_BPP * share * file.header.num_pixels)
     else:
-        whole = config.bits if config.target_bpp is None else config.target_bpp * _num_pixels(file)
+        whole = config.bits if config.target_bpp is None else config.target_bpp * file.header.num_pixels
         bits = min(1.0, LEFT_OVER * share) * whole
     return replace(config, index_bits=longest_index(config.index_bits, bits))
 
@@ -231,7 +227,7 @@ def _bits_for(template: VovFile, parts: list[VovFile], file: VovFile, config: Sc
         # More than there is, so that no length in the file takes more bytes than here.
         count = (bits + 8 * SEGMENT_BYTES * (len(parts) + 1)) // config.index_bits + 1
         most = with_indices(template, (np.zeros(count, np.int64),), config)
-        left_bits = config.target_bpp * _num_pixels(file) - _counted_bits(assemble(file, [*parts, most]))
+        left_bits = config.target_bpp * file.header.num_pixels - _counted_bits(assemble(file, [*parts, most]))
         num_bytes = most.section_bytes()["indices"] + floor(left_bits / 8)
     blocks = write_varint(template.header.frames) if template.header.context else b""  # their number
     return 8 * (num_bytes - len(write_varint(template.header.steps) + blocks))
@@ -246,15 +242,15 @@ def _index_bits(file: VovFile, config: ScalingConfig) -> float:
     if config.target_bpp is None:
         return config.bits
     _check_target(file, config)
-    return config.target_bpp * _num_pixels(file) - _counted_bits(file)
+    return config.target_bpp * file.header.num_pixels - _counted_bits(file)
 
 
 def _check_target(file: VovFile, config: ScalingConfig) -> None:
     """Refuse a target that ``file`` is above before it has indices, or after those of its first segments."""
-    if config.target_bpp is not None and _counted_bits(file) > config.target_bpp * _num_pixels(file):
+    if config.target_bpp is not None and _counted_bits(file) > config.target_bpp * file.header.num_pixels:
         raise SettingError(
-            f"target_bpp={config.target_bpp} is below the {_counted_bits(file) / _num_pixels(file):.4f} bpp of the "
-            f"file without {'any' if file.header.kernel == 'ode' else 'further'} indices; raise it, or fit with a "
+            f"target_bpp={config.target_bpp} is below the {_counted_bits(file) / file.header.num_pixels:.4f} bpp of "
+            f"the file without {'any' if file.header.kernel == 'ode' else 'further'} indices; raise it, or fit with a "
             "larger lmbda"
         )
 
@@ -269,7 +265,3 @@ def _bits_of(part: VovFile, config: ScalingConfig) -> float:
     if config.target_bpp is None:
         return config.index_bits * sum(map(len, part.indices))
     return 8 * (part.section_bytes()["indices"] + SEGMENT_BYTES)
-
-
-def _num_pixels(file: VovFile) -> int:
-    return file.header.frames * file.header.height * file.header.width

@@ -304,6 +304,6 @@ def encode_seconds(path: Path) -> float | None:
         found = json.loads(metrics.read_text())
         if found["sha256"] != digest(path.read_bytes()):
             return None
-        return sum(value for name, value in found["seconds"].items() if name not in ("decode", "drift"))
+        return sum(value for name, value in found["seconds"].items() if name != "drift")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingError(f"{metrics} is damaged ({error!r}); delete it, the file does not depend on it") from error

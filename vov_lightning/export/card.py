@@ -46,11 +46,6 @@ class Entry:
     def total_bytes(self) -> int:
         return len(self.file.to_bytes())
 
-    @property
-    def bpp(self) -> float:
-        header = self.file.header
-        return 8 * self.total_bytes / (header.frames * header.height * header.width)
-
 
 def find_entries(folder: Path, limits: Limits = DEFAULT_LIMITS) -> list[Entry]:
     """Every ``.vov`` file below ``folder`` in the order of their paths, hidden folders left out.
@@ -138,7 +133,7 @@ def _files(entries: list[Entry]) -> str:
         "base model": lambda entry: entry.file.header.base_name,
         "frames x width x height": lambda entry: _size(entry.file),
         "bytes": lambda entry: str(entry.total_bytes),
-        "bpp": lambda entry: f"{entry.bpp:.4f}",
+        "bpp": lambda entry: f"{entry.file.bpp:.4f}",
         "PSNR, dB": lambda entry: _figure(entry, "psnr_db"),
         "the autoencoder alone, dB": lambda entry: _figure(entry, "autoencoder_psnr_db"),
         "caption": lambda entry: escaped(entry.file.caption),
@@ -147,7 +142,10 @@ def _files(entries: list[Entry]) -> str:
     rows = [list(columns), ["---"] * len(columns)]
     rows += [[cell(entry) for cell in columns.values()] for entry in entries]
     measured = [entry.metrics["psnr_db"] for entry in entries if entry.metrics]
-    total, mean_bpp = sum(entry.total_bytes for entry in entries), sum(entry.bpp for entry in entries) / len(entries)
+    total, mean_bpp = (
+        sum(entry.total_bytes for entry in entries),
+        sum(entry.file.bpp for entry in entries) / len(entries),
+    )
     quality = f"{format_db(mean(measured))} over {len(measured)} of {len(entries)}" if measured else ABSENT
     return (
         "## Files\n\n"

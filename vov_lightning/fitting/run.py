@@ -146,7 +146,7 @@ def train_and_finish(
             seconds, more = train(trainer, module, data, run, checkpoint)
     else:  # nothing to fit: the file holds caption and indices
         if DriftMonitor.of(trainer) is not None:
-            raise SettingError("drift is of a fitted vector and there is none with k = 0; leave --drift out")
+            raise SettingError("drift measures a fitted vector, and k = 0 fits none; leave --drift out")
         module.prepare(data)
         seconds, more = {}, {}
     module.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when a fit ends

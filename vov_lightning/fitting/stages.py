@@ -30,7 +30,7 @@ class RateControlled(L.LightningModule):
         raise NotImplementedError  # abstract
 
     def exchange_rate(self) -> float:
-        """``lmbda`` at which the last bit of vector pays (`vov_lightning.fitting.worth`)."""
+        """``lmbda`` that asks of a bit of vector to save `MARGIN` bits of indices (`vov_lightning.fitting.worth`)."""
         raise NotImplementedError  # abstract
 
 

@@ -4,7 +4,6 @@ wandb itself is silent. A run that is logged online has one line, with its
 address; one that could not be, one line with the reason.
 """
 
-import math
 import re
 import sys
 import tempfile
@@ -97,7 +96,6 @@ class RunLogger(WandbLogger):
 
     def _log_figures(self, result: FitResult, key: str) -> None:
         figures = {name: value for name, value in result.metrics.items() if isinstance(value, int | float | str)}
-        figures |= {name: str(value) for name, value in figures.items() if value in (math.inf, -math.inf)}  # no JSON
         self.experiment.log({key: wandb.Table(columns=list(figures), data=[list(figures.values())])})
         self.experiment.summary.update({f"{key}/{name}": value for name, value in figures.items()})
         if self.media and not result.parts:

@@ -3,10 +3,11 @@
 A run is finished when ``metrics.json`` exists, which is written last. An
 unfinished run goes on from its last checkpoint, a finished one is verified and
 left alone, and a run with other settings is never touched. ``unfinished.json``
-says of a ``.vov`` file that is there already why it is not the last word. A
+says of a ``.vov`` file that is there already why it is not final. A
 joint run has a folder for each of its sources.
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -121,8 +122,8 @@ class RunFolder:
         """
         if overwrite and self.path.exists():
             # Renamed first, so that no kill leaves half a run behind under this name.
-            discarded = self.path.with_name(f".{self.path.name}-discarded-{os.getpid()}")
-            self.path.rename(discarded)
+            self.path.rename(self.path.with_name(f".{self.path.name}-discarded-{os.getpid()}"))
+        for discarded in self.path.parent.glob(f".{glob.escape(self.path.name)}-discarded-*"):
             shutil.rmtree(discarded)
         clear_fragments(self.path)
         if not self.config.exists():

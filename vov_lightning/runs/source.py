@@ -72,8 +72,8 @@ class ClipData:
             and end at scene changes.
 
     Raises:
-        SettingError: If more than one of the three is given, a caption cannot be used, or settings of one source
-            meet settings of several.
+        SettingError: If more than one of caption, caption_file and captioner is given, a caption cannot be used, or
+            settings of one source meet settings of several.
     """
 
     def __init__(

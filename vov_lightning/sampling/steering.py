@@ -23,8 +23,8 @@ WEIGHT_POWER = 0.4
 """The best candidate is chosen by errors that are weighted by `BaseModel.latent_weights` to this power. 0 weighs all
 latents alike; 1 weighs them by the error in pixels of this step alone."""
 SPARE = 2.0
-"""Indices end with the first step by which the steps of a block can take this many times its bits. An index moves the
-latents ever less towards the end of sampling; bits that are spread to the last step leave a blurred picture.
+"""A block gets no indices after the first step by which its steps could have used this many times its bits. An index
+moves the latents ever less towards the end of sampling; bits that are spread to the last step leave a blurred picture.
 ``tools/studies/choices.py spare`` measures others."""
 
 

@@ -122,9 +122,10 @@ class ClipWriter:
     @property
     def left_out(self) -> str:
         """One line on what the output does not carry and how to get it back; empty if nothing is missing."""
-        shape = "" if self._aspect == 1 else f" and pixel shape ({self._aspect.numerator}:{self._aspect.denominator})"
+        shape = f"pixel shape ({self._aspect.numerator}:{self._aspect.denominator})"
         if self._ending == ".png":
-            return f"{self._path} keeps no sound" if self._sound else ""
+            lost = ["sound"] * bool(self._sound) + [shape] * (self._aspect != 1)
+            return f"{self._path} keeps no {' and no '.join(lost)}" if lost else ""
         if self._ending:
             return ""
         folder = str(self._path).rstrip("/" + os.sep)
@@ -132,7 +133,7 @@ class ClipWriter:
         squeeze = "" if self._aspect == 1 else f" -vf setsar={self._aspect}"
         times = f", single times are in {TIMES_NAME}" if self._times is not None else ""
         return (
-            f"{folder}/ keeps no frame rate ({self._fps} fps{times}){shape}; "
+            f"{folder}/ keeps no frame rate ({self._fps} fps{times}){'' if self._aspect == 1 else f' and {shape}'}; "
             f"to make a video: ffmpeg -framerate {self._fps} -i {folder}/{FRAME_NAME.replace('{:05d}', '%05d')}"
             f"{sound}{squeeze} video.mp4"
         )

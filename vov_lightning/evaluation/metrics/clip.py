@@ -17,15 +17,16 @@ from torchmetrics.functional.image import multiscale_structural_similarity_index
 from torchmetrics.functional.image.dists import DISTSNetwork
 from torchmetrics.image import LearnedPerceptualImagePatchSimilarity, PeakSignalNoiseRatio
 
+from vov_lightning.bases.memory import true_float32
 from vov_lightning.errors import MetricError, SettingError
 from vov_lightning.evaluation.metrics import METRICS
 from vov_lightning.evaluation.metrics.fvd import PROTOCOLS
-from vov_lightning.evaluation.metrics.precision import exact_arithmetic
 from vov_lightning.evaluation.metrics.temporal import temporal_lpips
 from vov_lightning.evaluation.metrics.vmaf import MIN_SIDE as VMAF_MIN_SIDE
 from vov_lightning.evaluation.metrics.vmaf import load_vmaf, vmaf_scores
 from vov_lightning.evaluation.metrics.weights import backbone_at_hand
 from vov_lightning.nearest import did_you_mean
+from vov_lightning.runs.figures import finite
 from vov_lightning.video import Signal
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -114,7 +115,7 @@ class ClipMetrics(nn.Module):
         """
         _check_alike(decoded, source)
         figures = Figures()
-        with exact_arithmetic(self.device):
+        with torch.inference_mode(), true_float32(self.device):
             for name in self.names if names is None else names:
                 if reason := undefined_reason(name, source):
                     figures.values[name], figures.reasons[name] = None, reason
@@ -125,13 +126,13 @@ class ClipMetrics(nn.Module):
     def _measure(self, name: str, decoded: Tensor, source: Tensor, figures: Figures) -> None:
         if name == "psnr_db":
             value = self._clip_psnr(decoded, source)
-            figures.per_frame[name] = [_finite(psnr) for psnr in self._frame_psnr(decoded, source).tolist()]
+            figures.per_frame[name] = [finite(psnr) for psnr in self._frame_psnr(decoded, source).tolist()]
         else:
             frames = self._values_of_frames(name, decoded, source)
             value = float(frames.mean())
             if name in PER_FRAME:
-                figures.per_frame[name] = [_finite(value) for value in frames.tolist()]
-        figures.values[name] = _finite(value)
+                figures.per_frame[name] = [finite(value) for value in frames.tolist()]
+        figures.values[name] = finite(value)
         if not math.isfinite(value):
             figures.reasons[name] = IDENTICAL if value == math.inf else f"came out as {value}"
 
@@ -209,7 +210,3 @@ def _check_alike(decoded: Signal, source: Signal) -> None:
 def _chunk(frames: Tensor) -> int:
     """Frames at once."""
     return max(1, CHUNK_PIXELS // (frames.shape[-2] * frames.shape[-1]))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
+from vov_lightning.bases.memory import true_float32
 from vov_lightning.errors import MetricError, SettingError
 from vov_lightning.evaluation.metrics.i3d import MIN_FRAMES, NUM_FEATURES, SIDE
-from vov_lightning.evaluation.metrics.precision import exact_arithmetic
 
 PixelRange = Literal["unit", "signed"]
 PROTOCOLS: dict[str, PixelRange] = {"fvd": "unit", "fvd_upscaled": "signed"}
@@ -113,7 +113,7 @@ class FrechetVideoDistance(Metric):
         return torch.cat([self._features(batch) for batch in videos.split(self.batch_size)])
 
     def _features(self, videos: Tensor) -> Tensor:
-        with exact_arithmetic(self.device):
+        with torch.inference_mode(), true_float32(self.device):
             x = videos.to(self.device).transpose(1, 2).float() / 255
             return self.network(2 * x - 1 if self.pixel_range == "signed" else x)
 
