@@ -8,6 +8,7 @@ from PIL import Image
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli import decode, info
+from vov_lightning.video import read_signal
 
 
 @pytest.fixture
@@ -145,8 +146,6 @@ def test_stop_at_outside_its_range(vov, base, tmp_path, capsys):
 
 
 def test_early_stop_changes_the_picture(vov, base, tmp_path):
-    from vov_lightning.video import read_signal
-
     for name, stop in (("full", "0"), ("early", "0.9")):
         assert decode.main([str(vov), "-o", str(tmp_path / name), f"--stop_at={stop}", *base]) == 0
     assert not torch.equal(read_signal(tmp_path / "full").frames, read_signal(tmp_path / "early").frames)
@@ -169,11 +168,11 @@ def test_precision_that_would_round_the_vector(run_fit, capsys):
     assert "use bf16-mixed" in one_line(capsys)
 
 
-def test_odd_sizes_are_shown_as_a_folder_of_frames(run_fit, tmp_path):
+def test_odd_sizes_are_shown_in_what_takes_them(run_fit, tmp_path):
     folder = tmp_path / "odd"
     folder.mkdir()
     for index in range(5):
         Image.new("RGB", (33, 31), (50 * index, 90, 10)).save(folder / f"{index}.png")
     more = ["--data.fit=pad", "--data.height=null", "--data.width=null", "--data.frames=5"]
     assert run_fit(f"--data.path={folder}", *more) == 0
-    assert len(list((tmp_path / "runs" / "odd" / "decoded").glob("*.png"))) == 5
+    assert read_signal(tmp_path / "runs" / "odd" / "decoded.mkv").frames.shape == (5, 3, 31, 33)

@@ -219,19 +219,19 @@ class VOVModule(RateControlled):
         self.quantizer.initialise(self.vector)
 
     @property
-    def index_bits(self) -> float:
+    def index_budget_bits(self) -> float:
         """Bits of indices of all sources; 0 where they are not known beforehand."""
         return sum(index_budget_bits(self.scaling, source.clip.num_pixels) for source in self.sources)
 
     def exchange_rate(self) -> float:
         # Each source has a file of its own, which holds the vector.
-        return exchange_rate(len(self.vector), self._loss_of(None), self.index_bits / len(self.sources))
+        return exchange_rate(len(self.vector), self._loss_of(None), self.index_budget_bits / len(self.sources))
 
     def worth(self, files: Sequence[VovFile]) -> Worth:
         """What the vector takes and saves in the ``files`` of all sources (`to_file`); for vectors beside indices."""
         taken = sum(len(file.to_bytes()) - len(without_vector(file).to_bytes()) for file in files)
         loss_with = self._loss_of(self._decoded_vector(files[0]))
-        return Worth(self._loss_of(None), loss_with, self.index_bits / 8, taken)
+        return Worth(self._loss_of(None), loss_with, self.index_budget_bits / 8, taken)
 
     @torch.no_grad()
     def _loss_of(self, vector: Tensor | None) -> float:

@@ -155,7 +155,7 @@ def train_and_finish(
     files = [module.to_file(number) for number in range(len(module.sources))]
     if scaling.seeks:  # nothing is lost if a target turns out to be beyond reach
         save_unfinished(files, parts, {"stopped": "index bits are not added yet"})
-    if module.adapter_config.k and module.index_bits and isinstance(module.objective, FlowMatching):
+    if module.adapter_config.k and module.index_budget_bits and isinstance(module.objective, FlowMatching):
         if is_priced_by_budget(trainer):
             started_s = time.perf_counter()
             with locating("while the vector was tried"):

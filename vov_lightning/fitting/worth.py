@@ -91,6 +91,6 @@ def check_budget(scaling: ScalingConfig) -> None:
         )
 
 
-def exchange_rate(k: int, loss_without: float, index_bits: float) -> float:
-    """``lmbda`` at which a bit of vector saves `MARGIN` bits of indices; of ``index_bits`` a file."""
-    return MARGIN * k * loss_without / index_bits
+def exchange_rate(k: int, loss_without: float, budget_bits: float) -> float:
+    """``lmbda`` at which a bit of vector saves `MARGIN` bits of indices, of which a file has ``budget_bits``."""
+    return MARGIN * k * loss_without / budget_bits
