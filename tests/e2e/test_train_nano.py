@@ -86,3 +86,35 @@ def test_training_goes_on_from_a_model_without_context(tmp_path, tiny_nano, tiny
     assert all(
         torch.equal(kept[name], value.half().float()) for name, value in tiny_nano.autoencoder.state_dict().items()
     )
+
+
+def test_a_sibling_of_few_steps_is_distilled(tmp_path, tiny_nano_config):
+    frames = torch.randint(0, 256, (27, 3, 64, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for folder in ("train", "held_out"):
+        write_signal(Signal(frames, Fraction(25), "noise"), tmp_path / folder / "clip.mp4")
+    config = replace(tiny_nano_config, context=2)
+    Nano.untrained(config, "many").save(tmp_path / "start")
+    settings = {
+        "data.source": tmp_path / "train",
+        "data.validation": tmp_path / "held_out",
+        "data.frames": 27,
+        "data.packed": json.dumps({"clip_rows": 64, "segment_frames": 27}),
+        "data.pool": 4,
+        "out": tmp_path / "out",
+        "few_steps": 2,
+        "revision": "few",
+        "model": json.dumps(asdict(config)),
+        "transformer": json.dumps({"steps": 30, "batch_size": 4, "learning_rate": 3e-3}),
+        "machine.precision": "32-true",
+    }
+    command = [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in settings.items())]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "few_steps=2 follows a trained model; give its folder as start" in refused.stderr
+    subprocess.run([*command, f"--start={tmp_path / 'start'}"], check=True, capture_output=True)
+
+    figures = json.loads((tmp_path / "out" / "report.json").read_text())["transformer"]
+    # The untrained model is wrong by what a long step misses of many short ones.
+    assert 0 < figures["train/loss"] < figures["untrained val/loss"]
+    model, many = Nano(str(tmp_path / "out" / "export")), Nano(str(tmp_path / "start"))
+    assert (model.revision, model.context) == ("few", 2)
+    assert model.fingerprint() != many.fingerprint()
