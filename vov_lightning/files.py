@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from vov_lightning.errors import VovError
 
 FRAGMENT = ".vov-"
@@ -146,6 +148,8 @@ def check_folder(
 ) -> None:
     """Raise what `atomic_folder` would, as far as it is known before anything is written; arguments as there."""
     target = _checked_place(path, overwrite, error)
+    if target == Path.cwd():
+        raise error(f"a folder cannot replace the one that this command runs in ({target}); name another")
     if target.exists() and not target.is_dir():
         raise error(f"{path} is a file, and a folder is to be written there; remove it or choose another name")
     for entry in target.iterdir() if target.exists() else ():
@@ -181,8 +185,8 @@ def _renamed_on_success(
         finally:
             _remove(temporary)
         _fsync(target.parent)
-    except OSError as cause:
-        reason = cause.strerror or str(cause)
+    except (OSError, SafetensorError) as cause:  # safetensors wraps a full disk in an error of its own
+        reason = getattr(cause, "strerror", None) or str(cause)
         raise error(f"{path} cannot be written ({reason}); choose a folder with space and write permission") from cause
 
 

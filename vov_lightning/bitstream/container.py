@@ -8,6 +8,7 @@ file and the limits. Files of version 1 (``version1.py``) are read as clips of o
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -250,7 +251,7 @@ class VovFile:
         try:
             with open(path, "rb") as stream:
                 limits.check("file_bytes", os.fstat(stream.fileno()).st_size)
-                return cls.from_bytes(stream.read(limits.file_bytes + 1), limits, strict)
+                return cls.from_bytes(stream.read(min(limits.file_bytes, sys.maxsize - 1) + 1), limits, strict)
         except OSError as error:
             raise BitstreamError(f"{path} cannot be read: {error.strerror}") from error
         except BitstreamError as error:

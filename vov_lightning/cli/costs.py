@@ -19,6 +19,8 @@ def costs_of(options: Namespace) -> tuple[Estimate, ClipSize]:
     for setting in ("k", "rank", "draws", "steps"):
         if options[setting] < 1:
             raise SettingError(f"--{setting} {options[setting]} is below 1; leave it out for the default")
+        if options[setting] >= 2**31:
+            raise SettingError(f"--{setting} {options[setting]} is not below 2^31; leave it out for the default")
     base = class_of(options.base).skeleton()
     width, height = base.default_size.width, base.default_size.height
     if options.size is not None:

@@ -13,6 +13,9 @@ from vov_lightning.errors import SettingError
 from vov_lightning.flow import shift_time
 from vov_lightning.sampling.candidates import Codebook, HadamardCodebook, IidCodebook
 
+MOST_STEPS = 10**6
+"""Of a sampler; decoders take a thousand by default (`Limits.steps`)."""
+
 
 @dataclass(frozen=True)
 class SamplerConfig:
@@ -41,6 +44,8 @@ class SamplerConfig:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise SettingError(f"steps={self.steps} is below 1; a sampler takes at least one step")
+        if self.steps > MOST_STEPS:
+            raise SettingError(f"steps={self.steps} is above {MOST_STEPS}; use 10 to 100")
         if self.shift <= 0:
             raise SettingError(f"shift={self.shift} is not above 0; use 1 for an even grid, 3 as Wan does")
         times = self.times()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import av
 
+from vov_lightning.video.containers import coded_video, open_container
 from vov_lightning.video.images import IMAGE_ENDINGS
-from vov_lightning.video.videos import coded_video
 
 
 def left_behind(path: str | os.PathLike[str]) -> str:
@@ -23,7 +23,7 @@ def left_behind(path: str | os.PathLike[str]) -> str:
     if path.is_dir() or path.suffix.lower() in IMAGE_ENDINGS:
         return ""
     try:
-        with av.open(str(path.absolute())) as container:
+        with open_container(path) as container:
             coded = {coded_video(container), container.streams.best("audio")}
             others = [stream for stream in container.streams if stream not in coded]
             descriptions = [_description(stream) for stream in others]

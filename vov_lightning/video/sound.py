@@ -19,9 +19,9 @@ import av
 import numpy as np
 
 from vov_lightning.errors import SignalError
+from vov_lightning.video.containers import coded_video, open_container
 from vov_lightning.video.images import IMAGE_ENDINGS
 from vov_lightning.video.matroska import SoundTrack, read_track, write_track
-from vov_lightning.video.videos import coded_video
 
 SoundMode = Literal["copy", "opus", "none"]
 
@@ -78,7 +78,7 @@ def extract_sound(
     if mode == "none" or path.is_dir() or path.suffix.lower() in IMAGE_ENDINGS:
         return b""
     try:
-        with av.open(str(path.absolute())) as container:
+        with open_container(path) as container:
             stream = container.streams.best("audio")
             if stream is None:
                 return b""
@@ -133,14 +133,14 @@ def describe_sound(sound: bytes) -> str:
 def open_sound(sound: bytes) -> av.container.InputContainer:
     """libav's view of the bytes, for the stream that a muxer takes as its template."""
     try:
-        return av.open(io.BytesIO(sound), "r")
-    except av.FFmpegError as cause:
+        return av.open(io.BytesIO(sound), "r", metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as cause:  # ValueError: a codec's name that is no text
         raise SignalError(f"sound of {len(sound)} bytes is damaged ({cause}); wanted a Matroska file") from cause
 
 
 def _first_frame_time(path: Path) -> Fraction:
     """When the file shows its first frame, in its own clock; 0 where it shows none."""
-    with av.open(str(path.absolute())) as container:
+    with open_container(path) as container:
         video = coded_video(container)
         if video is None or video.codec_context is None:
             return Fraction(0)
@@ -174,7 +174,7 @@ def _copied(
 def _packet_duration(path: Path) -> Fraction:
     """Seconds of sound in a packet, 0 if they differ; refuses sound that no decoder can read."""
     lengths: Counter[Fraction] = Counter()
-    with av.open(str(path.absolute())) as container:
+    with open_container(path) as container:
         stream = container.streams.best("audio")
         if stream.codec_context is None:  # a codec unknown here: copied unseen
             return Fraction(0)

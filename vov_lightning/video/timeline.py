@@ -46,12 +46,13 @@ def read_timeline(path: Path, container: av.container.InputContainer, stream: av
     pts, dts, shown = array("q"), array("q"), bytearray()
     last_shown, last_duration, last_byte = UNKNOWN, 0, 0
     num_sound: int | None = None  # unknown until the first damaged packet
-    is_cut = False
+    is_cut, format_name = False, container.format.name
     try:
         for packet in packets_of(container, stream):
             if packet.is_corrupt and num_sound is None:
                 num_sound = len(pts)
-            pts.append(UNKNOWN if packet.pts is None else packet.pts)
+            time = packet.dts if format_name == "avi" else packet.pts  # AVI has no other, and libav makes one up
+            pts.append(UNKNOWN if time is None else time)
             dts.append(UNKNOWN if packet.dts is None else packet.dts)
             shown.append(not packet.is_discard)
             if pts[-1] >= last_shown:
@@ -59,7 +60,7 @@ def read_timeline(path: Path, container: av.container.InputContainer, stream: av
             last_byte = max(last_byte, (packet.pos or 0) + packet.size)
     except av.FFmpegError:
         is_cut = True
-    format_name, total = container.format.name, sum(shown)
+    total = sum(shown)
     is_cut = is_cut or _lacks_bytes(path, format_name, last_byte)
     announced = max(total, _num_announced(format_name, stream, total, last_shown + last_duration, is_cut))
     if num_sound is None:

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import av
 from av.codec.context import Flags
-from av.stream import Disposition
 
 from vov_lightning.errors import SignalError, SignalWarning
 from vov_lightning.video.clip import ClipReader, TimedFrame, ends_before
+from vov_lightning.video.containers import coded_video, open_container, videos_of
 from vov_lightning.video.cropping import container_crop
 from vov_lightning.video.images import transparency_error
 from vov_lightning.video.pictures import PictureConverter, display_matrix, turns_sides
@@ -119,7 +119,8 @@ class VideoReader(ClipReader):
                 ticks.append(frame.pts)
         is_timed = len(ticks) == num_held and all(a <= b for a, b in pairwise(ticks))
         num_lost = max(self._packets.num_lost, int(is_damaged))
-        return self._packets._replace(num_held=num_held, num_lost=num_lost, ticks=ticks if is_timed else None)
+        known = self._packets.ticks if len(self._packets.ticks or ()) == num_held else None
+        return self._packets._replace(num_held=num_held, num_lost=num_lost, ticks=ticks if is_timed else known)
 
     def _frames(self, start: int, count: int | None) -> Iterator[TimedFrame]:
         stop = None if count is None else start + count
@@ -127,14 +128,13 @@ class VideoReader(ClipReader):
             for _ in self._good_frames():  # raises at its end, before anyone has worked on the frames
                 pass
         convert = PictureConverter(self.path, self._crop)
-        first_tick: int | None = None
+        ticks = () if self.is_constant_rate else self._timeline.ticks or ()
         for index, frame in enumerate(self._good_frames()):
-            first_tick = frame.pts if first_tick is None else first_tick
             convert.follow(frame)
             if index >= start:
                 time = index / self.fps
-                if not self.is_constant_rate and frame.pts is not None and first_tick is not None:
-                    time = (frame.pts - first_tick) * self._time_base
+                if index < len(ticks):
+                    time = (ticks[index] - ticks[0]) * self._time_base
                 pixels = convert(frame)
                 if pixels.shape[1:] != self._size:
                     raise SignalError(
@@ -221,7 +221,7 @@ def _decode(
 
 
 def _warn_of_other_videos(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> None:
-    others = len(_videos(container)) - 1
+    others = len(videos_of(container)) - 1
     if others:
         warnings.warn(
             f"{path} holds {others + 1} videos; stream {stream.index} is read, the largest or the one marked as "
@@ -231,29 +231,11 @@ def _warn_of_other_videos(path: Path, container: av.container.InputContainer, st
         )
 
 
-def coded_video(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The video that is read, as ffmpeg chooses it among several; None if there is none."""
-    return max(_videos(container), key=_weight, default=None)
-
-
-def _videos(container: av.container.InputContainer) -> list[av.VideoStream]:
-    """Video streams without cover pictures and thumbnails."""
-    stills = Disposition.attached_pic | Disposition.timed_thumbnails
-    return [stream for stream in container.streams.video if not stream.disposition & stills]
-
-
-def _weight(stream: av.VideoStream) -> int:
-    """Rank by which ffmpeg chooses among several videos: the mark "default" counts five million pixels."""
-    pixels = stream.codec_context.width * stream.codec_context.height if stream.codec_context else 0
-    return pixels + 5_000_000 * bool(stream.disposition & Disposition.default)
-
-
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """The container and its video, ready to decode; libav's errors become ``SignalError``."""
     try:
-        # An absolute path, because libav takes "take:2.mp4" for a protocol named "take".
-        with av.open(str(path.absolute()), metadata_errors="replace") as container:
+        with open_container(path) as container:
             stream = coded_video(container)
             if stream is None:
                 what = "sound and a cover picture, but no video" if container.streams.video else "no video stream"

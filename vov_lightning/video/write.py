@@ -357,7 +357,8 @@ def _check_times(path: str | os.PathLike[str], times: Sequence[Fraction], end: F
 def _encoder_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    except (av.FFmpegError, ValueError) as cause:  # ValueError: a PyAV built without x264
+    # ValueError: a PyAV built without x264, or a codec's name that is no text; the others: numbers of a damaged file.
+    except (av.FFmpegError, ValueError, OverflowError, IndexError) as cause:
         if isinstance(cause, (OSError, SignalError)):
             raise
         raise SignalError(
