@@ -5,7 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
+from vov_lightning.errors import VovError
 from vov_lightning.files import atomic_folder, atomic_path, clear_fragments
 from vov_lightning.runs.folder import RunFolder
 
@@ -67,3 +69,20 @@ def test_a_kill_while_a_folder_is_replaced_loses_neither(tmp_path: Path, monkeyp
     (aside,) = tmp_path.iterdir()
     assert aside.name.startswith(".run-before-")
     assert (aside / "a").read_text() == "old"
+
+
+def test_a_full_disk_is_one_of_our_errors_whoever_meets_it(tmp_path: Path) -> None:
+    message = r"a\.safetensors cannot be written \(.*No space left"
+    with pytest.raises(VovError, match=message), atomic_path(tmp_path / "a.safetensors"):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", ".", "../run"])
+def test_the_folder_of_the_command_is_not_replaced(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    message = "cannot replace the one that this command runs in"
+    with pytest.raises(VovError, match=message), atomic_folder(name, replaceable=lambda _: True):
+        pass
+    (tmp_path / "run" / "still").touch()

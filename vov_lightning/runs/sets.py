@@ -3,19 +3,25 @@
 import json
 import os
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vov_lightning.errors import RunError, SettingError, SignalError
+from vov_lightning.errors import RunError, SettingError, SignalError, SignalWarning
 from vov_lightning.files import atomic_write, sha256_of
 from vov_lightning.runs.figures import format_db, mean
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.video.images import IMAGE_ENDINGS
 
-VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".y4m", ".avi", ".m4v")
+VIDEO_ENDINGS = (
+    ".mp4", ".mov", ".mkv", ".webm", ".y4m", ".avi", ".m4v", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv",
+    ".ogv", ".3gp", ".3g2", ".mxf", ".vob", ".gif", ".avif",
+)  # fmt: skip
 """Files of a folder without manifest that are taken for videos."""
+BESIDE_ENDINGS = (".txt", ".md", ".json", ".csv", ".yaml", ".yml", ".vov")
+"""Files that may lie beside clips without being meant as one."""
 MANIFEST = "manifest.json"
 FIGURES = ("bytes", "bpp", "psnr_db")
 """Columns of the table, as ``metrics.json`` names them."""
@@ -82,13 +88,23 @@ def _prepared(manifest: Path) -> list[Member]:
 
 def _found(folder: Path) -> list[Member]:
     def is_member(path: Path) -> bool:
-        if path.name.startswith("."):
-            return False
         if path.is_dir():
             return any(child.suffix.lower() in IMAGE_ENDINGS for child in path.iterdir())
         return path.suffix.lower() in (*IMAGE_ENDINGS, *VIDEO_ENDINGS)
 
-    return [Member(path.resolve().stem, path) for path in sorted(folder.iterdir()) if is_member(path)]
+    paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    members = [path for path in paths if is_member(path)]
+    if left := [path.name for path in paths if path not in members and _could_be_meant(path)]:
+        warnings.warn(
+            f"{folder}: left out, as their endings are of no video or image: {', '.join(left)}; rename or convert them",
+            SignalWarning,
+            stacklevel=3,
+        )
+    return [Member(path.resolve().stem, path) for path in members]
+
+
+def _could_be_meant(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() not in BESIDE_ENDINGS
 
 
 def part_of_array() -> str | None:

@@ -108,9 +108,7 @@ class ClipData:
                 "crop; leave it out to keep the picture's shape"
             )
         if segment is not None and segment < 1:
-            raise SettingError(
-                f"segment={segment} is below 1 frame; leave it out for the base model's own length"
-            )
+            raise SettingError(f"segment={segment} is below 1 frame; leave it out for the base model's own length")
         self.path, self.start, self.fps, self.audio, self.segment = path, start, fps, audio, segment
         self.fit: Fit = fit or ("scale" if width is None else "resize")
         self.caption, self.captioner = caption, captioner

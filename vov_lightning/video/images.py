@@ -20,9 +20,10 @@ BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and a
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
-def transparency_error(path: Path, flattened: str, input_options: str = "") -> SignalError:
+def transparency_error(path: Path, flattened: str, input_options: str = "", filters: str = "-vf {}") -> SignalError:
     """The refusal of a file with transparent pixels, with the command that makes ``flattened`` out of it."""
-    command = f"ffmpeg {input_options}-i {path.name} -vf premultiply=inplace=1,format=gbrp {flattened}"
+    filters = filters.format("premultiply=inplace=1,format=gbrp")
+    command = f"ffmpeg {input_options}-i {path.name} {filters} {flattened}"
     return SignalError(f"{path} has transparent pixels, which are not coded; flatten it first, onto black: {command}")
 
 

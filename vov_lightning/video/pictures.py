@@ -6,8 +6,8 @@ The conversion is that of ffmpeg's command line: libswscale's bicubic scaler ins
 - Colour: the matrix (BT.601, BT.709, FCC, SMPTE 240M, BT.2020) and range that the stream states, and where it states
   none BT.601 and limited range at every size. Any other matrix (YCgCo, ICtCp, ...) is refused, because libswscale would
   use another one instead. 8-bit 4:2:0 of even height takes its fast conversion: one grey level darker on a smooth
-  pattern, and 36 dB where an exact one has 40. HDR is not tone-mapped.
-- Depth: more than 8 bits are converted to 8.
+  pattern, and 36 dB where an exact one has 40. HDR is not tone-mapped, and a warning says so.
+- Depth: more than 8 bits are converted to 8, and a warning says so.
 - Interlaced pictures keep both fields in one frame. Their chroma is converted field by field, unlike ffmpeg without
   ``scale=interl=1``, which mixes the two; and a warning says so.
 - Orientation: all eight of the display matrix.
@@ -34,6 +34,9 @@ CONVERTED_MATRICES = (1, 2, 4, 5, 6, 7, 9)
 YCGCO = 8
 MATRIX_NAMES = {0: "RGB", YCGCO: "YCgCo", 10: "BT.2020 constant luminance", 11: "SMPTE 2085", 14: "ICtCp", 15: "IPT-C2"}
 
+HDR_CURVES = {16: "PQ", 18: "HLG"}
+"""AVColorTransferCharacteristic, the codes of ITU-T H.273."""
+
 Matrix = tuple[int, int, int, int]
 """``a, b, c, d``: a pixel at x, y is shown at ``a*x + c*y, b*x + d*y``, apart from a shift."""
 
@@ -52,7 +55,7 @@ class PictureConverter:
         self._path, self._crop = path, crop
         self._settings: tuple | None = None
         self._graph = av.filter.Graph()
-        self._has_warned = False
+        self._told: set[str] = set()
         self._matrix = (1, 0, 0, 1)
 
     def follow(self, frame: av.VideoFrame) -> None:
@@ -89,15 +92,28 @@ class PictureConverter:
                 f"{path} states the colour matrix {matrix}, which libswscale does not convert; wanted BT.601, BT.709 "
                 f"or BT.2020, {remedy}: ffmpeg -i {path.name} -vf {change} -c:v ffv1 {path.stem}_bt709.mkv"
             )
-        if frame.interlaced_frame and not self._has_warned:
-            self._has_warned = True
-            warnings.warn(
+        if frame.interlaced_frame:
+            self._tell(
                 f"{path} is interlaced: each frame is coded with both of its fields, which shows combs where things "
                 "move; for whole pictures deinterlace it first: "
-                f"ffmpeg -i {path.name} -vf bwdif -c:v ffv1 {path.stem}_whole.mkv",
-                SignalWarning,
-                stacklevel=2,
+                f"ffmpeg -i {path.name} -vf bwdif -c:v ffv1 {path.stem}_whole.mkv"
             )
+        bits = max(component.bits for component in frame.format.components)
+        if frame.color_trc in HDR_CURVES:
+            to_light = "zscale=transfer=linear:npl=100,tonemap=hable,zscale=transfer=bt709:matrix=bt709:primaries=bt709"
+            self._tell(
+                f"{path} is HDR ({HDR_CURVES[frame.color_trc]}), and its {bits} bits are reduced to 8 without tone "
+                "mapping: it will look pale; map it first: "
+                f"ffmpeg -i {path.name} -vf {to_light},format=yuv420p -c:v ffv1 {path.stem}_sdr.mkv"
+            )
+        elif bits > 8:
+            self._tell(f"{path} has {bits} bits a sample, which are reduced to 8")
+
+    def _tell(self, message: str) -> None:
+        """A warning, once."""
+        if message not in self._told:
+            self._told.add(message)
+            warnings.warn(message, SignalWarning, stacklevel=2)
 
     def _convert(self, frame: av.VideoFrame, target: str) -> np.ndarray:
         """``[H, W, C]`` uint8, cropped and upright."""

@@ -1,13 +1,14 @@
 """The sound of a clip as bytes that travel with it: a small Matroska file of one track (``matroska.py``).
 
 Sound is never judged, only carried: its packets are copied, or encoded again as Opus where the source's are too many
-bits. Time 0 is the first frame of the clip. Sound that begins earlier or later keeps its place, and what a decoder
-needs from before time 0 stays in the file, marked as not to be played.
+bits. Time 0 is the first frame of the clip. Sound that begins later keeps its place. What sounds before is left out
+with a warning; what a decoder needs from before time 0 stays in the file, marked as not to be played.
 """
 
 import io
 import itertools
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from typing import Literal, get_args
 import av
 import numpy as np
 
-from vov_lightning.errors import SignalError
+from vov_lightning.errors import SignalError, SignalWarning
 from vov_lightning.video.containers import coded_video, open_container
 from vov_lightning.video.images import IMAGE_ENDINGS
 from vov_lightning.video.matroska import SoundTrack, read_track, write_track
@@ -30,6 +31,8 @@ MIN_BITRATE, MAX_BITRATE = 6000, 256000  # what libopus takes of one channel (RF
 # How much a decoder hears before it is right: 80 ms of Opus (RFC 7845, section 4.6), one packet of anything else.
 OPUS_PRE_ROLL = Fraction(80, 1000)
 PROBED_PACKETS = 10
+NOTICED = Fraction(1, 10)
+"""Seconds of sound that are missed; encoders begin a packet or two early."""
 BIT_EXACT = {"fflags": "+bitexact"}  # no random numbers, no version of libav
 ENCRYPTED = ("enca", "drms")  # what MP4 calls sound under DRM
 
@@ -83,6 +86,8 @@ def extract_sound(
             if stream is None:
                 return b""
             begin = _first_frame_time(path) + start
+            if start == 0:
+                _warn_of_earlier_sound(path, stream, begin)
             window = _Window(begin, None if duration is None else begin + duration)
             if mode == "copy":
                 track = _copied(container, stream, window, path)
@@ -133,9 +138,13 @@ def describe_sound(sound: bytes) -> str:
 def open_sound(sound: bytes) -> av.container.InputContainer:
     """libav's view of the bytes, for the stream that a muxer takes as its template."""
     try:
-        return av.open(io.BytesIO(sound), "r", metadata_errors="replace")
+        container = av.open(io.BytesIO(sound), "r", metadata_errors="replace")
     except (av.FFmpegError, ValueError) as cause:  # ValueError: a codec's name that is no text
         raise SignalError(f"sound of {len(sound)} bytes is damaged ({cause}); wanted a Matroska file") from cause
+    if not container.streams.audio:
+        container.close()
+        raise SignalError(f"sound of {len(sound)} bytes is damaged (it holds no track of sound)")
+    return container
 
 
 def _first_frame_time(path: Path) -> Fraction:
@@ -169,6 +178,18 @@ def _copied(
     if not kept:
         return None
     return _with_times(_muxed(stream, [data for _, data in kept]), [time for time, _ in kept], duration)
+
+
+def _warn_of_earlier_sound(path: Path, stream: av.AudioStream, begin: Fraction) -> None:
+    """Say what a viewer of the source hears before its first picture, at ``begin``."""
+    lost = begin - (stream.start_time or 0) * (stream.time_base or 0)
+    if stream.start_time is not None and lost > NOTICED:
+        warnings.warn(
+            f"{path} sounds for {float(lost):.2f} s before its first picture, which is left out; to keep it, show that "
+            f"picture from the beginning: ffmpeg -i {path.name} -vf fps=source_fps:start_time=0 {path.stem}_whole.mkv",
+            SignalWarning,
+            stacklevel=2,
+        )
 
 
 def _packet_duration(path: Path) -> Fraction:

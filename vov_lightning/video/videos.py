@@ -11,7 +11,7 @@ frames before that are wanted: libav takes a broken download for an ordinary end
 import warnings
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cached_property
@@ -34,6 +34,9 @@ from vov_lightning.video.timing import rate_of
 ONE_PACKET_A_FRAME = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "yuv4mpegpipe", "dv")
 HIDDEN_FRAMES = ("vp8",)
 
+# Of these two the second video is the alpha of the first.
+AVIF = ("avif", "avis")
+
 # VP8 and VP9 keep alpha in a second stream, which only these decoders return; libav's own drop it silently.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -52,11 +55,14 @@ class VideoReader(ClipReader):
     def __init__(self, path: Path, fps: Fraction | None) -> None:
         self.path, self.name = path, path.stem
         with _open(path) as (container, stream):
-            _warn_of_other_videos(path, container, stream)
             codec = stream.codec_context.name
             decoder = ALPHA_DECODERS.get(codec)
             if decoder and any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items()):
                 raise transparency_error(path, f"{path.stem}_flat.mkv", f"-c:v {decoder} ")
+            if container.metadata.get("major_brand") in AVIF and len(videos_of(container)) > 1:
+                merge = '-filter_complex "[0:v:0][0:v:1]alphamerge,{}"'
+                raise transparency_error(path, f"{path.stem}_flat.png", filters=merge)
+            _warn_of_other_videos(path, container, stream)
             self._crop = container_crop(stream)
             self.has_sound = bool(container.streams.audio)
             self._time_base = stream.time_base or Fraction(1, 90000)
@@ -81,8 +87,16 @@ class VideoReader(ClipReader):
         if not self._packets_are_frames and (first.interlaced_frame or not self.is_constant_rate):
             # A packet may hold a single field, or a frame that is not shown.
             rate, self.is_constant_rate = rate_of(self._decoded.ticks or (), self._time_base, stated, last_duration)
+        last_s = last_duration * self._time_base
         if fps is not None:
             rate, self.is_constant_rate = fps, True
+        elif rate is not None and last_s > 2 / rate:
+            warnings.warn(
+                f"{path} shows its last frame for {float(last_s):.2f} s, a .vov file for {float(1 / rate):.2f} s like "
+                f"the others; to keep it, repeat it: ffmpeg -i {path.name} -vf fps={rate} {path.stem}_whole.mkv",
+                SignalWarning,
+                stacklevel=4,
+            )
         if rate is None:
             raise SignalError(f"{path} states no frame rate; give it as fps=25 or --data.fps 25")
         self.fps = rate
@@ -128,7 +142,7 @@ class VideoReader(ClipReader):
             for _ in self._good_frames():  # raises at its end, before anyone has worked on the frames
                 pass
         convert = PictureConverter(self.path, self._crop)
-        ticks = () if self.is_constant_rate else self._timeline.ticks or ()
+        ticks: Sequence[int] = () if self.is_constant_rate else self._timeline.ticks or ()
         for index, frame in enumerate(self._good_frames()):
             convert.follow(frame)
             if index >= start:

@@ -357,8 +357,11 @@ def _check_times(path: str | os.PathLike[str], times: Sequence[Fraction], end: F
 def _encoder_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    # ValueError: a PyAV built without x264, or a codec's name that is no text; the others: numbers of a damaged file.
-    except (av.FFmpegError, ValueError, OverflowError, IndexError) as cause:
+    except OverflowError as cause:  # of a damaged file, or a very odd one
+        raise SignalError(
+            f"{path} cannot hold these times or this pixel shape ({cause}); write a folder of PNG files instead"
+        ) from cause
+    except (av.FFmpegError, ValueError) as cause:  # ValueError: a PyAV built without x264
         if isinstance(cause, (OSError, SignalError)):
             raise
         raise SignalError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vov_lightning.errors import RunError, SettingError, SignalError
+from vov_lightning.errors import RunError, SettingError, SignalError, SignalWarning
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.sets import (
     Member,
@@ -46,6 +46,14 @@ def prepared(folder, *files):
 
 def test_clips_images_and_folders_are_members(folder):
     assert names(folder) == ["a", "b", "c"]
+
+
+def test_what_is_left_out_is_named(tmp_path):
+    for name in ("a.MTS", "b.wmv", "c.gif", "notes.txt", "d.heic", ".hidden", "old.vov"):
+        (tmp_path / name).touch()
+    with pytest.warns(SignalWarning, match=r"left out, as their endings are of no video or image: d\.heic; rename"):
+        members = read_set(tmp_path)
+    assert [member.name for member in members] == ["a", "b", "c"]
 
 
 def test_caption_is_the_text_file_beside_the_clip(folder):

@@ -220,6 +220,26 @@ class TestRefused:
         with pytest.raises(SignalError, match="sound of 5 bytes is damaged"):
             ClipWriter("out.mp4", 32, 48, FPS, sound=b"noise")
 
+    def test_sound_without_a_track_of_sound(self, clips):
+        silent = clips.make("a.mkv", audio=None).read_bytes()
+        with pytest.raises(SignalError, match="is damaged"):
+            ClipWriter("out.mp4", 32, 48, FPS, sound=silent)
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            {"sample_aspect_ratio": Fraction(2**31)},
+            {"sample_aspect_ratio": Fraction(1, 2**31)},
+            {"times": [Fraction(2**63 * n) for n in range(3)]},
+        ],
+        ids=["wide", "narrow", "long"],
+    )
+    def test_numbers_that_no_movie_holds(self, odd, tmp_path):
+        message = "cannot hold these times or this pixel shape"
+        with pytest.raises(SignalError, match=message), ClipWriter(tmp_path / "out.mkv", 32, 48, FPS, **odd) as writer:
+            writer.write(grey(3))
+        assert not list(tmp_path.iterdir())
+
     @pytest.mark.parametrize(
         ("times", "end", "message"),
         [
