@@ -117,7 +117,7 @@ def test_a_grid_is_one_sheet(run_edit, fitted, tiny_weights, tmp_path, capsys):
         (["--size=40000x40000"], "above the limit of 2147483648; for a file you trust: --limits.output_samples"),
         (["--device=gpu"], "device=gpu cannot be used"),
         (["--negative_prompt=gray"], "set guidance to 2 or more"),
-        (["--weights", "1", "2"], "for 1 files; give one or more files, a number for each"),
+        (["--weights", "1", "2"], "for 1 files; give each file one finite number"),
         (["--prompt", "dim", "bright"], "2 prompts at 1 strengths make one sheet"),
         (["--seed=4", "--keep_steps=2"], "the file's index bits cannot be kept, another seed"),
     ],

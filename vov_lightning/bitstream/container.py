@@ -8,7 +8,6 @@ file and the limits. Files of version 1 (``version1.py``) are read as clips of o
 """
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -39,6 +38,7 @@ from vov_lightning.files import atomic_write
 
 MAGIC = b"VOV"
 VERSION = 2
+PIECE_BYTES = 2**20
 """What is written; files of version 1 are read, too."""
 
 
@@ -251,7 +251,10 @@ class VovFile:
         try:
             with open(path, "rb") as stream:
                 limits.check("file_bytes", os.fstat(stream.fileno()).st_size)
-                return cls.from_bytes(stream.read(min(limits.file_bytes, sys.maxsize - 1) + 1), limits, strict)
+                data = bytearray()
+                while piece := stream.read(min(PIECE_BYTES, limits.file_bytes + 1 - len(data))):
+                    data += piece
+                return cls.from_bytes(bytes(data), limits, strict)
         except OSError as error:
             raise BitstreamError(f"{path} cannot be read: {error.strerror}") from error
         except BitstreamError as error:

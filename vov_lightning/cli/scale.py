@@ -15,7 +15,7 @@ from vov_lightning.files import check_file
 from vov_lightning.progress import ClipBar
 from vov_lightning.runs.figures import finite, format_db
 from vov_lightning.runs.source import source_of
-from vov_lightning.sampling.config import ScalingConfig, check_scaling
+from vov_lightning.sampling.config import SamplerConfig, ScalingConfig, check_scaling
 from vov_lightning.video import remove_padding
 from vov_lightning.video.compare import SquaredError
 from vov_lightning.video.source import Fit
@@ -52,6 +52,7 @@ def main(args: list[str] | None = None) -> None:
     check_source("--source", options.source)
     plain = keep_steps(file, 0)
     if options.steps is not None:
+        SamplerConfig(steps=options.steps)  # refuses what no sampler takes
         plain = replace(plain, header=replace(plain.header, steps=options.steps))
     check_scaling(sampler_of(plain.header), options.scaling)
     base = load_decoder(file, options)

@@ -37,7 +37,7 @@ def with_clip(args: list[str]) -> list[str]:
     """
     found, clips, words = [], [], iter([*_data_as_path(args)])
     for word in words:
-        if not word.startswith("-"):
+        if word == "-" or not word.startswith("-"):
             clips.append(word)
             continue
         found.append(word)
@@ -50,6 +50,8 @@ def with_clip(args: list[str]) -> list[str]:
             f'"[{", ".join(clips)}]" for one vector'
         )
     for clip in clips:
+        if clip == "-":
+            raise SettingError("- is no clip; a file is read several times, so give its path and no pipe")
         if clip.endswith((".yaml", ".yml")):
             raise SettingError(f"{clip} is a configuration and no clip; give --config {clip}")
         if clip.endswith(".vov"):

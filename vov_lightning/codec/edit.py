@@ -78,7 +78,9 @@ class EditConfig:
         if self.seed is not None and not 0 <= self.seed < 2**64:
             raise SettingError(f"seed={self.seed} is outside 0 .. 2^64 - 1")
         if self.guidance is not None and not 0 <= self.guidance < math.inf:
-            raise SettingError(f"guidance={self.guidance} is below 0; use 1 for none, 2 to 5 to follow the prompt more")
+            raise SettingError(
+                f"guidance={self.guidance} is no number from 0 on; use 1 for none, 2 to 5 to follow the prompt more"
+            )
         if self.negative_prompt is not None and self.guidance in (None, 1):
             raise SettingError(
                 f"negative_prompt={self.negative_prompt!r} does nothing with guidance={self.guidance}; "
@@ -227,7 +229,7 @@ def check_request(files: Sequence[VovFile], config: EditConfig, weights: Sequenc
 
 def _check_weights(files: Sequence[VovFile], weights: Sequence[float]) -> None:
     if not files or len(weights) != len(files) or not all(map(math.isfinite, weights)):
-        raise SettingError(f"weights={list(weights)} for {len(files)} files; give one or more files, a number for each")
+        raise SettingError(f"weights={list(weights)} for {len(files)} files; give each file one finite number")
 
 
 def _sampler(header: Header, config: EditConfig) -> SamplerConfig:

@@ -1,5 +1,6 @@
 """Settings of the sampler: times that it visits, from 1 (noise) to 0 (clean), and how indices steer it."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -56,8 +57,12 @@ class SamplerConfig:
             )
         if self.scheduler == "unipc" and self.steps >= 1000:
             raise SettingError(f"steps={self.steps} with scheduler=unipc: it knows 1000 times, use fewer, about 50")
-        if self.guidance < 0:
-            raise SettingError(f"guidance={self.guidance} is below 0; use 1 for none, about 5 for text-to-video")
+        if not 0 <= self.guidance < math.inf:
+            raise SettingError(
+                f"guidance={self.guidance} is no number from 0 on; use 1 for none, about 5 for text-to-video"
+            )
+        if not 0 <= self.seed < 2**64:
+            raise SettingError(f"seed={self.seed} is outside 0 .. 2^64 - 1; use 0")
 
     def times(self) -> Tensor:
         """Times [steps + 1] float32, from 1 down to 0.

@@ -166,3 +166,12 @@ def test_save_and_open(tmp_path):
     assert VovFile.open(str(path)) == FILE
     with pytest.raises(BitstreamError, match=f"file_bytes={len(FILE.to_bytes())} is above the limit of 20"):
         VovFile.open(path, Limits(file_bytes=20))
+
+
+def test_a_limit_beyond_any_memory_is_no_limit(tmp_path):
+    path = tmp_path / "a.vov"
+    FILE.save(path)
+    for most in (2**40, 2**63 - 1, 10**20):
+        assert VovFile.open(path, Limits(file_bytes=most)) == FILE
+    with pytest.raises(BitstreamError, match=f"file_bytes={path.stat().st_size} is above the limit of 9"):
+        VovFile.open(path, Limits(file_bytes=9))

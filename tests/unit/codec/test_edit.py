@@ -168,12 +168,12 @@ class TestMerge:
             edit([make_file(tiny_nano), make_file(other)], tiny_nano, CAPTION)
 
     def test_no_file_is_refused(self, tiny_nano: Nano) -> None:
-        with pytest.raises(SettingError, match="for 0 files; give one or more"):
+        with pytest.raises(SettingError, match="for 0 files; give each file one finite number"):
             edit([], tiny_nano, CAPTION)
 
     @pytest.mark.parametrize("weights", [[1.0], [1.0, 1.0, 1.0], [1.0, float("nan")]])
     def test_a_weight_for_each_file(self, tiny_nano: Nano, weights: list[float]) -> None:
-        with pytest.raises(SettingError, match=r"for 2 files; give one or more files, a number for each"):
+        with pytest.raises(SettingError, match=r"for 2 files; give each file one finite number"):
             edit([make_file(tiny_nano)] * 2, tiny_nano, CAPTION, weights=weights)
 
 
@@ -245,7 +245,7 @@ class TestIndices:
     [
         ({"strength": float("nan")}, "strength=nan is no number"),
         ({"seed": -1}, "seed=-1 is outside"),
-        ({"guidance": -2.0}, "guidance=-2.0 is below 0"),
+        ({"guidance": -2.0}, "guidance=-2.0 is no number from 0 on"),
         ({"negative_prompt": "gray"}, "negative_prompt='gray' does nothing with guidance=None"),
         ({"keep_steps": -1}, "keep_steps=-1 is below 0"),
         ({"stop_at": 1.0}, r"stop_at=1\.0 is outside"),

@@ -56,7 +56,7 @@ def test_ready_made_times_pass_through_an_unshifted_scheduler() -> None:
         ({"steps": 0}, "steps=0 is below 1"),
         ({"shift": 0.0}, "shift=0.0 is not above 0"),
         ({"shift": -3.0}, "shift=-3.0 is not above 0"),
-        ({"guidance": -0.5}, "guidance=-0.5 is below 0"),
+        ({"guidance": -0.5}, "guidance=-0.5 is no number from 0 on"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
