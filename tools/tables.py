@@ -98,6 +98,23 @@ def joins() -> Data:
     return {**about(data), "columns": columns, "rows": data["rows"], "file": "joins"}
 
 
+def few_steps() -> Data:
+    """Vectors for few-step decoders, without indices and with them."""
+    data = read("few_steps")
+    shown = {"bpp": ("bpp", 3), "psnr_db": ("dB", 2), "lpips": ("LPIPS", 3)}
+    named = ("vector", "fitted through", "decoder")
+    rows: dict[tuple[str, ...], Data] = {}
+    for row in data["means"]:
+        key = tuple(row[name] for name in named)
+        figures = {f"{label}, {row['indices']} indices": row[figure] for figure, (label, _) in shown.items()}
+        rows[key] = rows.get(key, dict(zip(named, key, strict=True))) | figures
+    figures = [
+        (f"{label}, {where} indices", digits) for where in ("without", "with") for label, digits in shown.values()
+    ]
+    columns = [*({"name": name} for name in named), *({"name": name, "digits": digits} for name, digits in figures)]
+    return {**about(data), "columns": columns, "rows": list(rows.values()), "file": "few_steps"}
+
+
 def windows() -> Data:
     """What overlap, taper and place of windows do at one size."""
     data = read("windows")["quality"]
@@ -157,7 +174,17 @@ def plain(name: str) -> Callable[[], Data]:
 TABLES: dict[str, Callable[[], Data]] = {
     **{
         function.__name__: function
-        for function in (whole_clips, whole_clips_past, memory, encode_ratio, joins, windows, drift, full_size)
+        for function in (
+            whole_clips,
+            whole_clips_past,
+            memory,
+            encode_ratio,
+            joins,
+            windows,
+            few_steps,
+            drift,
+            full_size,
+        )
     },
     **{
         name: plain(name)
