@@ -108,10 +108,9 @@ def few_steps() -> Data:
         key = tuple(row[name] for name in named)
         figures = {f"{label}, {row['indices']} indices": row[figure] for figure, (label, _) in shown.items()}
         rows[key] = rows.get(key, dict(zip(named, key, strict=True))) | figures
-    figures = [
-        (f"{label}, {where} indices", digits) for where in ("without", "with") for label, digits in shown.values()
-    ]
-    columns = [*({"name": name} for name in named), *({"name": name, "digits": digits} for name, digits in figures)]
+    columns: list[Data] = [{"name": name} for name in named]
+    for where in ("without", "with"):
+        columns += [{"name": f"{label}, {where} indices", "digits": digits} for label, digits in shown.values()]
     return {**about(data), "columns": columns, "rows": list(rows.values()), "file": "few_steps"}
 
 
