@@ -123,7 +123,7 @@ class RunFolder:
         if overwrite and self.path.exists():
             # Renamed first, so that no kill leaves half a run behind under this name.
             self.path.rename(self.path.with_name(f".{self.path.name}-discarded-{os.getpid()}"))
-        for discarded in self.path.parent.glob(f".{glob.escape(self.path.name)}-discarded-*"):
+        for discarded in self.path.parent.glob(f".{glob.escape(self.path.name)}-discarded-[0-9]*"):
             shutil.rmtree(discarded)
         clear_fragments(self.path)
         if not self.config.exists():
