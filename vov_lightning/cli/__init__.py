@@ -6,6 +6,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from typing import TextIO
 
 from vov_lightning.errors import SignalWarning
 from vov_lightning.fitting.quiet import ADVICE
@@ -17,16 +18,22 @@ for message in ADVICE:
     warnings.filterwarnings("ignore", message=message)
 logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
-_format_as_python_does = warnings.formatwarning
+_show_as_python_does = warnings.showwarning
 
 
-def one_line(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    """Our own warnings as a command shows its errors, in one line; others as Python shows them."""
-    if not issubclass(category, SignalWarning):
-        return _format_as_python_does(message, category, filename, lineno, line)
-    return f"{Path(sys.argv[0]).name}: warning: {message}\n"
+def show_in_one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings as a command shows its errors, in one line; others as Python does."""
+    if issubclass(category, SignalWarning):
+        print(f"{Path(sys.argv[0]).name}: warning: {message}", file=file or sys.stderr)
+    else:
+        _show_as_python_does(message, category, filename, lineno, file, line)
 
 
-warnings.formatwarning = one_line
+warnings.showwarning = show_in_one_line  # Lightning replaces warnings.formatwarning when it is imported

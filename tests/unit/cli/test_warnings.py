@@ -1,17 +1,23 @@
 """Warnings as a command shows them."""
 
+import subprocess
 import sys
-import warnings
 
+PROGRAM = """
+import sys, warnings
 from vov_lightning import cli
+import lightning  # which formats warnings its own way
 from vov_lightning.errors import SignalWarning
 
+sys.argv = ["/somewhere/vov-fit"]
+warnings.warn("a.mp4 is interlaced", SignalWarning)
+warnings.warn("odd", UserWarning)
+"""
 
-def test_our_own_warnings_are_one_line_under_the_commands_name(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["/somewhere/vov-fit"])
-    told = SignalWarning("a.mp4 is interlaced"), SignalWarning, "a.py", 7
-    assert warnings.formatwarning(*told) == cli.one_line(*told) == "vov-fit: warning: a.mp4 is interlaced\n"
 
-
-def test_warnings_of_others_keep_their_place():
-    assert "a.py:7: UserWarning: odd" in warnings.formatwarning(UserWarning("odd"), UserWarning, "a.py", 7)
+def test_our_own_are_one_line_under_the_commands_name_and_others_keep_their_place():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    own, other = done.stderr.splitlines()[:2]
+    assert own == "vov-fit: warning: a.mp4 is interlaced"
+    assert ":9:" in other
+    assert "odd" in other
