@@ -93,7 +93,14 @@ def encode_ratio() -> Data:
 def joins() -> Data:
     """How far the picture steps between blocks and inside them."""
     data = read("joins")
-    kept = ("figure", "inside", "join of blocks", "join of blocks / inside")
+    kept = (
+        "figure",
+        "inside",
+        "join of blocks",
+        "join of blocks / inside",
+        "join of segments",
+        "join of segments / inside",
+    )
     columns = [{"name": kept[0]}, *({"name": name, "digits": 2} for name in kept[1:])]
     return {**about(data), "columns": columns, "rows": data["rows"], "file": "joins"}
 
