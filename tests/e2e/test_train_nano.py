@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vov_lightning.bases.nano.model import Nano
+from vov_lightning.bases.nano.model import Nano, NanoConfig
 from vov_lightning.video import Signal, write_signal
 
 pytestmark = pytest.mark.slow
@@ -53,25 +53,30 @@ def test_training_exports_a_model_and_a_report(tmp_path):
         assert set(report[stage]) == {"untrained val/psnr_db", "train/psnr_db", "validation/psnr_db"}
 
 
-def test_training_goes_on_from_a_model_without_context(tmp_path, tiny_nano, tiny_nano_config):
+def command_of(folder: Path, model: NanoConfig, **more: object) -> list[str]:
+    """Trains a ``model`` with context in ``folder``, on a clip of noise."""
     frames = torch.randint(0, 256, (27, 3, 64, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    for folder in ("train", "held_out"):
-        write_signal(Signal(frames, Fraction(25), "noise"), tmp_path / folder / "clip.mp4")
-        write_signal(Signal(frames[:9], Fraction(25), "noise"), tmp_path / folder / "too_short.mp4")
-    tiny_nano.save(tmp_path / "start")
+    for name in ("train", "held_out"):
+        write_signal(Signal(frames, Fraction(25), "noise"), folder / name / "clip.mp4")
+        write_signal(Signal(frames[:9], Fraction(25), "noise"), folder / name / "too_short.mp4")
     settings = {
-        "data.source": tmp_path / "train",
-        "data.validation": tmp_path / "held_out",
+        "data.source": folder / "train",
+        "data.validation": folder / "held_out",
         "data.frames": 27,
         "data.packed": json.dumps({"clip_rows": 64, "segment_frames": 27}),
         "data.pool": 4,
-        "out": tmp_path / "out",
-        "start": tmp_path / "start",
-        "model": json.dumps(asdict(replace(tiny_nano_config, context=2))),
-        "transformer": json.dumps({"steps": 2, "batch_size": 2, "learning_rate": 1e-3}),
+        "out": folder / "out",
+        "model": json.dumps(asdict(model)),
+        **more,
     }
-    command = [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in settings.items())]
-    subprocess.run(command, check=True, capture_output=True)
+    return [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in settings.items())]
+
+
+def test_training_goes_on_from_a_model_without_context(tmp_path, tiny_nano, tiny_nano_config):
+    tiny_nano.save(tmp_path / "start")
+    stage = json.dumps({"steps": 2, "batch_size": 2, "learning_rate": 1e-3})
+    more = {"start": tmp_path / "start", "transformer": stage}
+    subprocess.run(command_of(tmp_path, replace(tiny_nano_config, context=2), **more), check=True, capture_output=True)
 
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert set(report) == {"transformer"}
@@ -89,25 +94,11 @@ def test_training_goes_on_from_a_model_without_context(tmp_path, tiny_nano, tiny
 
 
 def test_a_sibling_of_few_steps_is_distilled(tmp_path, tiny_nano_config):
-    frames = torch.randint(0, 256, (27, 3, 64, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    for folder in ("train", "held_out"):
-        write_signal(Signal(frames, Fraction(25), "noise"), tmp_path / folder / "clip.mp4")
     config = replace(tiny_nano_config, context=2)
     Nano.untrained(config, "many").save(tmp_path / "start")
-    settings = {
-        "data.source": tmp_path / "train",
-        "data.validation": tmp_path / "held_out",
-        "data.frames": 27,
-        "data.packed": json.dumps({"clip_rows": 64, "segment_frames": 27}),
-        "data.pool": 4,
-        "out": tmp_path / "out",
-        "few_steps": 2,
-        "revision": "few",
-        "model": json.dumps(asdict(config)),
-        "transformer": json.dumps({"steps": 30, "batch_size": 4, "learning_rate": 3e-3}),
-        "machine.precision": "32-true",
-    }
-    command = [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in settings.items())]
+    stage = json.dumps({"steps": 30, "batch_size": 4, "learning_rate": 3e-3})
+    more = {"few_steps": 2, "revision": "few", "transformer": stage, "machine.precision": "32-true"}
+    command = command_of(tmp_path, config, **more)
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "few_steps=2 follows a trained model; give its folder as start" in refused.stderr
     subprocess.run([*command, f"--start={tmp_path / 'start'}"], check=True, capture_output=True)
