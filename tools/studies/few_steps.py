@@ -40,6 +40,7 @@ class Way:
     """What a vector is fitted through."""
 
     label: str
+    through: str
     reconstruction: bool
     """Through the decoder's few steps, in place of flow matching on `nano`."""
     through_sibling: bool
@@ -51,10 +52,10 @@ class Way:
 
 
 WAYS = (
-    Way("none", False, False, 0, 0.0, ((False, False), (False, True), (True, True))),
-    Way("flow matching", False, False, 120, 0.02, ((False, False), (False, True), (True, True))),
-    Way("reconstruction", True, False, 200, 0.4, ((False, True),)),
-    Way("reconstruction", True, True, 200, 0.4, ((True, True),)),
+    Way("none", "", False, False, 0, 0.0, ((False, False), (False, True), (True, True))),
+    Way("flow matching", "nano", False, False, 120, 0.02, ((False, False), (False, True), (True, True))),
+    Way("reconstruction", "few steps of nano", True, False, 200, 0.4, ((False, True),)),
+    Way("reconstruction", "few steps of the sibling", True, True, 200, 0.4, ((True, True),)),
 )
 
 
@@ -95,7 +96,6 @@ def measure(clip: Path, way: Way, models: dict[bool, Nano], options: argparse.Na
     loaded = vov.SignalData(str(clip), frames=9, height=64, width=64).load(models[False])
     source = loaded.clip.whole()
     fitted = fit(clip, way, models[way.through_sibling], options) if way.iterations else None
-    few = f"{options.steps} steps"
     rows: list[Row] = []
     for sibling, is_few in way.decoders:
         sampler = SamplerConfig(steps=options.steps if is_few else MANY)
@@ -107,11 +107,7 @@ def measure(clip: Path, way: Way, models: dict[bool, Nano], options: argparse.Na
                 {
                     "clip": clip.stem,
                     "vector": way.label,
-                    "fitted through": ("the sibling's " if way.through_sibling else "nano's ") + few
-                    if way.reconstruction
-                    else "nano"
-                    if fitted
-                    else "",
+                    "fitted through": way.through,
                     "decoder": f"{'sibling' if sibling else 'nano'}, {sampler.steps} steps",
                     "indices": "with" if file is filled else "without",
                     "bpp": 8 * len(file.to_bytes()) / source.signal.num_pixels,

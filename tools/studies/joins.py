@@ -37,13 +37,8 @@ def main() -> None:
     pairs = [pair for folder in options.evaluations for pair in pairs_of(folder)]
     rows = table(pairs)
     print(markdown(rows))
-    results = {
-        **about(),
-        "rows": rows,
-        "pairs": pairs,
-    }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    options.out.write_text(json.dumps(about() | {"rows": rows}, indent=2) + "\n")
 
 
 def pairs_of(folder: Path) -> list[Row]:

@@ -50,15 +50,14 @@ def evaluate_on_ray(text: str, options: Namespace, entries: list[Entry], folder:
         memory_bytes = WORKER_BYTES if launch.memory_gb is None else int(1e9 * launch.memory_gb)
         need = Need(launch.cpus, gpus, memory_bytes)
         make = partial(worker_of, text, entries, folder, mark)
-        passes = (([[entry] for entry in entries], "files"), ([entries], "passes over all"))
-        for jobs, what in passes:
+        for last, jobs in ((False, [[entry] for entry in entries]), (True, [entries])):
             bag = rays.Bag(ray, make, jobs, launch, need)
             done = 0
             for event in bag.events():
                 if event is not None:
                     done += 1
-                    print(f"{done} of {len(jobs)} {what}", flush=True)
-                    if event.lost is not None and what == passes[-1][1]:
+                    print(f"{done} of {len(jobs)} {'passes over all' if last else 'files'}", flush=True)
+                    if event.lost is not None and last:
                         raise SettingError(f"the last pass over all files failed: {event.lost}")
                     found = event.result
     return dict(found)

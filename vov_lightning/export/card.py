@@ -142,10 +142,8 @@ def _files(entries: list[Entry]) -> str:
     rows = [list(columns), ["---"] * len(columns)]
     rows += [[cell(entry) for cell in columns.values()] for entry in entries]
     measured = [entry.metrics["psnr_db"] for entry in entries if entry.metrics]
-    total, mean_bpp = (
-        sum(entry.total_bytes for entry in entries),
-        sum(entry.file.bpp for entry in entries) / len(entries),
-    )
+    total = sum(entry.total_bytes for entry in entries)
+    mean_bpp = sum(entry.file.bpp for entry in entries) / len(entries)
     quality = f"{format_db(mean(measured))} over {len(measured)} of {len(entries)}" if measured else ABSENT
     return (
         "## Files\n\n"
