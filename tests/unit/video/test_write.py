@@ -13,7 +13,7 @@ from PIL import Image
 
 from vov_lightning.errors import SignalError, VovError
 from vov_lightning.files import atomic_path, atomic_write
-from vov_lightning.video import Signal, read_signal, side_by_side, write_signal
+from vov_lightning.video import Signal, read_signal, side_by_side, viewing_ending, write_signal
 
 
 def names(folder: Path) -> list[str]:
@@ -282,3 +282,13 @@ class TestSideBySide:
         assert isinstance(
             side_by_side(*[Signal(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), Fraction(1), "x")] * 2), Signal
         )
+
+
+@pytest.mark.parametrize(
+    ("shape", "fps", "ending"),
+    [((1, 32, 48), 25, ".png"), ((2, 32, 48), 25, ".mp4"), ((2, 31, 48), 25, ".mkv"), ((2, 32, 48), 2000, "")],
+)
+def test_ending_to_look_at(shape, fps, ending):
+    frames, height, width = shape
+    signal = Signal(torch.zeros(frames, 3, height, width, dtype=torch.uint8), Fraction(fps), "clip")
+    assert viewing_ending(signal) == ending
