@@ -25,6 +25,7 @@ CHOICES: dict[str, Sequence[Any]] = {
     "kernel": ["ode", "ancestral", "euler_maruyama"],
     "compute_dtype": ["float32", "bfloat16", "float16", "weights"],
     "vae_tiling": [False, True],
+    "deblock": [False, True],
     "codebook": ["hadamard", "iid"],
     "hash_scheme": ["v1", "unilora_numpy", "lora", "dictionary"],
     "scheduler": ["flow_euler", "unipc"],
@@ -39,6 +40,7 @@ FLAGS = (  # name, bits, how the field is read, default
     *(("eta", 1, "real", None), ("index_bits", 1, "varint", 8), ("codebook", 2, None, 0)),
     *(("hash_scheme", 2, None, 0), ("sample_aspect_ratio", 1, "ratio", Fraction(1)), ("hash_seed", 1, "varint", 0)),
     *(("scheduler", 2, None, 0), ("grid", 1, None, 0), ("context", 1, "varint", 0)),
+    ("deblock", 1, None, 0),
 )
 
 

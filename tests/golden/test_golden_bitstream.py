@@ -175,6 +175,12 @@ CLIPS = {
             Segment(40, 5, steps(0, 7, first=200)),
         ),
     ),
+    "deblock": VovFile(
+        Header(
+            **NANO, frames=18, height=144, width=256, fps=Fraction(25), window=(3, 8, 8, 0, 2), context=2, deblock=True
+        ),
+        "dim, still",
+    ),
     "plain_segments": VovFile(
         Header(**(NANO | {"base_name": "own.model"}), frames=150, height=64, width=64, fps=Fraction(15)),
         "two people",

@@ -64,7 +64,8 @@ def contexts(draw) -> dict[str, Any]:
     window = draw(windows)
     if not window or window[3] or window[0] == 1:
         return {"window": window}
-    return {"window": window, "context": draw(st.integers(0, window[0] - 1))}
+    context = draw(st.integers(0, window[0] - 1))
+    return {"window": window, "context": context, "deblock": context > 0 and draw(st.booleans())}
 
 
 @st.composite

@@ -77,7 +77,7 @@ class BaseModel(nn.Module, ABC):
     default_size: ClassVar[ClipSize]
     """Size that the model was made for."""
     block_frames: ClassVar[int] = 1
-    """Frames that one latent frame holds, where clips are best cut at multiples of them."""
+    """Frames that one latent frame holds, where `decode` makes them of it alone; clips are best cut at multiples."""
     example_prompts: ClassVar[tuple[str, ...]] = (
         "a red vintage car drives along a coastal road at sunset",
         "close-up of a cat asleep on a woollen blanket",

@@ -24,7 +24,7 @@ _FLAGS = (
     *("sound", "step", "pads", "pad_height", "pad_width", "times", "seed"),
     *("compute_dtype", "guidance", "shift", "rank", "targets", "vae_tiling"),
     *("eta", "index_bits", "codebook", "hash_scheme", "sample_aspect_ratio"),
-    *("hash_seed", "scheduler", "grid", "context"),
+    *("hash_seed", "scheduler", "grid", "context", "deblock"),
 )
 LAYOUT = {name: Choice(1) if name in PARTS else KINDS[name] for name in _FLAGS}
 """Fields and parts in the order of their bits; FORMAT.md numbers them."""

@@ -80,6 +80,7 @@ class Header:
     window: tuple[int, ...] = _wire(Window(), "windows of the base model", ())
     sample_aspect_ratio: Fraction = _wire(Ratio(), "sample aspect ratio", Fraction(1))
     context: int = _wire(Unsigned(0, 2**16 - 2), "context (decoded latent frames)", 0)
+    deblock: bool = _wire(Choice(1), "deblocking in time", False)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -110,6 +111,8 @@ class Header:
                 f"header field context: {self.context}, but window is {self.window}; context wants windows of more "
                 "latent frames, without overlap in time"
             )
+        if self.context == 0:
+            self._want_defaults("context=0 samples no blocks", "deblock")
 
     @property
     def num_pixels(self) -> int:

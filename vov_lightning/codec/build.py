@@ -63,6 +63,7 @@ def build_file(
         vae_tiling=base.vae_tiling,
         window=window_of(base, size),
         context=context_of(base, size),
+        deblock=deblock_of(base, size),
     )
     header = with_sampler(header, sampler)
     if len(symbols):
@@ -99,6 +100,7 @@ def for_clip(first: VovFile, clip: Clip, base: BaseModel) -> VovFile:
         first.header,
         window=window_of(base, whole),
         context=context_of(base, whole),
+        deblock=deblock_of(base, whole),
         frames=clip.num_frames,
         pad_frames=first.header.pad_frames if clip.is_one_segment else 0,
         sample_aspect_ratio=clip.sample_aspect_ratio,
@@ -121,6 +123,11 @@ def context_of(base: BaseModel, size: ClipSize) -> int:
     if base.window is None or not base.context or frames <= base.window.frames - base.context:
         return 0
     return base.context
+
+
+def deblock_of(base: BaseModel, size: ClipSize) -> bool:
+    """`Header.deblock` of a clip whose segments are of ``size``: where the base model decodes blocks one by one."""
+    return base.block_frames > 1 and context_of(base, size) > 0
 
 
 def coded_times(times: list[Fraction] | None) -> FrameTimes | None:

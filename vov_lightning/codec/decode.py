@@ -17,6 +17,7 @@ from vov_lightning.bases.memory import check_device, check_gpu_memory
 from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.bitstream.segments import first_steps
+from vov_lightning.codec.deblock import REACH, deblock
 from vov_lightning.codec.settings import sampler_of, steering_of
 from vov_lightning.errors import BaseModelMismatchError, BitstreamError, SettingError
 from vov_lightning.flow import Velocity, guide
@@ -68,13 +69,15 @@ def decode_segment(
 ) -> Signal:
     """Segment ``number`` (from 0) of ``file``, without padding; arguments and errors as of `decode`.
 
-    Of its first ``frames`` alone, where those are given: blocks after them are not sampled.
+    Of its first ``frames`` alone, where those are given: blocks that they do not need are not sampled.
     """
     part = file.part(number)
     header = part.header
     size, wanted = checked_size(header, base), header.frames if frames is None else frames
-    latents = sample(part, base, replay_of(part, base), stop_at, progress, wanted)
-    signal = decode_latents(base, latents, replace(size, frames=wanted), header)
+    sampled = min(size.frames, wanted + REACH) if header.deblock else wanted
+    latents = sample(part, base, replay_of(part, base), stop_at, progress, sampled)
+    shown = decode_latents(base, latents, replace(size, frames=sampled), header)
+    signal = Signal(shown.frames[:wanted], shown.fps, shown.name)
     return remove_padding(signal, Padding(0, header.pad_height, header.pad_width))
 
 
@@ -166,9 +169,13 @@ def replay_of(file: VovFile, base: BaseModel, keep_steps: int | None = None) -> 
 
 
 def decode_latents(base: BaseModel, latents: Tensor, size: ClipSize, header: Header) -> Signal:
-    """Signal of ``size`` that ``base`` makes of ``latents``, in tiles or at once as ``header`` says."""
+    """Signal of ``size`` that ``base`` makes of ``latents``; in tiles, and deblocked, where ``header`` says so."""
     with torch.autocast(base.device.type, enabled=False), tiling(base, header.vae_tiling):
-        return Signal(base.decode(latents, size.frames), header.fps, "decoded")
+        frames = base.decode(latents, size.frames)
+    blocks = blocks_of(header)
+    if header.deblock and blocks is not None:
+        frames = deblock(frames, base.block_frames * blocks.length)
+    return Signal(frames, header.fps, "decoded")
 
 
 def checked_size(header: Header, base: BaseModel) -> ClipSize:
@@ -184,6 +191,8 @@ def checked_size(header: Header, base: BaseModel) -> ClipSize:
             f"the file gives its base model {header.context} latent frames of the past, and {base.name} "
             f"{base.revision} takes none; the file is damaged"
         )
+    if header.deblock and base.block_frames == 1:
+        raise BitstreamError(f"the file deblocks, and {base.name} decodes no blocks of frames; the file is damaged")
     size = generated_size(header)
     base.check_size(size)
     return size

@@ -51,7 +51,7 @@ def play(
 ) -> Iterator[Tensor]:
     """Decoded ``frames``, segment by segment: ``[n, 3, H, W]`` uint8.
 
-    Segments without any of them are not decoded, and of the last one no block after them.
+    Segments without any of them are not decoded, and of the last one no block that they do not need.
 
     In place of a damaged segment the last picture before it stands still.
 

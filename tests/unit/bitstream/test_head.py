@@ -56,6 +56,7 @@ def test_every_field_round_trips_away_from_its_default():
         index_bits=12,
         window=(3, 8, 8, 0, 2),
         context=2,
+        deblock=True,
         sample_aspect_ratio=Fraction(16, 11),
     )
     unchanged = {item.name for item in fields(header) if getattr(header, item.name) == item.default}
@@ -104,7 +105,7 @@ HEAD = bytes.fromhex("80" + "0132" + "00010203" + "094040" + "18")
         (HEAD[:-1] + b"\0\x01\0\0", "the fraction 1/0"),
         (HEAD + b"\x80\0", "over-long"),
         (HEAD + b"\x06", "kernel: choice 3 is unknown"),
-        (HEAD + bytes.fromhex("8080808020"), "flags that this version"),  # bit 33
+        (HEAD + bytes.fromhex("8080808040"), "flags that this version"),  # bit 34
         (HEAD + b"\x08\x00", "steps: 0 is not"),
         (HEAD + b"\x08\x19", "canonical"),  # 25 steps, the default
         (HEAD + b"\x10\x00", "canonical"),  # k, announced but 0

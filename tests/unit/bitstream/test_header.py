@@ -116,6 +116,7 @@ def test_numpy_numbers_become_plain_ones_and_floats_float32():
         ({"window": (3, 8, 8, 1, 2.0)}, "window.* is not 5 whole numbers"),
         ({"context": -1}, "header field context: -1 is not a whole number"),
         ({"context": 1}, r"context: 1, but window is \(\); context wants windows of more latent frames"),
+        ({"deblock": True}, "deblock: True, but context=0 samples no blocks; leave it at False"),
         ({"context": 3, "window": (3, 8, 8, 0, 2)}, r"context: 3, but window is \(3, 8, 8, 0, 2\)"),
         ({"context": 1, "window": (3, 8, 8, 1, 2)}, "context: 1, but .* without overlap in time"),
         ({"sample_aspect_ratio": Fraction(0)}, "sample_aspect_ratio: 0 is not a positive fraction"),
