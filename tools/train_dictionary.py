@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from nano.clips import ClipWindows, encode_clips
 
 from vov_lightning.bases.nano.model import DICTIONARY, Nano, transformer_velocity
+from vov_lightning.files import atomic_path
 from vov_lightning.flow import interpolate, shift_time
 from vov_lightning.vector.dictionary import PARTS
 
@@ -130,8 +131,10 @@ def train(
 
     def save(step: int) -> None:
         state = {"mixed": mixed.state_dict(), "optimizers": [one.state_dict() for one in optimizers], "step": step}
-        torch.save(state, checkpoint)
-        save_file(mixed.tensors(), out / DICTIONARY)
+        with atomic_path(checkpoint) as temporary:
+            torch.save(state, temporary)
+        with atomic_path(out / DICTIONARY) as temporary:
+            save_file(mixed.tensors(), temporary)
 
     step = first - 1
     bar = tqdm(range(first, steps), initial=first, total=steps)

@@ -34,6 +34,7 @@ from nano.latents import LatentStream, encode_pool
 
 from vov_lightning.bases.nano.autoencoder import BLOCK_FRAMES, to_blocks
 from vov_lightning.bases.nano.model import Nano, NanoConfig
+from vov_lightning.files import atomic_path
 
 
 @dataclass
@@ -160,7 +161,8 @@ def train(
                 trainer.save_checkpoint(last)
                 raise SystemExit(f"stopped at step {trainer.global_step} of {stage.steps}; the same command goes on")
             if trainer.is_global_zero:
-                torch.save(module.state_dict(), final)
+                with atomic_path(final) as temporary:
+                    torch.save(module.state_dict(), temporary)
             trainer.strategy.barrier()
         module.load_state_dict(torch.load(final, weights_only=True))
         figures = {f"untrained {key}": value for key, value in untrained.items()}

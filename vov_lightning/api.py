@@ -174,6 +174,7 @@ def compress(
     first = build_file(chosen, source.clip.first, source.caption, nothing, 1.0, AdapterConfig(k=0), sampler)
     encoded = encode(for_clip(first, source.clip, chosen), chosen, source, run, wanted, progress)
     run.write_metrics(encoded.metrics)
+    run.clear_segments()
     return FitResult(encoded.file, encoded.decoded, encoded.metrics, run.file)
 
 

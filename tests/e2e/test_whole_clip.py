@@ -228,7 +228,7 @@ def test_a_stopped_encoder_goes_on_behind_its_last_segment(run_fit, fitted, tmp_
         patch.setattr(coding, "_code", stops)
         with pytest.raises(RuntimeError, match="power cut"):
             run_fit(tmp_path, *more)
-    folder = tmp_path / "run" / "segments"
+    folder = tmp_path / "run" / ".segments"
     assert sorted(path.name for path in folder.glob("*/*.vov")) == ["00000.vov", "00001.vov"]
     coded = run_fit(tmp_path, *more)
     assert coded.passes == 1

@@ -12,6 +12,7 @@ from vov_lightning.bases.nano.coarse import sample
 from vov_lightning.bases.nano.model import Nano, caption_row
 from vov_lightning.bases.nano.past import past_planes
 from vov_lightning.bases.nano.vocabulary import parse
+from vov_lightning.files import atomic_path
 
 BLOCKS = 6
 """Blocks that are kept of the beginning of each clip."""
@@ -36,7 +37,8 @@ def encode_clips(base: Nano, source: Path, folder: Path, count: int) -> list[Pat
             if len(frames) < FEWEST_BLOCKS * BLOCK_FRAMES:
                 continue
             latents = torch.cat([base.encode(block) for block in frames.split(BLOCK_FRAMES)], dim=2)
-            torch.save({"latents": latents.half(), "row": caption_row(parse(base.describe(frames)))}, file)
+            with atomic_path(file) as temporary:
+                torch.save({"latents": latents.half(), "row": caption_row(parse(base.describe(frames)))}, temporary)
         files.append(file)
     return files
 

@@ -21,6 +21,8 @@ from torch.nn import functional as F
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
+from vov_lightning.files import atomic_path
+
 CLIP_CRF, PHOTO_QUALITY = 17, 92
 VIDEO_ENDINGS, PHOTO_ENDINGS = {".mp4", ".mkv", ".webm", ".mov", ".avi"}, {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -49,8 +51,8 @@ def pack(source: Path, target: Path, size: PackSize) -> None:
             photos.append(_encode_photo(path, size.photo_rows))
     if not clips and not photos:
         raise SystemExit(f"data.source={source} holds no clip ({VIDEO_ENDINGS}) and no photo ({PHOTO_ENDINGS})")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"clips": clips, "photos": photos}, target)
+    with atomic_path(target) as temporary:
+        torch.save({"clips": clips, "photos": photos}, temporary)
 
 
 def _segments(path: Path, size: PackSize) -> list[np.ndarray]:

@@ -14,19 +14,20 @@ from nano.data import process_rank
 from vov_lightning.bases.nano.autoencoder import LappedAutoencoder
 from vov_lightning.bases.nano.model import caption_row
 from vov_lightning.bases.nano.vocabulary import describe, parse
+from vov_lightning.files import atomic_path
 
 
 @torch.no_grad()
 def encode_pool(autoencoder: LappedAutoencoder, open_clips: Callable[[], DataLoader], size: int, folder: Path) -> None:
-    """Fill ``folder`` with latents (float16) and caption rows of ``size`` clips, unless it holds some already.
+    """Fill ``folder`` with latents (float16) and caption rows of ``size`` clips, unless this process has done so.
 
     ``open_clips`` is called only where it is needed, since an open pack takes gigabytes. Every process encodes its
     share, in whole batches, into a file of its own.
     """
-    exists = folder.exists()
+    file = folder / f"{process_rank()}.pt"
     processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     synchronise()
-    if not exists:
+    if not file.exists():
         clips = open_clips()
         assert clips.batch_size is not None  # they come in batches
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,8 +38,8 @@ def encode_pool(autoencoder: LappedAutoencoder, open_clips: Callable[[], DataLoa
             with torch.autocast(device, torch.bfloat16):
                 latents.append(autoencoder.encode(to_unit(frames.to(device))).half().cpu())
             rows.append(torch.tensor([caption_row(parse(describe(clip))) for clip in frames]))
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save({"latents": torch.cat(latents), "rows": torch.cat(rows)}, folder / f"{process_rank()}.pt")
+        with atomic_path(file) as temporary:
+            torch.save({"latents": torch.cat(latents), "rows": torch.cat(rows)}, temporary)
     synchronise()
 
 
@@ -46,7 +47,7 @@ class LatentStream(IterableDataset):
     """Endless ``(latents [z, n, h, w] float32, rows [7])`` of a pool; ``seed`` and the process decide the order."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        parts = [torch.load(path, mmap=True) for path in sorted(folder.glob("*.pt"))]
+        parts = [torch.load(path, mmap=True) for path in sorted(folder.glob("[0-9]*.pt"))]
         self.clips: ConcatDataset[tuple[Tensor, ...]] = ConcatDataset(
             [TensorDataset(part["latents"], part["rows"]) for part in parts]
         )

@@ -21,6 +21,7 @@ from torch import Tensor
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bitstream import Header, VovFile
 from vov_lightning.bitstream.segments import segment_seed
+from vov_lightning.codec.build import context_of, deblock_of, window_of
 from vov_lightning.codec.decode import (
     adapted,
     blocks_of,
@@ -122,17 +123,32 @@ def edit(
     files = [files] if isinstance(files, VovFile) else list(files)
     weights = [1.0] * len(files) if weights is None else list(weights)
     check_request(files, config, weights)
-    if files[0].segments[1:]:
-        parts = [
-            edit([part, *files[1:]], base, prompt, own, weights=weights, progress=progress)
-            for part, own in _segments(files[0], config)
-        ]
-        return Signal(torch.cat([part.frames for part in parts]), files[0].header.fps, "decoded")
+    segments = _segments(files[0], config) if files[0].segments[1:] else [(files[0], config)]
+    parts = [_edited([part, *files[1:]], base, prompt, own, weights, progress) for part, own in segments]
+    return Signal(torch.cat([part.frames for part in parts]), files[0].header.fps, "decoded")
+
+
+def _edited(
+    files: Sequence[VovFile],
+    base: BaseModel,
+    prompt: str,
+    config: EditConfig,
+    weights: Sequence[float],
+    progress: Progress,
+) -> Signal:
+    """`edit` where the first of ``files`` is a segment."""
     first = files[0].header
     sampler = _sampler(first, config)
     own_size = checked_size(first, base)
     size = config.size or own_size
     base.check_size(size)
+    if size != own_size:  # as a file of that size has them
+        first = replace(
+            first,
+            window=window_of(base, size),
+            context=context_of(base, size),
+            deblock=deblock_of(base, size),
+        )
     steering, windows = _steering(files[0], base, config), windows_of(first)
     own = velocity_field(base, prompt, sampler, windows, first.context)
     guidance = 1.0 if config.guidance is None else config.guidance

@@ -17,7 +17,7 @@ from torch import Generator
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
 from vov_lightning.bitstream.header import SteeredKernel
-from vov_lightning.codec.decode import adapted, checked_size, tiling, velocity_field
+from vov_lightning.codec.decode import adapted, checked_size, tiling, velocity_field, windows_of
 from vov_lightning.codec.settings import sampler_of
 from vov_lightning.codec.steer import check_source
 from vov_lightning.errors import SettingError
@@ -100,6 +100,15 @@ class Diagnostics:
         return asdict(self)
 
 
+def undefined_reason(file: VovFile) -> str | None:
+    """Why ``file`` has no diagnostics: they are of clips that are sampled at once."""
+    if file.header.context:
+        return f"it is sampled block by block (context={file.header.context}), and diagnostics want it sampled at once"
+    if file.segments[1:]:
+        return f"it has {len(file.segments)} segments, and diagnostics want one"
+    return None
+
+
 @torch.no_grad()
 def diagnose(
     file: VovFile,
@@ -127,24 +136,21 @@ def diagnose(
 
     Raises:
         BaseModelMismatchError: If ``base`` is another model than the file was fitted on.
-        SettingError: If ``source`` is not of the file's size, the file is sampled block by block, there are no seeds or
-            times, or a kernel diverges.
+        SettingError: If ``source`` is not of the file's size, the file has no diagnostics (`undefined_reason`), there
+            are no seeds or times, or a kernel diverges.
     """
     seeds = list(seeds)
     if not seeds or num_times < 1:
         raise SettingError(f"seeds={seeds} and num_times={num_times} leave nothing to measure; use 4 and 20")
     header, sampler, size = file.header, sampler_of(file.header), checked_size(file.header, base)
     check_source(source.signal, size)
-    if header.context:
-        raise SettingError(
-            f"diagnostics are of clips that are sampled at once, and this file is sampled block by block "
-            f"(context={header.context}); leave out --diagnostics"
-        )
+    if reason := undefined_reason(file):
+        raise SettingError(f"{reason}; leave out --diagnostics")
     with tiling(base, header.vae_tiling):
         clean = base.encode(source.signal.frames)
     noises = {seed: initial_noise(seed, tuple(clean.shape[1:])) for seed in seeds}
     grid = [(number + 0.5) / num_times for number in range(num_times)]
-    times, velocity = sampler.times().tolist(), velocity_field(base, file.caption, sampler)
+    times, velocity = sampler.times().tolist(), velocity_field(base, file.caption, sampler, windows_of(header))
     errors: dict[str, list[list[float]]] = {"adapted": [], "base": []}
     stops: list[list[Stop]] = []
     paths: dict[SteeredKernel, list[list[PathStep]]] = {kernel: [] for kernel in kernels}

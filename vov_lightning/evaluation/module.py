@@ -21,19 +21,21 @@ from torch.utils.data import DataLoader
 
 from vov_lightning.bases import BaseModel, load_revision
 from vov_lightning.bitstream import Limits, VovFile
-from vov_lightning.codec.decode import decode, place, tiling
+from vov_lightning.codec.decode import decode, place
 from vov_lightning.errors import MetricError, SettingError, VovError
 from vov_lightning.evaluation.baselines import Baseline, BaselineError, Coded, Task, UnreachableError
 from vov_lightning.evaluation.cache import Cache, Record
-from vov_lightning.evaluation.diagnostics import diagnose
+from vov_lightning.evaluation.diagnostics import diagnose, undefined_reason
 from vov_lightning.evaluation.distances import SetDistances
 from vov_lightning.evaluation.entries import Entry
 from vov_lightning.evaluation.environment import environment
 from vov_lightning.evaluation.metrics import METRICS
 from vov_lightning.evaluation.metrics.clip import ClipMetrics
 from vov_lightning.evaluation.metrics.fvd import PROTOCOLS
+from vov_lightning.runs.encode import autoencoded
 from vov_lightning.runs.source import source_of
-from vov_lightning.video import Fitted, Signal, remove_padding
+from vov_lightning.video import Signal, remove_padding
+from vov_lightning.video.source import Clip
 
 VOV = "vov"
 """Name of the method that the ``.vov`` files are."""
@@ -134,7 +136,8 @@ class EvaluationModule(L.LightningModule):
     def _evaluate(self, entry: Entry) -> None:
         file = VovFile.open(entry.file, self.limits)
         header, base = file.header, self._base_of(file)
-        fitted = source_of(file, base, str(entry.source), entry.start, entry.fit).whole()
+        clip = source_of(file, base, str(entry.source), entry.start, entry.fit)
+        fitted = clip.whole()
         source = replace(remove_padding(fitted.signal, fitted.padding), fps=header.fps)
         frames = digest(source.frames.contiguous().numpy().tobytes())
         shape = [*source.frames.shape, str(source.fps)]
@@ -146,16 +149,23 @@ class EvaluationModule(L.LightningModule):
         encode_s = encode_seconds(entry.file)
         origin = {"file": str(entry.file), "sections": file.section_bytes(), "encode_s": encode_s}
         self.points.append(measure(VOV, lambda: decoded(file, base), whole) | origin)
-        autoencoder = {"base": base.fingerprint().hex(), "tiling": str(header.vae_tiling)}
-        self.points.append(measure(BOUND, lambda: autoencoded(fitted, base, header.vae_tiling), autoencoder))
-        if self.diagnose:
+        lengths = [segment.frames for segment in file.segments]
+        autoencoder = {
+            "base": base.fingerprint().hex(),
+            "tiling": str(header.vae_tiling),
+            "segments": str(lengths),
+        }
+        self.points.append(measure(BOUND, lambda: bound_of(clip, base, header.vae_tiling), autoencoder))
+        if self.diagnose and (reason := undefined_reason(file)):
+            print(f"{entry.file} has no diagnostics: {reason}", file=sys.stderr)
+        elif self.diagnose:
             key = self.cache.key(diagnostics=source_key, **whole)
             record = self.cache.load(key)
             if record is None:
                 record = diagnose(file, base, fitted).to_dict()
                 self.cache.save(key, record)
             self.diagnostics.append({"clip": entry.clip, "rate": entry.rate, "source": source_key, **record})
-        task = Task(source, len(file.to_bytes()), file, base)
+        task = Task(source, picture_bytes(file), file, base)
         for baseline in self.baselines:
             settings = {**whole, "settings": repr(sorted(vars(baseline).items()))}
             try:
@@ -266,15 +276,18 @@ def decoded(file: VovFile, base: BaseModel) -> Coded:
     started_s = time.perf_counter()
     frames = decode(file, base).frames
     decode_s = time.perf_counter() - started_s
-    return Coded(frames, len(file.to_bytes()), in_words(file), None, decode_s, file.header.seed)
+    return Coded(frames, picture_bytes(file), in_words(file), None, decode_s, file.header.seed)
 
 
-def autoencoded(source: Fitted, base: BaseModel, tiled: bool) -> Coded:
-    """``source`` through the autoencoder and back, as if latents cost nothing."""
-    with torch.no_grad(), tiling(base, tiled):
-        frames = base.decode(base.encode(source.signal.frames), source.signal.num_frames)
-    shown = remove_padding(Signal(frames, source.signal.fps, BOUND), source.padding)
-    return Coded(shown.frames, 0, "", None, None)
+def picture_bytes(file: VovFile) -> int:
+    """All bytes of ``file`` but those of its sound, which no other codec here has to code."""
+    return len(file.to_bytes()) - len(file.sound)
+
+
+def bound_of(clip: Clip, base: BaseModel, tiled: bool) -> Coded:
+    """``clip`` through the autoencoder and back, segment by segment, as if latents cost nothing."""
+    parts = [autoencoded(base, segment, tiled) for segment in clip.segments()]
+    return Coded(torch.cat([part.frames for part in parts]), 0, "", None, None)
 
 
 def in_words(file: VovFile) -> str:

@@ -54,12 +54,18 @@ def log_evaluation(
 
 
 def curves(results: dict[str, Any]) -> dict[str, Any]:
-    """A chart for every metric that has values: means over clips against bits per pixel, a line a method."""
+    """A chart for every metric that has values: means over clips against bits per pixel, a line a method.
+
+    Means over fewer clips than others have at the same rate are left out.
+    """
+    most: dict[str, int] = {}
+    for mean in results["sets"]:
+        most[mean["rate"]] = max(most.get(mean["rate"], 0), mean["clips"])
     charts = {}
     for key, metric in results["metrics"].items():
         lines: dict[str, list[tuple[float, float]]] = {}
         for mean in results["sets"]:
-            if mean["figures"].get(key) is not None:
+            if mean["figures"].get(key) is not None and mean["clips"] == most[mean["rate"]]:
                 lines.setdefault(mean["method"], []).append((mean["bpp"], mean["figures"][key]))
         if lines:
             points = [sorted(line) for line in lines.values()]

@@ -25,7 +25,7 @@ from vov_lightning.export.provenance import UNKNOWN_LICENCE, checked_licence, re
 from vov_lightning.runs.figures import format_db, mean
 
 CARD = "README.md"
-PREVIEWS = ("preview.png", "preview.mp4")
+PREVIEWS = ("preview.png", "preview.mp4", "preview.mkv")
 """Source beside decoded, as ``vov-fit`` writes them; an image comes first because a card can show it."""
 ABSENT = "not measured"
 

@@ -165,11 +165,15 @@ def train_and_finish(
             more["vector"] = module.worth(files).figures(written=True)
     history = read_history(run.path) if module.adapter_config.k else FitHistory()
     if len(parts) == 1:
-        return replace(finish(module, 0, files[0], run, scaling, seconds, more, shown), history=history)
+        result = finish(module, 0, files[0], run, scaling, seconds, more, shown)
+        run.clear_segments()
+        return replace(result, history=history)
     results = [finish(module, number, files[number], part, scaling, {}, {}, shown) for number, part in enumerate(parts)]
     metrics = joint_metrics(run.name, {part.name: result.metrics for part, result in zip(parts, results, strict=True)})
     metrics |= more | {"seconds": rounded(seconds)}
     run.write_metrics(metrics)
+    for part in parts:
+        part.clear_segments()
     return FitResult(results[0].file, results[0].decoded, metrics, results[0].path, history, tuple(results))
 
 

@@ -9,7 +9,6 @@ next one is.
 import io
 import os
 import secrets
-import shutil
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -96,12 +95,14 @@ class Keeper:
 
     def end(self, member: Member, run: bytes, error: str | None) -> None:
         """Take in the run folder as the worker leaves it, and what it failed with; let go of the claim."""
-        shutil.rmtree(self._run(member).path / "segments", ignore_errors=True)
+        home = self._run(member)
+        home.clear_segments()
+        home.unfinished.unlink(missing_ok=True)  # the worker's own comes back where it has one
         self.keep(member, run)
         if error is not None:
-            note_failure(self._run(member), error)
+            note_failure(home, error)
         else:
-            self._run(member).failure.unlink(missing_ok=True)
+            home.failure.unlink(missing_ok=True)
         if (claim := self._claims.pop(member.name, None)) is not None:
             claim.__exit__()
 
@@ -110,13 +111,25 @@ class Keeper:
 
 
 def pack(paths: dict[str, Path]) -> bytes:
-    """An archive of files and folders under new names; what does not exist, and files that are being written, not."""
+    """An archive of files and folders under new names, with what links lead to.
+
+    What does not exist is left out, and so are files that are being written.
+    """
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
+    with tarfile.open(fileobj=stream, mode="w", dereference=True) as archive:
         for name, path in paths.items():
-            with suppress(FileNotFoundError):  # a run that has not begun; a segment that is removed just now
-                archive.add(path, name, filter=lambda entry: None if f"/{FRAGMENT}" in entry.name else entry)
+            for file in _files_below(path):
+                with suppress(FileNotFoundError):  # a segment that is removed just now
+                    archive.add(file, Path(name, file.relative_to(path)), recursive=False)
     return stream.getvalue()
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    """``path`` itself, or all files in the folder that it is."""
+    if path.is_file():
+        yield path
+    for folder, _, names in os.walk(path):
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith(FRAGMENT))
 
 
 def unpack(data: bytes, folder: Path, names: dict[str, str]) -> None:
@@ -180,9 +193,11 @@ class Sender:
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_S):
-            if (state := self._state()) != self._seen:
-                self._send(pack({"run": self._run.path}))
-                self._seen = state
+            state = self._state()
+            with suppress(OSError):  # a file that changes while it is read: the next look finds it whole
+                if state != self._seen:
+                    self._send(pack({"run": self._run.path}))
+                    self._seen = state
 
     def _state(self) -> object:
         """What changes with a checkpoint and with a segment; a fit may have either without the other."""
@@ -191,4 +206,4 @@ class Sender:
             saved_ns = os.stat(checkpoint).st_mtime_ns
         except FileNotFoundError:
             saved_ns = 0
-        return saved_ns, sorted((self._run.path / "segments").rglob("[0-9]*.vov"))
+        return saved_ns, sorted(self._run.kept_segments.rglob("[0-9]*.vov"))

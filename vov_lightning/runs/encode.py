@@ -13,13 +13,13 @@ import torch
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.decode import tiling
-from vov_lightning.codec.scale import Coded, assemble, code_clip
+from vov_lightning.codec.scale import assemble, code_clip
 from vov_lightning.progress import ClipBar
 from vov_lightning.runs.figures import finite
 from vov_lightning.runs.folder import RunFolder
 from vov_lightning.runs.source import Source
 from vov_lightning.sampling.config import ScalingConfig
-from vov_lightning.video import ClipWriter, Signal, remove_padding, side_by_side, viewing_ending
+from vov_lightning.video import ClipWriter, Fitted, Signal, remove_padding, side_by_side, viewing_ending
 from vov_lightning.video.compare import SquaredError
 
 
@@ -41,7 +41,7 @@ def encode(
 ) -> Encoded:
     """Code ``source`` and leave its file, ``decoded`` and ``preview`` in the folder of ``run``.
 
-    A call that was stopped goes on behind the last segment that was done.
+    A call that was stopped goes on behind the last segment that was done, until `RunFolder.clear_segments`.
 
     Args:
         file: Header, caption and vector, without segments (`vov_lightning.codec.build.for_clip`).
@@ -77,7 +77,7 @@ def encode(
             own = SquaredError()
             for each in (own, error):
                 each.add(one.decoded, target)
-            bound.add(_autoencoded(base, one), target)
+            bound.add(autoencoded(base, one.source, one.part.header.vae_tiling), target)
             own_bytes = one.part.section_bytes()["indices"]
             segments.append({"frames": target.num_frames, "bytes": own_bytes, "psnr_db": finite(own.psnr_db)})
             parts.append(one.part)
@@ -85,7 +85,6 @@ def encode(
             del one, target, pictures, picture  # the next segment is made in their memory
     file = assemble(file, parts)
     file.save(run.file)
-    store.clear()
     data = file.to_bytes()
     metrics = {
         "name": source.name,
@@ -145,9 +144,9 @@ def _writer(run: RunFolder, name: str, picture: Signal, source: Source) -> ClipW
     )
 
 
-def _autoencoded(base: BaseModel, one: Coded) -> Signal:
-    """Segment after the autoencoder alone: the bound for every file of this base model."""
-    signal = one.source.signal
-    with tiling(base, one.part.header.vae_tiling):
+def autoencoded(base: BaseModel, source: Fitted, tiled: bool) -> Signal:
+    """Segment ``source`` after the autoencoder alone: the bound for every file of this base model."""
+    signal = source.signal
+    with torch.no_grad(), tiling(base, tiled):
         frames = base.decode(base.encode(signal.frames), signal.num_frames)
-    return remove_padding(Signal(frames, signal.fps, "autoencoded"), one.source.padding)
+    return remove_padding(Signal(frames, signal.fps, "autoencoded"), source.padding)

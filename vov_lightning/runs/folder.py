@@ -79,8 +79,13 @@ class RunFolder:
     def history(self) -> Path:
         return self.path / "history.jsonl"
 
+    @property
+    def kept_segments(self) -> Path:
+        """Folder of the segments of an encoder that has not ended; hidden, since they are no files for a user."""
+        return self.path / ".segments"
+
     def segments(self, key: str) -> SegmentFolder:
-        return SegmentFolder(self.path / "segments", key)
+        return SegmentFolder(self.kept_segments, key)
 
     @property
     def last_checkpoint(self) -> Path:
@@ -139,6 +144,10 @@ class RunFolder:
         """
         callbacks = sorted({*self._stopping_callbacks(), *why.get("callbacks", ())})
         atomic_write(self.unfinished, (json.dumps(why | {"callbacks": callbacks}, indent=2) + "\n").encode())
+
+    def clear_segments(self) -> None:
+        """Remove what an encoder that was stopped would go on from."""
+        shutil.rmtree(self.kept_segments, ignore_errors=True)
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Mark the run as finished."""

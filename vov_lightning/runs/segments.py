@@ -1,6 +1,5 @@
-"""Segments of an encoder that was stopped, or of a trial: each is kept in the run's folder until its file is there."""
+"""Segments of an encoder that was stopped, or of a trial: they are kept in the run's folder until it is finished."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +39,6 @@ class SegmentFolder:
         with atomic_path(self._latents(number)) as temporary:
             save_file({"latents": latents.contiguous().cpu()}, temporary)
         part.save(self._file(number))
-
-    def clear(self) -> None:
-        """Remove all of them, and those of other keys."""
-        shutil.rmtree(self.path, ignore_errors=True)
 
     def _file(self, number: int) -> Path:
         return self.path / self.key / f"{number:05d}.vov"

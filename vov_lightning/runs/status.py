@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +23,7 @@ class ClipState:
 
     name: str
     state: State
-    """``stopped`` has a checkpoint that the next command goes on from; ``waiting`` has nothing."""
+    """``stopped`` has a checkpoint or segments that the next command goes on from; ``waiting`` has nothing."""
     text: str
     """Figures, owner or error."""
     seconds: float | None = None
@@ -33,14 +34,14 @@ def state_of(run: RunFolder) -> ClipState:
     """Where the clip of ``run`` is."""
     claim = read_claim(run.claim)
     if claim is not None and not claim[1]:
-        at = _iteration(run)
+        at = _progress(run)
         return ClipState(run.name, "running", f"{at}{', ' if at else ''}{claim[0]}")
     if (error := failure_of(run)) is not None:
         return ClipState(run.name, "failed", error)
     try:
         metrics = json.loads(run.metrics.read_text())
     except FileNotFoundError:
-        at = _iteration(run)
+        at = _progress(run)
         return ClipState(run.name, "stopped" if at else "waiting", at)
     figures = f"{metrics['bytes']} bytes, {metrics['bpp']:.4f} bpp, {format_db(metrics['psnr_db'])}"
     return ClipState(run.name, "done", figures, sum(metrics["seconds"].values()))
@@ -51,13 +52,15 @@ def states_of(folder: Path, members: Iterable[Member]) -> list[ClipState]:
     return [state_of(RunFolder(folder / member.name, member.name)) for member in members]
 
 
-def _iteration(run: RunFolder) -> str:
-    """How far the fit's history goes; empty without one."""
-    try:
-        last = json.loads(run.history.read_text().splitlines()[-1])
-        return f"iteration {last['step']}"
-    except (OSError, ValueError, IndexError, KeyError):
-        return ""
+def _progress(run: RunFolder) -> str:
+    """How far the fit's history goes, and how many segments are coded; empty where nothing is done."""
+    done = []
+    with suppress(OSError, ValueError, IndexError, KeyError):  # no fit, or none that has begun
+        done.append(f"iteration {json.loads(run.history.read_text().splitlines()[-1])['step']}")
+    by_key = Counter(segment.parent for segment in run.kept_segments.glob("*/[0-9]*.vov"))
+    if by_key:
+        done.append(f"segment {max(by_key.values())}")
+    return ", ".join(done)
 
 
 def format_states(states: Sequence[ClipState]) -> str:

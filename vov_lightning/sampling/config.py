@@ -123,7 +123,7 @@ class ScalingConfig(SteeringConfig):
     bits: int = 0
     """Index bits of the whole clip if no target is given; 0 for none."""
     target_bpp: float | None = None
-    """Bits per pixel of the whole file, in place of ``bits``."""
+    """Bits per pixel of the whole file without its sound, in place of ``bits``."""
     target_psnr: float | None = None
     """PSNR in decibels that the decoded clip is to reach, in place of ``bits``; found by search."""
     selection: Literal["argmax", "importance"] = "argmax"

@@ -123,5 +123,5 @@ def test_a_model_that_takes_no_past_refuses_the_file(base: Nano, tiny_nano: Nano
 
 
 def test_diagnostics_are_refused(base: Nano) -> None:
-    with pytest.raises(SettingError, match=r"sampled block by block \(context=2\); leave out --diagnostics"):
+    with pytest.raises(SettingError, match=r"sampled block by block \(context=2\), and .*; leave out --diagnostics"):
         diagnose(made(base), base, source())

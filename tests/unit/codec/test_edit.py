@@ -13,9 +13,11 @@ from torch import Tensor
 from vov_lightning.bases import ClipSize
 from vov_lightning.bases.nano.model import Nano, NanoConfig
 from vov_lightning.bitstream import VovFile
+from vov_lightning.bitstream.segments import segment_seed
 from vov_lightning.codec.build import build_file, without_vector
 from vov_lightning.codec.decode import decode
 from vov_lightning.codec.edit import EditConfig, edit, keeps_indices, merge
+from vov_lightning.codec.scale import assemble
 from vov_lightning.codec.steer import with_indices
 from vov_lightning.errors import BaseModelError, BaseModelMismatchError, SettingError
 from vov_lightning.flow import guide
@@ -190,6 +192,16 @@ class TestSize:
         same = edit(file, tiny_nano, CAPTION, EditConfig(size=ClipSize(5, 16, 24)))
         assert torch.equal(same.frames, decode(file, tiny_nano).frames)
 
+    def test_it_has_the_windows_and_blocks_of_a_file_of_that_size(self, tiny_nano_config: NanoConfig) -> None:
+        base = Nano.untrained(dataclasses.replace(tiny_nano_config, context=1))
+        file, size = make_file(base), ClipSize(27, 64, 96)
+        source = Fitted(Signal(torch.zeros(27, 3, 64, 96, dtype=torch.uint8), Fraction(25), "black"), Padding())
+        sampler = SamplerConfig(steps=3, seed=5)
+        large = build_file(base, source, CAPTION, torch.tensor(file.symbols), STEP, LARGE, sampler)
+        assert (file.header.window, large.header.context, large.header.deblock) == ((), 1, True)
+        shown = edit(file, base, CAPTION, EditConfig(size=size)).frames
+        assert torch.equal(shown, decode(large, base).frames)
+
     @pytest.mark.parametrize("frames", [-3, 0])
     def test_sizes_below_one_are_refused(self, tiny_nano: Nano, frames: int) -> None:
         with pytest.raises(BaseModelError, match=f"size {frames} x 16 x 24 does not suit"):
@@ -230,6 +242,19 @@ class TestIndices:
         assert torch.equal(edit(file, tiny_nano, "blue", config).frames, edit(plain, tiny_nano, "blue", config).frames)
         with pytest.raises(SettingError, match="keep_steps=1: the file's index bits cannot be kept, another seed"):
             edit(file, tiny_nano, "blue", dataclasses.replace(config, keep_steps=1))
+
+    def test_a_segment_may_have_none(self, tiny_nano: Nano) -> None:
+        plain = make_file(tiny_nano)
+        parts = [steered(plain), plain]
+        file = assemble(plain, parts)
+        seeds = [segment_seed(5, number) for number in range(2)]
+        assert [len(segment.indices) for segment in file.segments] == [2, 0]
+        shown = edit(file, tiny_nano, CAPTION, EditConfig(keep_steps=2)).frames
+        own = [
+            dataclasses.replace(part, header=dataclasses.replace(part.header, seed=seed))
+            for part, seed in zip(parts, seeds, strict=True)
+        ]
+        assert torch.equal(shown, torch.cat([decode(part, tiny_nano).frames for part in own]))
 
     def test_settings_that_repeat_the_files_own_keep_them(self, tiny_nano: Nano) -> None:
         config = EditConfig(seed=5, steps=3, size=ClipSize(5, 16, 24))

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from vov_lightning.bases import BaseModel, ClipSize
 from vov_lightning.bases.hub import digest
 from vov_lightning.bases.nano.model import Nano
+from vov_lightning.bases.windows import Windows, windowed
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.build import build_file
 from vov_lightning.codec.decode import sample
+from vov_lightning.codec.scale import assemble
 from vov_lightning.errors import SettingError
-from vov_lightning.evaluation.diagnostics import Diagnostics, Mean, diagnose
+from vov_lightning.evaluation.diagnostics import Diagnostics, Mean, diagnose, undefined_reason
 from vov_lightning.sampling.config import SamplerConfig
 from vov_lightning.sampling.sampler import initial_noise
 from vov_lightning.vector.adapter import AdapterConfig, HashedLoRA
@@ -203,3 +205,24 @@ def test_a_kernel_that_diverges_is_refused():
     base.network.blocks[0].mix.weight.fill_(1e30)
     with pytest.raises(SettingError, match="euler_maruyama diverges in 5 steps"):
         diagnose(a_file(base, source, k=6), base, source, seeds=[0], kernels=["euler_maruyama"])
+
+
+def test_velocities_are_those_of_the_decoders_windows(tiny_nano: Nano) -> None:
+    source = a_source(9, 64, 96)
+    file = a_file(tiny_nano, source, k=0)
+    assert file.header.window == (1, 8, 8, 0, 2)
+    found = diagnose(file, tiny_nano, source, seeds=[7], num_times=1, kernels=[]).velocity_error
+    clean = tiny_nano.encode(source.signal.frames)
+    noise = initial_noise(7, tuple(clean.shape[1:]))
+    velocity = windowed(tiny_nano.velocity(""), Windows(*file.header.window))
+    wanted = (velocity((clean + noise) / 2, torch.tensor([0.5])) - (noise - clean)).square().mean().item()
+    assert found.base[0].mean == pytest.approx(wanted, rel=1e-5)
+
+
+def test_what_is_not_sampled_at_once_has_none(tiny_nano: Nano) -> None:
+    file = a_file(tiny_nano, a_source(9, 64, 96), k=0)
+    assert undefined_reason(file) is None
+    two = assemble(file, [file, file])
+    assert undefined_reason(two) == "it has 2 segments, and diagnostics want one"
+    with pytest.raises(SettingError, match="it has 2 segments, and diagnostics want one; leave out --diagnostics"):
+        diagnose(two, tiny_nano, a_source(18, 64, 96))

@@ -104,6 +104,11 @@ def test_nothing_measured_is_no_mean(nano_file, tmp_path):
     assert "mean PSNR not measured" in card_of(tmp_path)
 
 
+def test_previews_in_matroska_are_linked(nano_file, tmp_path):
+    save_run(tmp_path / "ball", nano_file, preview="preview.mkv")
+    assert "[preview](ball/preview.mkv)" in model_card(find_entries(tmp_path), "Clips")
+
+
 def test_previews_of_images_are_shown(nano_file, tmp_path):
     for folder in ("a", "b"):  # of one name, in two sets
         save_run(tmp_path / folder / "photo", nano_file, preview="preview.png")

@@ -35,7 +35,7 @@ def fill(run, member, **files):
 
 def test_a_run_goes_on_elsewhere_and_comes_back(member, tmp_path):
     keeper, home = Keeper(tmp_path / "runs" / "set"), RunFolder(tmp_path / "runs" / "set" / "a", "a")
-    fill(home, member, checkpoints__last_dot_ckpt="25", segments__key__0_dot_vov="s")
+    fill(home, member, checkpoints__last_dot_ckpt="25", _dot_segments__key__0_dot_vov="s")
     before = home.config.read_bytes()
     (home.path / ".vov-1234.ckpt").write_text("half")  # is being written
 
@@ -56,11 +56,11 @@ def test_a_run_goes_on_elsewhere_and_comes_back(member, tmp_path):
     assert home.last_checkpoint.read_text() == "50"
     assert keeper.send(member).run  # to the next worker, when this one has died: the claim is the keeper's
     away.metrics.write_text("{}")
-    shutil.rmtree(away.path / "segments")
+    shutil.rmtree(away.path / ".segments")
     keeper.end(member, pack({"run": away.path}), None)
     assert home.metrics.read_text() == "{}"
     assert home.config.read_bytes() == before
-    assert not (home.path / "segments").exists()
+    assert not (home.path / ".segments").exists()
     with Claim(home.claim, "a"):
         pass
 
@@ -97,7 +97,7 @@ def test_workers_find_out_whether_they_see_the_folder(tmp_path):
         assert not mark.is_seen
 
 
-@pytest.mark.parametrize("new", ["checkpoints/last.ckpt", "segments/key/00001.vov"])
+@pytest.mark.parametrize("new", ["checkpoints/last.ckpt", ".segments/key/00001.vov"])
 @pytest.mark.parametrize("before", [{}, {"checkpoints__last_dot_ckpt": "25"}], ids=["nothing yet", "a checkpoint"])
 def test_a_new_checkpoint_or_segment_is_sent(new, before, member, tmp_path, monkeypatch):
     """A fit without a vector has segments and no checkpoint."""
@@ -114,3 +114,52 @@ def test_a_new_checkpoint_or_segment_is_sent(new, before, member, tmp_path, monk
             parcels.threading.Event().wait(0.02)
     unpack(sent[-1], tmp_path / "to", {})
     assert (tmp_path / "to" / "run" / new).read_text() == "50"
+
+
+def test_a_run_that_is_finished_elsewhere_is_finished_here(member, tmp_path):
+    keeper, run = Keeper(tmp_path / "set"), RunFolder(tmp_path / "set" / "a", "a")
+    keeper.send(member)
+    fill(run, member)
+    run.mark_unfinished({"stopped": "index bits are not added yet"})
+    keeper.keep(member, pack({"run": run.path}))
+    keeper.end(member, pack({"run": tmp_path / "nothing"}), "SignalError: broken")
+    assert not run.unfinished.exists()
+    run.mark_unfinished({"stopped": "index bits are not added yet"})
+    unfinished = pack({"run": run.path})
+    keeper.end(member, unfinished, "SignalError: broken")
+    assert run.unfinished.exists()
+
+
+def test_clips_that_links_lead_to_travel(tmp_path):
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "1.png").write_bytes(b"one")
+    (tmp_path / "frames" / "2.png").hardlink_to(tmp_path / "frames" / "1.png")
+    (tmp_path / "linked").symlink_to(tmp_path / "frames")
+    (tmp_path / "clip.mp4").symlink_to(tmp_path / "frames" / "1.png")
+    unpack(pack({"f": tmp_path / "linked", "c.mp4": tmp_path / "clip.mp4"}), tmp_path / "to", {})
+    found = {str(path.relative_to(tmp_path / "to")): path.read_bytes() for path in (tmp_path / "to").rglob("*.*")}
+    assert found == {"f/1.png": b"one", "f/2.png": b"one", "c.mp4": b"one"}
+
+
+def test_an_archive_that_cannot_be_read_is_tried_again(member, tmp_path, monkeypatch):
+    monkeypatch.setattr(parcels, "LOOK_S", 0.02)
+    run = RunFolder(tmp_path / "set" / "a", "a")
+    fill(run, member)
+    sent, real, failed = [], pack, []
+
+    def fails_once(paths):
+        if not failed:
+            failed.append(True)
+            raise OSError("unexpected end of data")
+        return real(paths)
+
+    monkeypatch.setattr(parcels, "pack", fails_once)
+    with Sender(sent.append, run):
+        run.last_checkpoint.parent.mkdir()
+        run.last_checkpoint.write_text("50")
+        for _ in range(500):
+            if sent:
+                break
+            parcels.threading.Event().wait(0.02)
+    assert failed
+    assert sent
