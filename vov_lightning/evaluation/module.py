@@ -40,7 +40,7 @@ from vov_lightning.video.source import Clip
 VOV = "vov"
 """Name of the method that the ``.vov`` files are."""
 DESCRIPTION = (
-    "The .vov files: every byte counts, decoded from the file and its base model. The seconds of encoding are "
+    "The .vov files: every byte but the sound's counts, decoded from the file and its base model. The seconds of encoding are "
     "the fit's, where its metrics.json lies beside the file."
 )
 BOUND = "autoencoder"
@@ -147,7 +147,8 @@ class EvaluationModule(L.LightningModule):
         measure = partial(self._measure, entry, source, source_key)
         whole = {"file": digest(file.to_bytes())}
         encode_s = encode_seconds(entry.file)
-        origin = {"file": str(entry.file), "sections": file.section_bytes(), "encode_s": encode_s}
+        sections = {name: size for name, size in file.section_bytes().items() if name != "sound"}
+        origin = {"file": str(entry.file), "sections": sections, "encode_s": encode_s}
         self.points.append(measure(VOV, lambda: decoded(file, base), whole) | origin)
         lengths = [segment.frames for segment in file.segments]
         autoencoder = {
