@@ -40,13 +40,11 @@ from vov_lightning.video.source import Clip
 VOV = "vov"
 """Name of the method that the ``.vov`` files are."""
 DESCRIPTION = (
-    "The .vov files: every byte but the sound's counts, decoded from the file and its base model. The seconds of encoding are "
-    "the fit's, where its metrics.json lies beside the file."
+    "The .vov files: every byte but the sound's counts, decoded from the file and its base model. The seconds of "
+    "encoding are the fit's, where its metrics.json lies beside the file."
 )
 BOUND = "autoencoder"
 """The base model's autoencoder alone, which no file of that model can beat in distortion."""
-
-
 NOTHING = -1
 """Batch of a process that has no entry."""
 
