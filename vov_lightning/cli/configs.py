@@ -1,5 +1,6 @@
 """Configurations of the command line: shipped ones by bare name, each read before the parser sees it."""
 
+import json
 from pathlib import Path
 
 import yaml
@@ -8,6 +9,8 @@ from vov_lightning.errors import SettingError
 from vov_lightning.nearest import did_you_mean
 
 OPTIONS = ("--config", "-c")
+GROUPS = ("data", "model", "trainer", "stage1", "stage2", "scaling", "drift", "launch")
+"""Settings that hold further ones."""
 
 
 def shipped_configs() -> Path:
@@ -47,10 +50,14 @@ def _find(name: str) -> str:
         raise SettingError(f"--config {name} is {kind}{near or shipped}")
     try:
         settings = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        json.dumps(settings, default=str)  # refuses what holds itself
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         said = " ".join(str(error).split()).replace('in "<unicode string>", ', "")
         raise SettingError(f"--config {name} is no YAML file ({said}); correct it, or give another") from error
     if not isinstance(settings, dict):
         held = "nothing" if settings is None else f"a {type(settings).__name__}"
         raise SettingError(f"--config {name} holds {held}, wanted settings by name such as data: {{frames: 9}}")
+    for group in GROUPS:
+        if group in settings and not isinstance(settings[group], dict):
+            raise SettingError(f"--config {name} holds {group}: {settings[group]}, wanted settings by name below it")
     return str(path)

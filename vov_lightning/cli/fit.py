@@ -109,6 +109,9 @@ class FitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         assert isinstance(args, list)
         self.config = parser.parse_args(args)
+        seed = self.config.seed_everything
+        if not 0 <= int(seed or 0) < 2**32:
+            raise SettingError(f"seed_everything={seed} is outside 0 .. 2^32 - 1")
         spell_enums(self.config.trainer.callbacks)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -287,6 +290,7 @@ class FitCLI(LightningCLI):
         if self.config.drift.every_n_iterations is None:  # nothing depends on a monitor that is off
             del settings["drift"]
         data = self.config.data
+        settings["data"]["path"] = str(Path(data.path))  # a folder is the same with a slash behind it
         if data.paths is not None:
             settings |= contents_of(data.paths, data.captions)
         source = Path(data.path)

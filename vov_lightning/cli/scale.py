@@ -1,6 +1,7 @@
 """``vov-scale``: add index bits to a .vov file, or drop some."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from vov_lightning.bitstream import VovFile
 from vov_lightning.cli.bases import with_class_paths
@@ -37,6 +38,8 @@ def main(args: list[str] | None = None) -> None:
 
     check_file(options.output, error=BitstreamError)
     file = VovFile.open(options.file, options.limits)
+    if Path(options.output).suffix.lower() != ".vov":
+        raise SettingError(f"output={options.output} is no .vov file, which is what is written; end its name in .vov")
     if options.keep_steps is not None:
         if options.source is not None or options.steps is not None or options.scaling.enabled:
             raise SettingError("--keep_steps drops indices and takes no --source, --steps or --scaling")

@@ -4,6 +4,7 @@ from jsonargparse import Namespace
 
 from vov_lightning.cli.common import check_source, made
 from vov_lightning.cli.devices import check_accelerator
+from vov_lightning.errors import SettingError
 from vov_lightning.fitting.drift import DriftMonitor
 from vov_lightning.fitting.stages import RateConstrained, Unconstrained
 from vov_lightning.fitting.worth import check_budget
@@ -19,6 +20,9 @@ def check_values(config: Namespace) -> None:
         VovError: If a value is out of range, a source is missing, or there is no such accelerator.
     """
     model, data = config.model, config.data
+    for name in ("model.adapter", "model.sampler", "scaling", "drift", "stage1", "stage2"):
+        if not isinstance(config[name], Namespace | dict):
+            raise SettingError(f"{name}={config[name]}, wanted settings by name below it, such as {name}: {{...}}")
     AdapterConfig(**model.adapter)
     check_scaling(SamplerConfig(**model.sampler), ScalingConfig(**config.scaling))
     DriftMonitor(**config.drift)

@@ -1,5 +1,6 @@
 """The frames of a file in order, one segment at a time: all of them, or those between two times."""
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -34,16 +35,20 @@ def frames_between(file: VovFile, start_s: float | None, stop_s: float | None) -
     Raises:
         SettingError: If there are none.
     """
-    if start_s is not None and not 0 <= start_s < file.duration:
+    begin, end = _as_typed(start_s or 0), min(file.duration, _as_typed(math.inf if stop_s is None else stop_s))
+    if not 0 <= begin < file.duration:
         raise SettingError(f"from={start_s} is not within the clip, which lasts {float(file.duration):.3f} s")
-    if stop_s is not None and not stop_s > (start_s or 0):
+    if not end > begin:
         raise SettingError(f"to={stop_s} is not after from={start_s or 0:g}; give a later time, in seconds")
-    begin = Fraction(str(start_s or 0))  # as it was typed: 0.3 as a float is below 3/10
-    end = file.duration if stop_s is None or stop_s >= file.duration else Fraction(str(stop_s))
     times = frame_times(file)
     ends = [*times[1:], file.duration]
     shown = [number for number in range(len(times)) if ends[number] > begin and times[number] < end]
     return range(shown[0], shown[-1] + 1)
+
+
+def _as_typed(seconds: float) -> Fraction | float:
+    """``seconds`` exactly as they were typed: 0.3 as a float is below 3/10."""
+    return Fraction(str(seconds)) if math.isfinite(seconds) else seconds
 
 
 def play(

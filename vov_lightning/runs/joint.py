@@ -5,6 +5,7 @@ decoded like any other; what differs is the caption. So the vector's bytes are
 stored once a file, and `joint_metrics` counts them both ways.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -36,7 +37,7 @@ def source_name(path: str, paths: Sequence[str] | None = None) -> str:
         >>> source_name("clips/a.mp4"), source_name("", ["clips/a.mp4", "b.mp4", "c.mp4"])
         ('a', 'a+2')
     """
-    return joint_name([Path(one).resolve().stem for one in paths or [path]])
+    return joint_name([Path(os.path.abspath(one)).stem for one in paths or [path]])
 
 
 def joint_name(names: Sequence[str]) -> str:

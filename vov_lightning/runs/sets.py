@@ -100,7 +100,7 @@ def _found(folder: Path) -> list[Member]:
             SignalWarning,
             stacklevel=3,
         )
-    return [Member(path.resolve().stem, path) for path in members]
+    return [Member(path.stem, path) for path in members]
 
 
 def _could_be_meant(path: Path) -> bool:

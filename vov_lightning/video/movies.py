@@ -131,8 +131,9 @@ def check_takes_sound(path: str | os.PathLike[str], sound: bytes) -> None:
         return
     try:
         with av.open(io.BytesIO(), "w", format=FORMATS[ending]) as container:
-            _SoundQueue(sound).join(container)
-            container.start_encoding()
+            queue = _SoundQueue(sound)
+            queue.join(container)
+            container.mux(queue.packets_until(None)[:1])  # some formats refuse only at the end of a file with packets
     except (av.FFmpegError, ValueError) as cause:
         if isinstance(cause, SignalError):
             raise

@@ -6,7 +6,6 @@ with a warning; what a decoder needs from before time 0 stays in the file, marke
 """
 
 import io
-import itertools
 import os
 import warnings
 from collections import Counter
@@ -30,7 +29,7 @@ OPUS_RATE = 48000
 MIN_BITRATE, MAX_BITRATE = 6000, 256000  # what libopus takes of one channel (RFC 6716, section 2.1.1)
 # How much a decoder hears before it is right: 80 ms of Opus (RFC 7845, section 4.6), one packet of anything else.
 OPUS_PRE_ROLL = Fraction(80, 1000)
-PROBED_PACKETS = 10
+PROBED_PACKETS = 10  # that a decoder plays: a file that was cut begins with some that it leaves out
 NOTICED = Fraction(1, 10)
 """Seconds of sound that are missed; encoders begin a packet or two early."""
 BIT_EXACT = {"fflags": "+bitexact"}  # no random numbers, no version of libav
@@ -202,7 +201,9 @@ def _packet_duration(path: Path) -> Fraction:
         if _is_encrypted(stream):
             raise _unusable(path, "copy", "it is encrypted", decodable=False)
         failure = "it holds no packets"
-        for packet in itertools.islice(container.demux(stream), PROBED_PACKETS):
+        for packet in container.demux(stream):
+            if sum(lengths.values()) == PROBED_PACKETS:
+                break
             try:
                 frames = packet.decode()
             except av.FFmpegError as cause:

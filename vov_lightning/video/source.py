@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -169,6 +169,7 @@ def open_source(
         if not reader.is_constant_rate:
             shown = reader.times[start : start + count]
             times = [time - shown[0] for time in shown]
+            _check_rising(reader.name, times, start)
             rate = (count - 1) / times[-1] if count > 1 else rate
         size = reader.height, reader.width
         resolved = _resolved(shape, *size, reader.sample_aspect_ratio)
@@ -187,6 +188,16 @@ def open_source(
             lambda: (frame.pixels for frame in reader.frames(start, count)),
             f"{sha256_of(path)} {start} {rate}".encode(),
         )
+
+
+def _check_rising(name: str, times: list[Fraction], start: int) -> None:
+    """Refuse ``times`` of the frames from ``start`` on, in seconds, if two frames share one."""
+    for number, (before, after) in enumerate(pairwise(times), start=start):
+        if after <= before:
+            raise SignalError(
+                f"{name} shows frames {number} and {number + 1} at the same time, {float(before):g} s after frame "
+                f"{start}; give --data.fps, e.g. 25, in place of its own times"
+            )
 
 
 def clip_of(signal: Signal, shape: Shape, frames: int | None = None) -> Clip:

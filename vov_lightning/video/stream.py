@@ -80,7 +80,7 @@ def open_clip(path: str | os.PathLike[str], fps: Fraction | float | str | None =
     path = Path(path)
     try:
         if path.is_dir():
-            return ImageReader(path, path.resolve().name, _files_of(path), rate or FOLDER_FPS)
+            return ImageReader(path, Path(os.path.abspath(path)).name, _files_of(path), rate or FOLDER_FPS)
         if not path.exists():
             raise SignalError(f"{path} does not exist; wanted a video, an image or a folder of frames")
         if not path.is_file():
@@ -114,4 +114,8 @@ def _parse_fps(fps: Fraction | float | str) -> Fraction:
         raise SignalError(f"fps={fps!r} is no frame rate; wanted a number such as 25 or 30000/1001") from cause
     if parsed <= 0:
         raise SignalError(f"fps={fps} is not above 0; wanted a number such as 25 or 30000/1001")
+    if max(parsed.numerator, parsed.denominator) >= 2**32:
+        near = parsed.limit_denominator(1001)
+        wanted = str(near) if 0 < near < 2**32 and near.numerator < 2**32 else "a number such as 25 or 30000/1001"
+        raise SignalError(f"fps={fps} is no fraction of 32-bit numbers, as a file holds it; wanted {wanted}")
     return parsed

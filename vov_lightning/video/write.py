@@ -309,6 +309,10 @@ def _checked_ending(
 ) -> str:
     """``.png``, ``.mp4``, ``.mkv``, or nothing for a folder."""
     ending = Path(path).suffix.lower()
+    if str(path) == "-":
+        raise SignalError("-: standard output is not written to; name a file such as clip.mp4")
+    if Path(path).name.lower() in (*FORMATS, ".png"):
+        raise SignalError(f"{path} is an ending without a name; write {Path(path).with_name('clip' + Path(path).name)}")
     if str(path).endswith(("/", os.sep)) or not ending:
         return ""
     if ending == ".png" and num_frames > 1:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from vov_lightning.errors import RunError, SettingError, SignalError, SignalWarning
 from vov_lightning.runs.folder import RunFolder
+from vov_lightning.runs.joint import caption_beside, source_name
 from vov_lightning.runs.sets import (
     Member,
     check_set_folder,
@@ -162,3 +163,17 @@ def test_a_folder_holds_the_runs_of_one_set(tmp_path):
     (tmp_path / "config.yaml").touch()
     with pytest.raises(RunError, match="is the folder of one run and cannot hold a set; choose another --name"):
         check_set_folder(tmp_path, members)
+
+
+def test_links_are_called_as_they_are(tmp_path):
+    """Clips of data stores are links to files whose names are hashes."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "0f3c9a.mp4").touch()
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "holiday.mp4").symlink_to(tmp_path / "store" / "0f3c9a.mp4")
+    (tmp_path / "set" / "holiday.txt").write_text("dark")
+    (member,) = read_set(tmp_path / "set")
+    assert (member.name, member.caption) == ("holiday", tmp_path / "set" / "holiday.txt")
+    assert source_name(str(tmp_path / "set" / "holiday.mp4")) == "holiday"
+    assert caption_beside(str(tmp_path / "set" / "holiday.mp4")) == str(tmp_path / "set" / "holiday.txt")
+    assert source_name(f"{tmp_path / 'set'}/") == "set"

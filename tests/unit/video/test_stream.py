@@ -13,6 +13,7 @@ from PIL import Image
 
 from vov_lightning.errors import SignalError, SignalWarning
 from vov_lightning.video import read_signal
+from vov_lightning.video.source import Shape, open_source
 from vov_lightning.video.stream import open_clip
 from vov_lightning.video.videos import VideoReader
 
@@ -330,3 +331,33 @@ def test_ffmpeg_is_asked_of_pictures_that_differ(media):
     """The test pattern moves, so that a repeated or dropped frame is seen."""
     frames = read_signal(media.source("clip.mkv", "-c:v", "ffv1", frames=40)).frames.numpy()
     assert all(not np.array_equal(a, b) for a, b in pairwise(frames))
+
+
+class TestTimesThatCannotBeKept:
+    """Frames that share a time, and rates that no file holds."""
+
+    SHAPE = Shape("scale", 16, None, (8, 8), 1, 90, 9)
+
+    def test_frames_at_the_same_time_are_named(self, media):
+        twice = ("-vf", "setpts='floor(N/2)*2/25/TB'", "-fps_mode", "passthrough", "-c:v", "ffv1")
+        path = media.source("twice.mkv", *twice, frames=8)
+        for start, count in ((0, None), (0, 2)):
+            with pytest.raises(SignalError, match=r"twice shows frames 0 and 1 at the same time, .*; give --data\.fps"):
+                open_source(path, self.SHAPE, start=start, frames=count)
+        with pytest.raises(SignalError, match=r"shows frames 2 and 3 at the same time, 0\.08 s after frame 1"):
+            open_source(path, self.SHAPE, start=1)
+        assert open_source(path, self.SHAPE, fps=25).num_frames == 8
+
+    @pytest.mark.parametrize(
+        ("fps", "wanted"),
+        [
+            ("23.976023976023976", "24000/1001"),
+            ("1e12", "a number such as 25"),
+            ("1e5000", "a number such as 25"),
+            ("1e-12", "a number such as 25"),
+        ],
+    )
+    def test_rates_beyond_32_bits_are_refused(self, media, fps, wanted):
+        path = media.source("plain.mkv", "-c:v", "ffv1")
+        with pytest.raises(SignalError, match=f"fps={fps} is no fraction of 32-bit numbers.*; wanted {wanted}"):
+            open_clip(path, fps)

@@ -106,7 +106,7 @@ class Clips:
     def _sound(stream, rate: int, layout: str, seconds: float, begin: Fraction) -> list[av.Packet]:
         """A :meth:`sweep` of ``seconds``, in the stream's codec."""
         samples = Clips.sweep(np.arange(round(seconds * rate)) / rate)
-        planes = np.tile(samples, (1 if layout == "mono" else 2, 1)).astype(np.float32)
+        planes = np.tile(samples, (av.AudioLayout(layout).nb_channels, 1)).astype(np.float32)
         resampler = av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=rate)
         packets: list[av.Packet] = []
         size = stream.codec_context.frame_size or 1024

@@ -1,13 +1,17 @@
 """Sound: copied bit for bit, in its place in time, cut with what a decoder needs, or refused with a remedy."""
 
 import io
+import subprocess
 from fractions import Fraction
 
 import av
+import imageio_ffmpeg
 import numpy as np
 import pytest
+import torch
 
 from vov_lightning.errors import SignalError
+from vov_lightning.video import ClipWriter, Signal, viewing_ending
 from vov_lightning.video import sound as sound_module
 from vov_lightning.video.matroska import read_track
 from vov_lightning.video.sound import cut_sound, describe_sound, extract_sound
@@ -152,6 +156,29 @@ def test_description(clips):
     assert describe_sound(sound).endswith(" kbit/s")
     with pytest.raises(SignalError, match="damaged"):
         describe_sound(b"no sound at all")
+
+
+def test_sound_of_a_clip_that_was_cut_is_copied(clips, tmp_path):
+    """Its first packets are before the cut, and the file says that they are not to be played."""
+    path = clips.make("a.mp4", 90, sound_s=3)
+    cut = ("-ss", "1.5", "-i", path, "-c", "copy", tmp_path / "cut.mp4")
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *map(str, cut)], check=True)
+    assert describe_sound(extract_sound(tmp_path / "cut.mp4", "copy")).startswith("aac, 44100 Hz, stereo, ")
+
+
+@pytest.mark.parametrize(
+    ("audio", "ending"), [("pcm_s16le", ".mov"), ("pcm_s16le", ".mkv"), ("aac", ".mov"), ("flac", ".mkv")]
+)
+@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
+def test_a_clip_is_shown_with_its_sound(clips, tmp_path, audio, layout, ending):
+    """MP4 refuses some layouts of PCM, and only when the file is closed."""
+    sound = extract_sound(clips.make(f"a{ending}", audio=audio, layout=layout), "copy")
+    signal = Signal(torch.zeros(2, 3, 32, 48, dtype=torch.uint8), Fraction(25), "clip")
+    path = tmp_path / f"shown{viewing_ending(signal, sound)}"
+    with ClipWriter(path, 32, 48, Fraction(25), sound=sound) as writer:
+        writer.write(signal.frames)
+    with av.open(str(path)) as container:
+        assert container.streams.audio[0].codec_context.name.startswith(audio)
 
 
 class TestRefused:
