@@ -105,6 +105,27 @@ def joins() -> Data:
     return {**about(data), "columns": columns, "rows": data["rows"], "file": "joins"}
 
 
+def deblocking() -> Data:
+    """What the deblocking filter does to whole clips."""
+    data = read("joins")
+    rows = [
+        {
+            "bpp": row["rate"].rpartition("-")[2],
+            "deblocking": row["deblocking"],
+            "PSNR, dB": row["psnr_db"],
+            "LPIPS": row["lpips"],
+        }
+        for row in data["quality"]
+    ]
+    columns = [
+        {"name": "bpp"},
+        {"name": "deblocking"},
+        {"name": "PSNR, dB", "digits": 2, "better": "more"},
+        {"name": "LPIPS", "digits": 4, "better": "less"},
+    ]
+    return {**about(data), "columns": columns, "rows": rows, "group": "bpp", "file": "joins"}
+
+
 def few_steps() -> Data:
     """Vectors for few-step decoders, without indices and with them."""
     data = read("few_steps")
@@ -186,6 +207,7 @@ TABLES: dict[str, Callable[[], Data]] = {
             memory,
             encode_ratio,
             joins,
+            deblocking,
             windows,
             few_steps,
             drift,
