@@ -38,9 +38,7 @@ FIGURES = {"brightness": "step of mean brightness", "change": "frame difference"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "files", type=Path, nargs="+", help="Files, in folders of rates."
-    )
+    parser.add_argument("files", type=Path, nargs="+", help="Files, in folders of rates.")
     parser.add_argument("--sources", type=Path, required=True, help="Folder of their sources.")
     parser.add_argument("--runs", type=Path, default=Path("runs/joins"), help="Folder of the rows.")
     parser.add_argument("--out", type=Path, default=Path("results/joins.json"), help="File of the results.")
