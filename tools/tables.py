@@ -220,6 +220,7 @@ TABLES: dict[str, Callable[[], Data]] = {
             "codebooks",
             "context",
             "costs",
+            "draws",
             "editing",
             "hardware_model",
             "index_bits",
