@@ -173,12 +173,14 @@ def test_a_damaged_segment_stands_still_and_a_later_one_is_found(coded, base, tm
     ("span", "frames", "blocks"),
     [
         (["--from=1.4"], range(35, 50), 3),
-        (["--to=0.3"], range(8), 1),
-        (["--from=0.5", "--to=0.6"], range(12, 15), 2),
+        (["--to=0.2"], range(5), 1),
+        (["--to=0.24"], range(6), 2),  # the last four frames of a block are deblocked with the next one
+        (["--from=0.5", "--to=0.56"], range(12, 14), 2),
+        (["--from=0.5", "--to=0.6"], range(12, 15), 3),
         (["--from=0.8", "--to=1.12"], range(20, 28), 3 + 1),
     ],
 )
-def test_no_block_is_sampled_after_what_is_asked_for(coded, base, tmp_path, monkeypatch, span, frames, blocks):
+def test_no_block_is_sampled_that_is_not_needed(coded, base, tmp_path, monkeypatch, span, frames, blocks):
     sampled: list[int] = []
     real = codec.integrate
     monkeypatch.setattr(codec, "integrate", lambda *args: sampled.append(1) or real(*args))
