@@ -9,7 +9,6 @@ goes on where it was.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Iterable
@@ -27,6 +26,7 @@ from vov_lightning.bases import BaseModel, load_revision
 from vov_lightning.bitstream import VovFile
 from vov_lightning.codec.deblock import deblock
 from vov_lightning.codec.decode import decode
+from vov_lightning.files import sha256_of
 from vov_lightning.runs.source import source_of
 from vov_lightning.video import Signal
 from vov_lightning.video.compare import psnr_db
@@ -46,7 +46,7 @@ def main() -> None:
     rows: list[Row] = []
     for path in options.files:
         rate = path.parents[1].name
-        identity = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        identity = {"sha256": sha256_of(path)}
 
         def measured(path: Path = path, rate: str = rate) -> list[Row]:
             return [{"clip": path.stem, "rate": rate} | row for row in measure(path, options.sources)]

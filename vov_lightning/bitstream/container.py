@@ -115,6 +115,11 @@ class VovFile:
         return 8 * len(self.to_bytes()) / self.header.num_pixels
 
     @property
+    def bytes_without_sound(self) -> int:
+        """Bytes of the file but those of the sound itself: what budgets and comparisons count."""
+        return len(self.to_bytes()) - len(self.sound)
+
+    @property
     def duration(self) -> Fraction:
         """Seconds; the last frame is shown for 1 / fps."""
         if self.times is None:

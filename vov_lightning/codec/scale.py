@@ -257,7 +257,7 @@ def _check_target(file: VovFile, config: ScalingConfig) -> None:
 
 def _counted_bits(file: VovFile) -> int:
     """Bits that a target counts: all but the sound's."""
-    return 8 * (len(file.to_bytes()) - len(file.sound))
+    return 8 * file.bytes_without_sound
 
 
 def _bits_of(part: VovFile, config: ScalingConfig) -> float:

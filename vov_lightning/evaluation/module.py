@@ -164,7 +164,7 @@ class EvaluationModule(L.LightningModule):
                 record = diagnose(file, base, fitted).to_dict()
                 self.cache.save(key, record)
             self.diagnostics.append({"clip": entry.clip, "rate": entry.rate, "source": source_key, **record})
-        task = Task(source, picture_bytes(file), file, base)
+        task = Task(source, file.bytes_without_sound, file, base)
         for baseline in self.baselines:
             settings = {**whole, "settings": repr(sorted(vars(baseline).items()))}
             try:
@@ -275,12 +275,7 @@ def decoded(file: VovFile, base: BaseModel) -> Coded:
     started_s = time.perf_counter()
     frames = decode(file, base).frames
     decode_s = time.perf_counter() - started_s
-    return Coded(frames, picture_bytes(file), in_words(file), None, decode_s, file.header.seed)
-
-
-def picture_bytes(file: VovFile) -> int:
-    """All bytes of ``file`` but those of its sound, which no other codec here has to code."""
-    return len(file.to_bytes()) - len(file.sound)
+    return Coded(frames, file.bytes_without_sound, in_words(file), None, decode_s, file.header.seed)
 
 
 def bound_of(clip: Clip, base: BaseModel, tiled: bool) -> Coded:

@@ -96,7 +96,7 @@ def encode(
         "bytes": len(data),
         "section_bytes": file.section_bytes(),
         "bpp": 8 * len(data) / clip.num_pixels,
-        "bpp_without_sound": 8 * (len(data) - len(file.sound)) / clip.num_pixels,
+        "bpp_without_sound": 8 * file.bytes_without_sound / clip.num_pixels,
         "psnr_db": finite(error.psnr_db),
         "autoencoder_psnr_db": finite(bound.psnr_db),
         "segments": segments,

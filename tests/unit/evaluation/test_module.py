@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vov_lightning.bases import BaseModel
 from vov_lightning.bitstream import Header, VovFile
-from vov_lightning.evaluation import tracking
-from vov_lightning.evaluation.module import bound_of, picture_bytes
+from vov_lightning.evaluation import module, tracking
+from vov_lightning.evaluation.module import bound_of
 from vov_lightning.video import Fitted, Padding, Signal
 from vov_lightning.video.source import Clip
 
@@ -44,11 +44,14 @@ def test_the_bound_of_a_clip_is_that_of_its_segments() -> None:
     assert torch.equal(bound_of(clip, cast(BaseModel, FourAndOne()), False).frames, frames + 1)
 
 
-def test_sound_is_not_among_the_bytes_that_other_codecs_get() -> None:
+def test_sound_is_not_among_the_bytes_that_are_compared(monkeypatch) -> None:
     header = Header("nano", "3", bytes(4), frames=9, height=64, width=64, fps=Fraction(25))
     silent, loud = VovFile(header, "red"), VovFile(header, "red", sound=bytes(1000))
-    assert picture_bytes(silent) == len(silent.to_bytes())
-    assert picture_bytes(silent) <= picture_bytes(loud) < picture_bytes(silent) + 16
+    assert silent.bytes_without_sound == len(silent.to_bytes())
+    assert silent.bytes_without_sound <= loud.bytes_without_sound < silent.bytes_without_sound + 16
+    base = cast(BaseModel, FourAndOne())
+    monkeypatch.setattr(module, "decode", lambda file, base: SimpleNamespace(frames=torch.zeros(1)))
+    assert module.decoded(loud, base).num_bytes == loud.bytes_without_sound
 
 
 def test_means_over_fewer_clips_are_no_points_of_a_curve(monkeypatch) -> None:
